@@ -1,0 +1,59 @@
+# The commands of the README. `make` alone lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# Extra words for one pytest run: make test ARGS='-k lattice -x'
+ARGS ?=
+# Tests that start servers, Ray or whole jobs run one after another; the others share the cores.
+WORKERS ?= 2
+# pytest's exit code 5, no test collected, is right when ARGS chose tests of the other run alone.
+NONE_CHOSEN = { rc=$$?; test $$rc -eq 5 -a -n "$(ARGS)" || exit $$rc; }
+
+.PHONY: help env demo test check format bench clean
+
+help: ## list these commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+env: $(STAMP) ## make the environment in .venv
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than 3.11: name a newer one, e.g. make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "making the environment in $(VENV) (torch and ray: some minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP) ## a whole job on this machine: S3 server, scenes, Ray, masks, report
+	@$(BIN)/python jobs/demo.py
+
+test: $(STAMP) ## run every test
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not integration and not e2e" $(ARGS) || $(NONE_CHOSEN)
+	$(BIN)/python -m pytest -m "integration or e2e" $(ARGS) || $(NONE_CHOSEN)
+
+check: $(STAMP) ## format, lint, types, direction of imports, licences
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/check_licences.py
+
+format: $(STAMP) ## rewrite the sources as `check` wants them
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP) ## measure efficiency, memory and overhead; prints ratios
+	@$(BIN)/python -m bench
+
+clean: ## remove the environment, caches and what demo and bench wrote
+	rm -rf $(VENV) build dist demo-output bench-output .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

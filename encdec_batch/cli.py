@@ -1,0 +1,153 @@
+"""The command line: parse, call, print. Results go to stdout, talk to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from encdec_batch import __version__, console, log
+from encdec_batch.errors import EncdecError, SpecError
+
+COULD_NOT_RUN, WRONG_SPEC, IN_QUARANTINE = 1, 2, 3
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="encdec-batch")
+def main() -> None:
+    """Archives of scenes through encoder-decoder networks: exact, resumable, in bounded memory.
+
+    Exit codes: 0 complete, 1 could not run, 2 the command or spec is wrong, 3 complete but with something set aside.
+    """
+
+
+def _command(call: Callable[..., int]) -> Callable[..., None]:
+    """Ends with the call's exit code; an error of ours is one paragraph, a traceback only with -v."""
+
+    @wraps(call)
+    def wrapped(**options: Any) -> None:
+        verbose = bool(options.get("verbose"))
+        log.set_up(verbose=verbose)
+        try:
+            code = call(**options)
+        except EncdecError as error:
+            if verbose:
+                raise
+            click.echo(f"error: {error}", err=True)
+            code = WRONG_SPEC if isinstance(error, SpecError) else COULD_NOT_RUN
+        except KeyboardInterrupt:
+            click.echo("interrupted; the same command goes on where this one was", err=True)
+            code = COULD_NOT_RUN
+        sys.exit(code)
+
+    return wrapped
+
+
+_spec_file = click.argument("spec_file", type=click.Path(dir_okay=False, path_type=Path))
+_output_uri = click.argument("uri")
+_overrides = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the spec.")
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+_verbose = click.option("-v", "--verbose", is_flag=True, help="Log events, let Ray talk, show tracebacks.")
+_options = click.option("--storage", "storage", multiple=True, metavar="KEY=VALUE", help="Option of the output's store.")
+
+
+@main.command()
+@_spec_file
+@_overrides
+@_as_json
+@_verbose
+@_command
+def plan(*, spec_file: Path, overrides: tuple[str, ...], as_json: bool, verbose: bool) -> int:
+    """Say what `run` would do: scenes, blocks, bytes, halo tax, memory. Writes nothing."""
+    del verbose
+    from encdec_batch.job.plan import build_plan, projected_bytes, to_dict
+    from encdec_batch.spec.load import load_spec
+
+    made = build_plan(load_spec(spec_file, overrides))
+    if as_json:
+        click.echo(json.dumps(to_dict(made)))
+    else:
+        console.print_plan(console.stdout(), made, projected_bytes(made))
+    return IN_QUARANTINE if made.set_aside else 0
+
+
+@main.command()
+@_spec_file
+@_overrides
+@_as_json
+@_verbose
+@_command
+def run(*, spec_file: Path, overrides: tuple[str, ...], as_json: bool, verbose: bool) -> int:
+    """Run the job; after a kill, go on where it was."""
+    from encdec_batch.job.run import run as run_job
+    from encdec_batch.spec.load import load_spec
+
+    spec = load_spec(spec_file, overrides)
+    with console.ProgressLine(console.stderr()).shown() as line:
+        summary = run_job(spec, show=line, verbose=verbose)
+    if as_json:
+        click.echo(json.dumps(summary.to_dict()))
+    else:
+        console.print_summary(console.stdout(), summary)
+    return summary.exit_code
+
+
+@main.command()
+@_output_uri
+@_options
+@_as_json
+@_command
+def status(*, uri: str, storage: tuple[str, ...], as_json: bool) -> int:
+    """Say how far the newest run on an output is, from any machine."""
+    from encdec_batch.job.status import status as status_of
+
+    found = status_of(uri, _parse_options(storage))
+    if as_json:
+        click.echo(json.dumps(found.to_dict()))
+    else:
+        console.print_status(console.stdout(), found)
+    return 0
+
+
+@main.command()
+@_output_uri
+@_options
+@_as_json
+@_command
+def verify(*, uri: str, storage: tuple[str, ...], as_json: bool) -> int:
+    """Compare every committed file with its marker; print the digest of the output."""
+    from encdec_batch.job.status import verify as verify_output
+
+    verdict = verify_output(uri, _parse_options(storage))
+    if as_json:
+        click.echo(json.dumps({"digest": verdict.digest, "files": verdict.files, "bad": verdict.bad}))
+    else:
+        console.print_verdict(console.stdout(), verdict)
+    return COULD_NOT_RUN if verdict.bad else 0
+
+
+@main.command()
+@_output_uri
+@_options
+@_command
+def retry(*, uri: str, storage: tuple[str, ...]) -> int:
+    """Take every scene out of quarantine: the next run tries it again."""
+    from encdec_batch.job.status import retry as retry_output
+
+    click.echo(f"{retry_output(uri, _parse_options(storage))} scenes taken out of quarantine")
+    return 0
+
+
+def _parse_options(pairs: tuple[str, ...]) -> dict[str, str | int | float | bool]:
+    parsed: dict[str, str | int | float | bool] = {}
+    for pair in pairs:
+        key, found, value = pair.partition("=")
+        if not found:
+            raise SpecError(f"--storage {pair}", hint="write --storage endpoint_url=http://127.0.0.1:9000")
+        parsed[key] = value
+    return parsed

@@ -1,0 +1,189 @@
+"""The commit of one scene: its files from its parts, into the folder of its generation, then the marker.
+
+The steps, and what a reader sees after a death at each of them: docs/format.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+
+from encdec_batch.commit.cells import write_cells
+from encdec_batch.commit.cog import write_cog
+from encdec_batch.commit.generation import OutputFolder, output_folder
+from encdec_batch.commit.geo import Geo, geo_of
+from encdec_batch.commit.marker import InputObject, Marker, MoveResult, OutputFile, carry_on, move_marker, read_marker
+from encdec_batch.commit.parts import MemoryParts, Parts, SceneTiles, StoredParts, digest_d
+from encdec_batch.commit.png import write_png, write_quicklook
+from encdec_batch.commit.pyramid import COARSE, has_coarse, write_coarse
+from encdec_batch.commit.summary import scene_summary
+from encdec_batch.errors import CommitConflict, PartMissing
+from encdec_batch.models.card import ImageOutput
+from encdec_batch.plan.product import Product
+from encdec_batch.plan.products import CELLS, QUICKLOOK, needed_products
+from encdec_batch.plan.recipe import Recipe
+from encdec_batch.plan.scene import ScenePlan
+from encdec_batch.spec.output import PngFile, QuicklookFile
+from encdec_batch.store.store import Store
+from encdec_batch.write.sink import Sink, Written
+from encdec_batch.write.versions import encoder_versions
+
+PARTS_PREFIX = ".encdec/parts/"
+FILES_AT_ONCE = 4
+"""Files of a scene that are written together: for small scenes the store's latency is most of a commit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitOrder:
+    """What is to be committed, and under which lease."""
+
+    recipe: Recipe
+    scene: ScenePlan
+    lease_n: int
+
+
+def part_path(part_key: str, name: str) -> str:
+    """Path of a part from the root of the output."""
+    return f"{PARTS_PREFIX}{part_key}/{name}"
+
+
+def commit_stored(store: Store, order: CommitOrder) -> MoveResult:
+    """Commits a scene whose parts lie in the store.
+
+    Raises:
+        PartMissing: parts are gone or damaged; the damaged ones were deleted.
+        CommitConflict: the marker is another's.
+        LeaseHeld: another run has taken over.
+    """
+    scene = order.scene
+    parts = StoredParts(store, part_path(scene.part_key, ""), [block.name for block in scene.grid().blocks()])
+    try:
+        return commit_scene(store, order, parts)
+    except PartMissing:
+        # A faster committer may have been done and its parts removed: then all is well.
+        found = read_marker(store, scene.scene_id)
+        if found is not None and found[0].scene_key == scene.scene_key and found[0].outputs.keys() >= set(scene.outputs):
+            return MoveResult(marker=found[0], etag=found[1], moved=False)
+        raise
+
+
+def commit_scene(store: Store, order: CommitOrder, parts: Parts) -> MoveResult:
+    """Writes the files that are still to be made and moves the marker; `parts` may never have been stored."""
+    scene = order.scene
+    previous = _previous(store, scene)
+    folder = output_folder(
+        scene.scene_id,
+        generation=scene.generation,
+        scene_key=scene.scene_key,
+        content=digest_d(parts, encoder_versions()),
+    )
+    made = _write_files(store, order, folder, parts, _coarse(store, order, parts))
+    asked = order.recipe.order.wanted
+    marker = Marker(
+        scene_id=scene.scene_id,
+        generation=scene.generation,
+        scene_key=scene.scene_key,
+        outputs={**carry_on(previous, scene_key=scene.scene_key, asked=asked), **made},
+        input=InputObject(uri=scene.uri, etag=scene.etag),
+        summary=scene_summary(scene, order.recipe, parts),
+        notes=tuple(_notes(order)),
+    )
+    return move_marker(store, marker, expected_etag=scene.marker_etag, lease_n=order.lease_n)
+
+
+def _previous(store: Store, scene: ScenePlan) -> Marker | None:
+    """The marker as it was when the scene was planned.
+
+    Raises:
+        CommitConflict: it is another one by now, and not of this work.
+    """
+    if scene.marker_etag is None:
+        return None
+    found = read_marker(store, scene.scene_id)
+    if found is not None and found[1] == scene.marker_etag:
+        return found[0]
+    if found is not None and found[0].scene_key == scene.scene_key:
+        return found[0]
+    raise CommitConflict(
+        f"{store.uri}: the marker of scene {scene.scene_id} changed since it was planned",
+        hint="the next run plans it again if need be",
+        scene_id=scene.scene_id,
+    )
+
+
+def _coarse(store: Store, order: CommitOrder, parts: Parts) -> Parts | None:
+    """The levels above L: in one more object beside the parts, or in memory where the parts are."""
+    scene = order.scene
+    if not has_coarse(scene.grid().output_shape, scene.levels):
+        return None
+    products = needed_products(order.recipe.products, scene.outputs)
+    if isinstance(parts, MemoryParts):
+        buffer = BytesIO()
+        write_coarse(buffer, products, parts)
+        return MemoryParts([buffer.getvalue()], [COARSE])
+    with store.open_writer(part_path(scene.part_key, COARSE)) as writer:
+        write_coarse(writer, products, parts)
+        writer.finish()
+    return StoredParts(store, part_path(scene.part_key, ""), [COARSE])
+
+
+def _write_files(
+    store: Store, order: CommitOrder, folder: OutputFolder, parts: Parts, coarse: Parts | None
+) -> dict[str, OutputFile]:
+    def write(file: tuple[str, Callable[[Sink], Written]]) -> tuple[str, OutputFile]:
+        name, fill = file
+        path = folder.path + name
+        with store.open_writer(path) as writer:
+            written = fill(writer)
+            # False: the file is there already. Its bytes are a function of its name, so it is this one.
+            writer.finish()
+        return name, OutputFile(path=path, size=written.size_bytes, sha256=written.sha256)
+
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+        return dict(pool.map(write, _files(order, parts, coarse)))
+
+
+def _files(order: CommitOrder, parts: Parts, coarse: Parts | None) -> Iterator[tuple[str, Callable[[Sink], Written]]]:
+    """Name and writer of each file that is to be made."""
+    scene, recipe = order.scene, order.recipe
+    shape = scene.grid().output_shape
+    geo = geo_of(scene.header, scene.geometry.scale)
+    main, png, quicklook = recipe.products[0], recipe.spec.output.file("png"), recipe.spec.output.file("quicklook")
+    span = _value_range(recipe, main)
+
+    def tiles(product: Product) -> SceneTiles:
+        return SceneTiles(product, shape, parts, coarse)
+
+    for product in recipe.products:
+        if f"{product.name}.tif" in scene.outputs:
+            yield f"{product.name}.tif", lambda sink, p=product: write_cog(sink, tiles(p), geo)  # type: ignore[misc]
+    if f"{main.name}.png" in scene.outputs and isinstance(png, PngFile):
+        if max(shape) <= png.max_side:
+            yield f"{main.name}.png", lambda sink: write_png(sink, tiles(main), value_range=span)
+        else:
+            side = quicklook.max_side if isinstance(quicklook, QuicklookFile) else 2048
+            yield f"{main.name}.png", lambda sink: write_quicklook(sink, tiles(main), max_side=side, value_range=span)
+    if QUICKLOOK in scene.outputs and isinstance(quicklook, QuicklookFile):
+        yield (
+            QUICKLOOK,
+            lambda sink: write_quicklook(sink, tiles(main), max_side=quicklook.max_side, value_range=span),
+        )
+    if CELLS in scene.outputs:
+        yield CELLS, lambda sink: write_cells(sink, main, parts, geo, scene_id=scene.scene_id)
+
+
+def _value_range(recipe: Recipe, main: Product) -> tuple[float, float] | None:
+    """Float images are shown between the ends of the card's range."""
+    if main.dtype == "float32" and isinstance(recipe.card.output, ImageOutput):
+        return recipe.card.output.range
+    return None
+
+
+def _notes(order: CommitOrder) -> Iterator[str]:
+    png = order.recipe.spec.output.file("png")
+    side = max(order.scene.grid().output_shape)
+    if isinstance(png, PngFile) and side > png.max_side:
+        name = order.recipe.products[0].name
+        yield f"{name}.png is a quicklook: the scene's side of {side} px is above png.max_side {png.max_side}"

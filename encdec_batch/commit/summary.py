@@ -1,0 +1,79 @@
+"""What the derived tables and the report say of a scene; it lies in the marker, so that they can be made anew."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+from pydantic import JsonValue
+from rasterio.errors import CRSError, RasterioError
+from rasterio.warp import transform_bounds
+from rasterio.crs import CRS
+
+from encdec_batch.commit.geo import geo_of
+from encdec_batch.commit.parts import Parts
+from encdec_batch.plan.recipe import Recipe
+from encdec_batch.plan.scene import ScenePlan
+from encdec_batch.write.statistics import add
+
+
+def scene_summary(scene: ScenePlan, recipe: Recipe, parts: Parts) -> dict[str, JsonValue]:
+    """Size, place and content of a scene: a function of its input and of its parts alone."""
+    indexes = parts.indexes
+    grid = scene.grid()
+    height, width = grid.output_shape
+    main = recipe.products[0]
+    summary: dict[str, JsonValue] = {
+        "height": height,
+        "width": width,
+        "input_pixels": scene.num_pixels,
+        "blocks": grid.num_blocks,
+        "core": scene.tiling.core,
+        "halo": recipe.halo_pixels,
+        "tile": list(grid.tile_shape),
+        "exactness": recipe.card.geometry.exactness,
+        "precision": recipe.resolved.precision,
+        "device_kind": recipe.resolved.device_kind,
+        "model": f"{recipe.card.name} {recipe.card.version}",
+        "bounds_wgs84": _bounds(scene, height, width),
+        "pixel_area_m2": _pixel_area(scene),
+    }
+    measured = [index.statistics[main.name] for index in indexes if main.name in index.statistics]
+    if measured:
+        total = add(measured)
+        summary["valid_pixels"] = total.valid_pixels
+        if main.kind == "classes":
+            summary["class_pixels"] = dict(zip(main.class_names, total.class_counts, strict=True))
+    return summary
+
+
+def _bounds(scene: ScenePlan, height: int, width: int) -> list[JsonValue] | None:
+    """West, south, east, north in degrees; None without a transform, or where the CRS does not reach WGS84."""
+    geo = geo_of(scene.header, scene.geometry.scale)
+    if geo.crs_wkt is None or geo.transform is None:
+        return None
+    a, b, c, d, e, f = geo.transform
+    xs = [c + a * col + b * row for col in (0, width) for row in (0, height)]
+    ys = [f + d * col + e * row for col in (0, width) for row in (0, height)]
+    try:
+        west, south, east, north = transform_bounds(
+            CRS.from_wkt(geo.crs_wkt), "EPSG:4326", min(xs), min(ys), max(xs), max(ys)
+        )
+    except (CRSError, RasterioError):
+        return None
+    return [west, south, east, north] if all(map(isfinite, (west, south, east, north))) else None
+
+
+def _pixel_area(scene: ScenePlan) -> float | None:
+    """Square metres of an output pixel; None where the CRS is not one of metres."""
+    geo = geo_of(scene.header, scene.geometry.scale)
+    if geo.crs_wkt is None or geo.transform is None:
+        return None
+    try:
+        crs = CRS.from_wkt(geo.crs_wkt)
+        if not crs.is_projected:
+            return None
+        metres = float(crs.linear_units_factor[1])
+    except CRSError:
+        return None
+    a, b, _, d, e, _ = geo.transform
+    return abs(a * e - b * d) * metres * metres

@@ -1,0 +1,160 @@
+"""What a person sees in a terminal: a progress line, and results as text."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+
+from encdec_batch.job.progress import Progress
+from encdec_batch.job.status import Status, Verdict
+from encdec_batch.job.summary import RunSummary
+from encdec_batch.plan.plan import Plan
+from encdec_batch.plan.scene import SetAside
+from encdec_batch.report.page import format_bytes, format_duration, format_number
+
+LINE_EVERY_S = 30.0
+"""Between lines where there is no terminal."""
+SHOWN_ASIDE = 10
+
+
+class ProgressLine:
+    """Shows snapshots: a live line in a terminal, else one log line every 30 s."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = RichProgress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("blocks  {task.fields[figures]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._live.add_task("planning", total=None, figures="")
+        self._said = time.monotonic()
+
+    @contextmanager
+    def shown(self) -> Iterator[ProgressLine]:
+        with self._live:
+            yield self
+
+    def __call__(self, now: Progress) -> None:
+        if self._console.is_terminal:
+            self._live.update(
+                self._task,
+                description=_what(now),
+                completed=now.blocks_done,
+                total=now.blocks_total or None,
+                figures=_figures(now),
+            )
+        elif time.monotonic() - self._said >= LINE_EVERY_S:
+            self._said = time.monotonic()
+            blocks = f"{now.blocks_done}/{now.blocks_total} blocks"
+            self._console.print(f"{_what(now)}  {blocks}  {_figures(now)}", highlight=False, soft_wrap=True)
+
+
+def print_plan(console: Console, plan: Plan, projected_bytes: int) -> None:
+    recipe, scenes = plan.recipe, plan.scenes
+    pixels = sum(scene.num_pixels for scene in scenes)
+    encoded = sum(scene.header.encoded_bytes for scene in scenes)
+    to_read = sum(plan.bytes_to_read.values())
+    computed = sum(scene.grid().num_tiles * scene.grid().tile_shape[0] * scene.grid().tile_shape[1] for scene in scenes)
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_row("scenes", f"{len(scenes)} to do, {len(plan.done)} done, {len(plan.set_aside)} set aside")
+    table.add_row("blocks", f"{plan.num_blocks} of {_sides(plan)} px, {plan.num_pixels_left / 1e6:,.1f} Mpx to compute")
+    table.add_row("to read", f"{format_bytes(to_read)} of pixels for {format_bytes(encoded)} in the scenes")
+    table.add_row("core", f"{recipe.resolved.core} px, halo {recipe.halo_pixels} px ({recipe.card.geometry.exactness})")
+    if pixels:
+        table.add_row("halo tax", f"{computed / pixels:.2f} pixels computed for each pixel of the scenes")
+    for side, rate in recipe.resolved.rates:
+        chosen = "  <- chosen" if side == recipe.resolved.core else ""
+        table.add_row("measured", f"core {side}: {rate:.2f} Mpx/s of one worker, tax included{chosen}")
+    table.add_row("device", f"{recipe.resolved.device_kind}, {recipe.resolved.precision}, batch {recipe.resolved.batch}")
+    table.add_row("memory", f"{format_bytes(projected_bytes)} for the largest block, beside the network itself")
+    rates = dict(recipe.resolved.rates)
+    if recipe.resolved.core in rates and pixels:
+        seconds = plan.num_pixels_left / 1e6 / rates[recipe.resolved.core]
+        table.add_row("compute", f"{format_duration(seconds)} of one worker")
+    console.print(table)
+    for note in plan.notes:
+        console.print(f"note: {note}", highlight=False)
+    print_aside(console, plan.set_aside)
+
+
+def print_summary(console: Console, summary: RunSummary) -> None:
+    rate = f", {format_number(summary.mpx_per_s)} Mpx/s" if summary.blocks else ""
+    done = f"{summary.scenes_done} scenes done ({summary.scenes_committed} by this run)"
+    took = f"{summary.blocks} blocks in {format_duration(summary.seconds)}{rate}" if summary.blocks else "nothing was to do"
+    console.print(f"complete: {done}, {len(summary.set_aside)} set aside; {took}", highlight=False, soft_wrap=True)
+    print_aside(console, summary.set_aside)
+    console.print(f"output  {summary.output_uri}", highlight=False, soft_wrap=True)
+    console.print(f"report  {summary.report_uri}", highlight=False, soft_wrap=True)
+    console.print(f"digest  {summary.digest}", highlight=False, soft_wrap=True)
+
+
+def print_aside(console: Console, aside: tuple[SetAside, ...]) -> None:
+    for item in aside[:SHOWN_ASIDE]:
+        hint = f" -> {item.hint}" if item.hint else ""
+        console.print(f"set aside  {item.scene_id}  {item.stage}: {item.reason}{hint}", highlight=False, markup=False)
+    if len(aside) > SHOWN_ASIDE:
+        console.print(f"set aside  ... and {len(aside) - SHOWN_ASIDE} more, see quarantine.parquet", highlight=False)
+
+
+def print_status(console: Console, status: Status) -> None:
+    console.print(f"{status.uri}: {status.scenes_committed} scenes done, {status.scenes_set_aside} set aside", soft_wrap=True)
+    if not status.run_id:
+        return
+    progress = status.progress
+    console.print(f"run {status.run_id}: {status.state}, last heard of {format_duration(status.age_s)} ago", highlight=False)
+    if status.state == "running":
+        left = progress.get("seconds_left")
+        console.print(
+            f"{progress['blocks_done']}/{progress['blocks_total']} blocks, {progress['scenes_done']}/"
+            f"{progress['scenes_total']} scenes, {format_number(progress['mpx_per_s'])} Mpx/s, "
+            f"{format_duration(left) if left is not None else '?'} left",
+            highlight=False,
+        )
+
+
+def print_verdict(console: Console, verdict: Verdict) -> None:
+    for path in verdict.bad:
+        console.print(f"bad  {path}", highlight=False, markup=False)
+    console.print(f"{verdict.files} files, {len(verdict.bad)} of them not what their markers say", highlight=False)
+    console.print(f"digest  {verdict.digest}", highlight=False)
+
+
+def stdout() -> Console:
+    return Console(file=sys.stdout)
+
+
+def stderr() -> Console:
+    return Console(file=sys.stderr)
+
+
+def _what(now: Progress) -> str:
+    if now.state == "planning":
+        read, total = now.headers
+        return f"planning, {read}/{total} headers" if total else "planning"
+    return f"{now.scenes_done}/{now.scenes_total} scenes"
+
+
+def _figures(now: Progress) -> str:
+    left = now.seconds_left
+    figures = [f"{format_number(now.mpx_per_s)} Mpx/s", f"{format_duration(left)} left" if left is not None else "", ""]
+    if now.scenes_aside:
+        figures[2] = f"{now.scenes_aside} set aside"
+    return "  ".join(part for part in figures if part) if now.state == "running" else ""
+
+
+def _sides(plan: Plan) -> str:
+    sides = sorted({scene.tiling.block for scene in plan.scenes})
+    return ", ".join(map(str, sides)) or "-"

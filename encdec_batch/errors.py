@@ -1,0 +1,133 @@
+"""The tree of exceptions. Callers branch on class and attributes, never on text.
+
+EncdecError
+├── SpecError                what the user asked for is wrong (exit code 2)
+├── SceneError               one scene cannot be done: quarantine, the rest goes on
+│   ├── SceneUnreadable      not an image, truncated, forbidden, missing
+│   ├── SceneChanged         the object was replaced while it was read
+│   └── UnsupportedScene     readable, but not by this card or within these limits
+├── WindowError              integer geometry that cannot be
+├── ModelError               a model package cannot be used
+│   ├── CardError            the card is wrong, or does not fit
+│   └── DigestMismatch       bytes are not those the card names
+├── StoreError               a store did not do what was asked
+│   ├── TransientStoreError  may succeed later: not a property of the scene
+│   ├── PermanentStoreError  will not succeed by waiting
+│   │   ├── ObjectMissing    404
+│   │   └── ObjectForbidden  401, 403
+│   └── PreconditionFailed   412: the object is not the one that was named
+└── CommitError              a scene could not be committed
+    ├── CommitConflict       the marker is of another key or generation
+    ├── PartMissing          parts are gone or damaged: their blocks run once more
+    └── LeaseHeld            another run writes this output
+
+Every message says what, where and what to do; `hint` holds the last of these apart so that a
+table can show it in a column of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class EncdecError(Exception):
+    """The root of all errors a user may see.
+
+    Args:
+        message: what is wrong, and where.
+        hint: what to do about it, one sentence, may be empty.
+        context: values a caller may branch on or a record may show (uri, scene_id, block, ...).
+    """
+
+    def __init__(self, message: str, *, hint: str = "", **context: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.context = context
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keyword arguments are lost by Exception's own pickling, and Ray sends errors across processes.
+        return _rebuild, (type(self), self.message, self.hint, self.context)
+
+
+def _rebuild(kind: type[EncdecError], message: str, hint: str, context: dict[str, Any]) -> EncdecError:
+    return kind(message, hint=hint, **context)
+
+
+class SpecError(EncdecError):
+    """The spec or the command is wrong."""
+
+
+class SceneError(EncdecError):
+    """One scene cannot be processed; the others can."""
+
+
+class SceneUnreadable(SceneError):
+    """Not an image, truncated, missing or forbidden."""
+
+
+class SceneChanged(SceneError):
+    """The object behind a scene was replaced while it was being read."""
+
+
+class UnsupportedScene(SceneError):
+    """A readable image that this card or these limits do not admit."""
+
+
+class WindowError(EncdecError, ValueError):
+    """Integer geometry that cannot be."""
+
+
+class ModelError(EncdecError):
+    """A model package cannot be used."""
+
+
+class CardError(ModelError):
+    """The card of a model package is wrong or does not fit its weights."""
+
+
+class DigestMismatch(ModelError):
+    """Bytes differ from the digest that names them."""
+
+
+class StoreError(EncdecError):
+    """A store did not do what was asked."""
+
+
+class TransientStoreError(StoreError):
+    """The same request may succeed later."""
+
+
+class PermanentStoreError(StoreError):
+    """The same request will not succeed by waiting."""
+
+
+class ObjectMissing(PermanentStoreError):
+    """There is no object of this name."""
+
+
+class ObjectForbidden(PermanentStoreError):
+    """The credentials do not allow this."""
+
+
+class PreconditionFailed(StoreError):
+    """The object is not the one named by its etag, or exists where none should."""
+
+
+class CommitError(EncdecError):
+    """A scene could not be committed."""
+
+
+class CommitConflict(CommitError):
+    """The marker of a scene is of another key than the one to be committed."""
+
+
+class PartMissing(CommitError):
+    """Parts of a scene are gone or damaged; `context["blocks"]` names them."""
+
+
+class LeaseHeld(CommitError):
+    """Another run holds the lease of this output."""

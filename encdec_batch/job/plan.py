@@ -1,0 +1,132 @@
+"""`plan`: from a spec to a Plan, in two steps, so that a finished archive is known to be finished without opening a
+scene or starting Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from encdec_batch.errors import ObjectMissing, SpecError
+from encdec_batch.job.survey import survey
+from encdec_batch.models.package import Package, load_package
+from encdec_batch.plan.discover import find_scenes
+from encdec_batch.plan.plan import Known, Plan, Sorted, make_plan, sort_candidates
+from encdec_batch.plan.recipe import Order, Recipe, Resolved
+from encdec_batch.plan.table import read_resolved
+from encdec_batch.spec.compute import LocalStream, RayStream
+from encdec_batch.spec.job import JobSpec
+from encdec_batch.store.open import open_store
+from encdec_batch.store.store import Store
+from encdec_batch.stream.stream import Host
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Everything that is known before a device is looked at."""
+
+    order: Order
+    package: Package
+    known: Known
+    work: Sorted
+
+
+def build_plan(spec: JobSpec) -> Plan:
+    """What `run` would do; writes nothing.
+
+    Raises:
+        SpecError, ModelError, StoreError: as `run`.
+    """
+    store = open_store(spec.output.uri, spec.output.storage)
+    prepared = prepare(spec, known=survey(store))
+    with host_of(_as_planned_here(spec), prepared.package) as host:
+        return finish_plan(prepared, host, store)
+
+
+def prepare(spec: JobSpec, *, known: Known) -> Prepared:
+    """The package, the listing, and what is left to do of it."""
+    package = load_package(spec.model.package, spec.model.storage)
+    order = Order(spec=spec, card=package.card, package_digest=package.digest)
+    order.check()
+    candidates, unnamed = find_scenes(spec.source)
+    if not candidates and not unnamed:
+        where = spec.source.uri if spec.source.kind != "list" else "the list"
+        raise SpecError(f"{where}: no scene is there", hint="check source.uri, and source.suffixes or source.pattern")
+    work = sort_candidates(order, candidates, known)
+    return Prepared(
+        order=order, package=package, known=known, work=replace(work, set_aside=(*unnamed, *work.set_aside))
+    )
+
+
+def finish_plan(
+    prepared: Prepared, host: Host, store: Store, *, on_header: Callable[[int, int], None] = lambda *_: None
+) -> Plan:
+    """`auto` resolved (once for an unfinished output), headers opened, scenes cut."""
+    recipe = Recipe(order=prepared.order, resolved=_resolve(prepared, host, store))
+    return make_plan(recipe, prepared.work, prepared.known, on_header=on_header)
+
+
+def host_of(spec: JobSpec, package: Package, *, verbose: bool = False) -> Host:
+    """Where the spec says the job runs."""
+    stream = spec.compute.stream
+    if isinstance(stream, LocalStream):
+        from encdec_batch.stream.local import LocalHost  # noqa: PLC0415  (torch only where something is computed)
+
+        return LocalHost(package, workers=stream.workers)
+    from encdec_batch.stream.ray_data import RayHost  # noqa: PLC0415  (reads its environment when it is imported)
+
+    return RayHost(package, stream, verbose=verbose)
+
+
+def _as_planned_here(spec: JobSpec) -> JobSpec:
+    """A plan for a Ray of this machine needs no Ray."""
+    stream = spec.compute.stream
+    if isinstance(stream, RayStream) and stream.address == "local":
+        compute = spec.compute.model_copy(update={"stream": LocalStream(kind="local")})
+        return spec.model_copy(update={"compute": compute})
+    return spec
+
+
+def _resolve(prepared: Prepared, host: Host, store: Store) -> Resolved:
+    """What an unfinished run resolved stands while it was for the same order, engine and kind of device: parts are of
+    its core. So a resumed run measures nothing again."""
+    try:
+        earlier = read_resolved(store, prepared.order)
+    except ObjectMissing:
+        earlier = None
+    asked = prepared.order.spec
+    if earlier is None or asked.tiling.core != "auto":
+        return host.resolve(asked)
+    fixed = asked.model_copy(update={"tiling": asked.tiling.model_copy(update={"core": earlier.core})})
+    here = host.resolve(fixed)
+    same = (here.device_kind, here.engine, here.precision) == (earlier.device_kind, earlier.engine, earlier.precision)
+    return replace(here, rates=earlier.rates) if same else host.resolve(asked)
+
+
+def projected_bytes(plan: Plan) -> int:
+    """Memory of the largest block of a plan, all that is alive at a time; the network itself comes on top."""
+    recipe = plan.recipe
+    bills = {
+        (scene.header.dtype, scene.tiling.block): recipe.burden(np.dtype(scene.header.dtype).itemsize).block_bytes(
+            scene.geometry, scene.tiling
+        )
+        for scene in plan.scenes
+    }
+    return max(bills.values(), default=0)
+
+
+def to_dict(plan: Plan) -> dict[str, Any]:
+    """The figures of a plan, for scripts."""
+    return {
+        "scenes": {"todo": len(plan.scenes), "done": len(plan.done), "set_aside": len(plan.set_aside)},
+        "blocks": plan.num_blocks,
+        "pixels": plan.num_pixels_left,
+        "bytes_to_read": sum(plan.bytes_to_read.values()),
+        "bytes_in_scenes": sum(scene.header.encoded_bytes for scene in plan.scenes),
+        "projected_bytes": projected_bytes(plan),
+        "resolved": asdict(plan.recipe.resolved),
+        "set_aside": [asdict(aside) for aside in plan.set_aside],
+        "notes": list(plan.notes),
+    }

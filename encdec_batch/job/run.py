@@ -1,0 +1,262 @@
+"""`run`: the whole job, from the survey of the output to the report; after a kill, the same call goes on."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import replace
+
+from encdec_batch.commit.digest import digest_of_markers
+from encdec_batch.commit.holder import HolderInfo
+from encdec_batch.commit.lease import Lease, acquire_lease
+from encdec_batch.commit.marker import read_markers
+from encdec_batch.commit.prune import remove_work
+from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine, remove_quarantine, write_quarantine
+from encdec_batch.commit.scene import PARTS_PREFIX
+from encdec_batch.errors import SpecError
+from encdec_batch.job.plan import Prepared, finish_plan, host_of, prepare
+from encdec_batch.job.progress import Progress, Watch
+from encdec_batch.job.runlog import RunLog
+from encdec_batch.job.summary import RunSummary, Tally
+from encdec_batch.job.survey import survey
+from encdec_batch.job.tracker import Tracker
+from encdec_batch.pipeline import Record
+from encdec_batch.plan.item import work_items
+from encdec_batch.plan.plan import Plan, replan_scene
+from encdec_batch.plan.scene import ScenePlan, SetAside
+from encdec_batch.plan.table import write_plan
+from encdec_batch.report.build import write_report
+from encdec_batch.report.tables import write_quarantine_table, write_scenes
+from encdec_batch.spec.job import JobSpec
+from encdec_batch.store.open import open_store
+from encdec_batch.store.store import Store
+from encdec_batch.stream.stream import Stream
+
+log = logging.getLogger(__name__)
+
+PASSES = 2
+"""A block whose part is gone, and a scene whose object changed, are tried once more in the same run."""
+
+
+def run(
+    spec: JobSpec, *, show: Callable[[Progress], None] = lambda progress: None, verbose: bool = False
+) -> RunSummary:
+    """Process every scene that is not done yet.
+
+    Args:
+        spec: the job.
+        show: told how far the run is, after every block.
+        verbose: let Ray talk.
+
+    Raises:
+        SpecError: the spec does not fit what is there.
+        ModelError: the package cannot be used.
+        LeaseHeld: another run writes this output.
+        StoreError: the store does not answer.
+    """
+    run_id = time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime()) + secrets.token_hex(3)
+    watch = Watch(show, Progress(run_id=run_id, started=time.time()))
+    store = open_store(spec.output.uri, spec.output.storage)
+    capabilities = store.probe()
+    if not capabilities.create_only:
+        raise SpecError(
+            f"{store.uri}: this store overwrites objects that must not be (it ignores If-None-Match)",
+            hint="use a store with conditional writes; without them two runs could mix their results",
+        )
+    with ExitStack() as stack:
+        lease = stack.enter_context(acquire_lease(store, HolderInfo.current(run_id)))
+        for prefix in ("scenes/", PARTS_PREFIX):
+            store.abort_uploads(prefix, before=lease.created)
+        runlog = stack.enter_context(RunLog(store, run_id, watch))
+        prepared = prepare(spec, known=survey(store))
+        _refuse_replacing(prepared, store, can_replace=capabilities.if_match)
+        try:
+            return _Run(prepared, store, lease, watch, runlog, verbose=verbose).go()
+        except BaseException:
+            watch.update(state="failed")
+            raise
+
+
+def _refuse_replacing(prepared: Prepared, store: Store, *, can_replace: bool) -> None:
+    replaced = [c.scene_id for c in prepared.work.todo if c.scene_id in prepared.known.committed]
+    if replaced and not can_replace:
+        raise SpecError(
+            f"{store.uri}: {len(replaced)} committed scenes are to be replaced (the first is {replaced[0]}), "
+            "and this store ignores If-Match",
+            hint="write to a new output.uri, or use a store with conditional writes",
+        )
+
+
+class _Run:
+    """The driver's side of one run."""
+
+    def __init__(
+        self, prepared: Prepared, store: Store, lease: Lease, watch: Watch, runlog: RunLog, *, verbose: bool
+    ) -> None:
+        self._prepared, self._store, self._lease = prepared, store, lease
+        self._watch, self._runlog, self._verbose = watch, runlog, verbose
+        self._tracker, self._tally = Tracker(), Tally()
+        self._aside: dict[str, SetAside] = {}
+        self._again: dict[str, ScenePlan] = {}
+        self._replanned: set[str] = set()
+        self._seconds = 0.0
+
+    def go(self) -> RunSummary:
+        work = self._prepared.work
+        if not work.todo:
+            return self._finish(None)
+        spec = self._prepared.order.spec
+        with host_of(spec, self._prepared.package, verbose=self._verbose) as host:
+            plan = finish_plan(
+                self._prepared, host, self._store, on_header=lambda n, of: self._watch.update(headers=(n, of))
+            )
+            write_plan(self._store, plan)
+            for aside in plan.set_aside:
+                self._set_aside(aside, plan.keys.get(aside.scene_id))
+            self._watch.update(
+                state="running",
+                scenes_total=len(plan.done) + len(plan.scenes) + len(plan.set_aside),
+                scenes_done=len(plan.done),
+                scenes_aside=len(plan.set_aside),
+                blocks_total=plan.num_blocks,
+                pixels_total=plan.num_pixels_left,
+                streaming_since=time.time(),
+            )
+            if plan.scenes:
+                clock = time.perf_counter()
+                self._stream(plan, host.stream(plan.recipe, lease_n=self._lease.n))
+                self._seconds = time.perf_counter() - clock
+        return self._finish(plan)
+
+    def _stream(self, plan: Plan, stream: Stream) -> None:
+        scenes: Iterable[ScenePlan] = plan.scenes
+        for number in range(1, PASSES + 1):
+            self._again = {}
+            scenes = list(scenes)
+            for scene in self._tracker.start(scenes):
+                stream.commit(scene)
+            for record in stream.records(work_items(scenes)):
+                ready = self._handle(record, plan, last=number == PASSES)
+                if ready is not None:
+                    stream.commit(ready)
+                for commit in stream.commits(wait=False):
+                    self._handle(commit, plan, last=number == PASSES)
+            for commit in stream.commits(wait=True):
+                self._handle(commit, plan, last=number == PASSES)
+            if not self._again:
+                return
+            scenes = self._again.values()
+
+    def _handle(self, record: Record, plan: Plan, *, last: bool) -> ScenePlan | None:
+        """Counts a record; gives the scene that it makes ready to be committed."""
+        if record.lease_lost is not None:
+            raise record.lease_lost
+        self._tally.add(record)
+        self._runlog.note(record)
+        scene = self._tracker.scenes[record.scene_id]
+        ready = self._tracker.note(record)
+        self._watch.add(blocks=len(record.blocks), pixels=record.pixels, done=int(record.committed))
+        if record.committed:
+            if record.scene_id in self._prepared.known.quarantined:
+                remove_quarantine(self._store, [record.scene_id])
+        elif record.missing:
+            self._once_more(scene, record.missing, last=last)
+        elif record.replan:
+            self._plan_again(scene, record, plan, last=last)
+        elif record.trouble is not None and record.scene_id not in self._again:
+            self._set_aside(record.trouble, scene.scene_key)
+        return ready
+
+    def _once_more(self, scene: ScenePlan, missing: tuple[str, ...], *, last: bool) -> None:
+        if last:
+            aside = SetAside(
+                scene_id=scene.scene_id,
+                uri=scene.uri,
+                stage="commit",
+                reason=f"parts vanished twice: {', '.join(missing[:3])}",
+                hint="the next run makes them again; look for what deletes objects below .encdec/parts/",
+                transient=True,
+            )
+            self._set_aside(aside, scene.scene_key)
+            return
+        everything = frozenset(block.name for block in scene.grid().blocks())
+        self._again[scene.scene_id] = replace(scene, blocks_done=everything - set(missing))
+
+    def _plan_again(self, scene: ScenePlan, record: Record, plan: Plan, *, last: bool) -> None:
+        """The input was replaced, or another run committed: once more from what is there now."""
+        if scene.scene_id in self._again or scene.scene_id in self._aside:
+            return
+        if last or record.trouble is None:
+            reason = "it changed during the run, twice" if record.trouble is None else record.trouble.reason
+            hint = "process the archive when nothing writes to it"
+            aside = SetAside(
+                scene_id=scene.scene_id, uri=scene.uri, stage="read", reason=reason, hint=hint, transient=True
+            )
+            self._set_aside(aside, scene.scene_key)
+            return
+        again = replan_scene(plan.recipe, scene, survey(self._store))
+        if isinstance(again, SetAside):
+            self._set_aside(again, scene.scene_key)
+        else:
+            self._again[scene.scene_id] = again
+
+    def _set_aside(self, aside: SetAside, key: str | None) -> None:
+        """The record is written before the scene is counted."""
+        if aside.scene_id in self._aside:
+            return
+        record = QuarantineRecord(
+            stage=aside.stage,
+            scene_id=aside.scene_id,
+            uri=aside.uri,
+            block=aside.block,
+            reason=aside.reason,
+            hint=aside.hint,
+            kind="transient" if aside.transient else "condemned",
+            key=key,
+        )
+        earlier = self._prepared.known.quarantined.get(aside.scene_id)
+        if earlier is None or (earlier.scene_key, earlier.aside) != (key or "", aside):
+            write_quarantine(self._store, record)
+        self._aside[aside.scene_id] = aside
+        if self._watch.now.state == "running":
+            self._watch.add(aside=1)
+
+    def _finish(self, plan: Plan | None) -> RunSummary:
+        """Derived tables and the report; parts of committed scenes go."""
+        self._lease.check()
+        work = self._prepared.work
+        for aside in work.set_aside:
+            self._set_aside(aside, work.keys.get(aside.scene_id))
+        self._drop_stale_quarantine()
+        markers = list(read_markers(self._store))
+        write_scenes(self._store, markers)
+        write_quarantine_table(self._store, list_quarantine(self._store))
+        committed = {scene.part_key for scene in (plan.scenes if plan else ()) if scene.scene_id not in self._aside}
+        remove_work(self._store, PARTS_PREFIX, committed)
+        done = len(work.todo) + len(work.done) + len(work.set_aside) - len(self._aside)
+        summary = RunSummary(
+            run_id=self._watch.now.run_id,
+            output_uri=self._store.uri,
+            report_uri=f"{self._store.uri}/report/index.html",
+            scenes_done=done,
+            scenes_committed=self._tally.committed,
+            set_aside=tuple(self._aside.values()),
+            blocks=self._tally.blocks,
+            pixels=self._tally.pixels,
+            seconds=self._seconds,
+            bytes_read=self._tally.bytes_read,
+            stage_seconds=dict(self._tally.stage_seconds),
+            peak_bytes=self._tally.peak_bytes,
+            digest=digest_of_markers(marker for marker, _ in markers),
+        )
+        if plan is not None:
+            write_report(self._store, plan, summary.to_dict(), [marker for marker, _ in markers])
+        self._watch.update(state="complete")
+        return summary
+
+    def _drop_stale_quarantine(self) -> None:
+        """Records of scenes that are done by now, or no longer in the source."""
+        remove_quarantine(self._store, [name for name in self._prepared.known.quarantined if name not in self._aside])

@@ -1,0 +1,110 @@
+"""What a run says while it goes: progress.json for `status`, events for the report; by one thread of the driver."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from io import BytesIO
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from encdec_batch.errors import StoreError
+from encdec_batch.job.progress import Watch
+from encdec_batch.pipeline import Record
+from encdec_batch.store.store import Store
+
+log = logging.getLogger(__name__)
+
+PROGRESS_S = 10.0
+EVENTS_S = 30.0
+_EVENTS = pa.schema(
+    [
+        ("time", pa.float64()),
+        ("kind", pa.string()),
+        ("scene_id", pa.string()),
+        ("blocks", pa.list_(pa.string())),
+        ("seconds", pa.map_(pa.string(), pa.float64())),
+        ("pixels", pa.int64()),
+        ("bytes_read", pa.int64()),
+        ("peak_bytes", pa.map_(pa.int64(), pa.int64())),
+        ("message", pa.string()),
+    ]
+)
+
+
+def run_folder(run_id: str) -> str:
+    return f".encdec/runs/{run_id}/"
+
+
+class RunLog:
+    """Writes below `.encdec/runs/<run id>/`; a store that fails for a while loses nothing but freshness."""
+
+    def __init__(self, store: Store, run_id: str, watch: Watch) -> None:
+        self._store, self._folder, self._watch = store, run_folder(run_id), watch
+        self._events: list[dict[str, Any]] = []
+        self._segments = 0
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="runlog", daemon=True)
+
+    def note(self, record: Record) -> None:
+        kind = "set aside" if record.trouble else "committed" if record.committed else "block"
+        message = f"{record.trouble.stage}: {record.trouble.reason}" if record.trouble else "; ".join(record.notes)
+        event = {
+            "time": time.time(),
+            "kind": kind,
+            "scene_id": record.scene_id,
+            "blocks": list(record.blocks),
+            "seconds": list(record.cost.seconds.items()),
+            "pixels": record.pixels,
+            "bytes_read": record.cost.bytes_read,
+            "peak_bytes": list(record.cost.peak_bytes.items()),
+            "message": message,
+        }
+        with self._lock:
+            self._events.append(event)
+
+    def __enter__(self) -> Self:
+        self._write_progress()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._write_events()
+        self._write_progress()
+
+    def _beat(self) -> None:
+        last_events = time.monotonic()
+        while not self._stop.wait(PROGRESS_S):
+            self._write_progress()
+            if time.monotonic() - last_events >= EVENTS_S:
+                self._write_events()
+                last_events = time.monotonic()
+
+    def _write_progress(self) -> None:
+        self._put("progress.json", json.dumps(self._watch.now.to_dict()).encode())
+
+    def _write_events(self) -> None:
+        with self._lock:
+            events, self._events = self._events, []
+        if not events:
+            return
+        buffer = BytesIO()
+        pq.write_table(pa.Table.from_pylist(events, _EVENTS), buffer, compression="zstd")
+        self._put(f"events-{self._segments:05d}.parquet", buffer.getvalue())
+        self._segments += 1
+
+    def _put(self, name: str, data: bytes) -> None:
+        try:
+            self._store.put(self._folder + name, data)
+        except StoreError as error:
+            log.warning("runlog.not_written", extra={"object": name, "reason": str(error)})

@@ -1,0 +1,73 @@
+"""What a run comes to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from encdec_batch.pipeline import Record
+from encdec_batch.plan.scene import SetAside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """The end of a run, for people and scripts."""
+
+    run_id: str
+    output_uri: str
+    report_uri: str
+    scenes_done: int
+    """With the outputs that are wanted, by this run or an earlier one."""
+    scenes_committed: int
+    """By this run."""
+    set_aside: tuple[SetAside, ...]
+    blocks: int
+    pixels: int
+    seconds: float
+    """Of the stream: from the first item handed out to the last marker."""
+    bytes_read: int
+    stage_seconds: Mapping[str, float]
+    peak_bytes: int
+    """The most memory that one worker process had resident."""
+    digest: str
+    """Of the output: sha256 over scene ids, outputs and their digests."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 complete, 3 complete but with something set aside."""
+        return 3 if self.set_aside else 0
+
+    @property
+    def mpx_per_s(self) -> float:
+        return self.pixels / 1e6 / self.seconds if self.seconds > 0 else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"mpx_per_s": self.mpx_per_s, "exit_code": self.exit_code}
+
+
+@dataclass(slots=True)
+class Tally:
+    """Sums over records."""
+
+    blocks: int = 0
+    pixels: int = 0
+    committed: int = 0
+    bytes_read: int = 0
+    stage_seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    peaks: dict[int, int] = field(default_factory=dict)
+
+    def add(self, record: Record) -> None:
+        self.blocks += len(record.blocks) if not record.trouble else 0
+        self.pixels += record.pixels
+        self.committed += record.committed
+        self.bytes_read += record.cost.bytes_read
+        for stage, seconds in record.cost.seconds.items():
+            self.stage_seconds[stage] += seconds
+        for pid, peak in record.cost.peak_bytes.items():
+            self.peaks[pid] = max(self.peaks.get(pid, 0), peak)
+
+    @property
+    def peak_bytes(self) -> int:
+        return max(self.peaks.values(), default=0)

@@ -1,0 +1,48 @@
+"""What lies in an output when a run begins: three listings, and the markers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from encdec_batch.commit.marker import read_markers
+from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine
+from encdec_batch.commit.scene import PARTS_PREFIX
+from encdec_batch.plan.plan import Committed, Known, Quarantined
+from encdec_batch.plan.scene import SetAside
+from encdec_batch.store.store import Store
+
+
+def survey(store: Store) -> Known:
+    """Markers, quarantine and parts of an output; empty for a new one."""
+    committed = {
+        marker.scene_id: Committed(
+            scene_key=marker.scene_key,
+            outputs=frozenset(marker.outputs),
+            generation=marker.generation,
+            etag=info.etag,
+        )
+        for marker, info in read_markers(store)
+    }
+    quarantined = {record.scene_id: _quarantined(record) for record in list_quarantine(store)}
+    return Known(committed=committed, quarantined=quarantined, parts=_parts(store))
+
+
+def _parts(store: Store) -> dict[str, frozenset[str]]:
+    blocks: dict[str, set[str]] = defaultdict(set)
+    for info in store.list(PARTS_PREFIX):
+        key, _, name = info.path.removeprefix(PARTS_PREFIX).partition("/")
+        blocks[key].add(name)
+    return {key: frozenset(names) for key, names in blocks.items()}
+
+
+def _quarantined(record: QuarantineRecord) -> Quarantined:
+    aside = SetAside(
+        scene_id=record.scene_id,
+        uri=record.uri,
+        stage=record.stage,
+        reason=record.reason,
+        hint=record.hint,
+        block=record.block,
+        transient=record.kind == "transient",
+    )
+    return Quarantined(scene_key=record.key or "", aside=aside)

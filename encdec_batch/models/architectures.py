@@ -1,0 +1,51 @@
+"""The networks a card can name. Importing this imports no torch: each is imported when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from encdec_batch.errors import CardError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ARCHITECTURES: Mapping[str, str] = {
+    "unet": "encdec_batch.networks.unet:UNet",
+}
+"""Key in the card to `module:class`. A key is never given to another network: old packages name it."""
+
+
+def find_architecture(name: str) -> Callable[..., nn.Module]:
+    """The constructor of an architecture.
+
+    Raises:
+        CardError: there is none of this name.
+    """
+    if name not in ARCHITECTURES:
+        raise CardError(
+            f"architecture {name!r} is not known",
+            hint=f"known are: {', '.join(sorted(ARCHITECTURES))}; a newer version may know more",
+            architecture=name,
+        )
+    module, _, attribute = ARCHITECTURES[name].partition(":")
+    constructor: Callable[..., nn.Module] = getattr(import_module(module), attribute)
+    return constructor
+
+
+def construct(name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """A network of this architecture with fresh weights.
+
+    Raises:
+        CardError: the architecture is unknown, or does not take these arguments.
+    """
+    constructor = find_architecture(name)
+    try:
+        return constructor(**arguments)
+    except (TypeError, ValueError) as error:
+        raise CardError(
+            f"architecture {name!r} does not take {dict(arguments)}: {error}",
+            hint="correct `arguments` in the card",
+            architecture=name,
+        ) from error

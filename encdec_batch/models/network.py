@@ -1,0 +1,48 @@
+"""From a package to a network that computes."""
+
+from __future__ import annotations
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import nn
+
+from encdec_batch.errors import CardError, ModelError
+from encdec_batch.models.architectures import construct
+from encdec_batch.models.package import Package
+
+
+def build_network(package: Package) -> nn.Module:
+    """The package's network with its weights: float32 on the CPU, in eval mode, without gradients.
+
+    Raises:
+        CardError: the architecture is unknown, or its parameters are not those of the weights.
+        ModelError: the weights cannot be parsed.
+    """
+    card = package.card
+    network = construct(card.architecture, card.arguments)
+    try:
+        state = load(package.weights)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"{package.uri}: the weights cannot be parsed: {error}", hint="make the package anew"
+        ) from error
+    _check_finite(state, package.uri)
+    try:
+        network.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        said = " ".join(str(error).split())[:400]
+        raise CardError(
+            f"{package.uri}: the weights are not of {card.architecture} {card.arguments}: {said}",
+            hint="`architecture` and `arguments` must be those it was trained with",
+        ) from error
+    return network.float().eval().requires_grad_(requires_grad=False)
+
+
+def _check_finite(state: dict[str, torch.Tensor], uri: str) -> None:
+    broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise ModelError(
+            f"{uri}: the weights hold NaN or infinity in {', '.join(sorted(broken)[:3])}",
+            hint="the training diverged: publish an earlier checkpoint",
+        )

@@ -1,0 +1,93 @@
+"""From a trained network to a package: measure it, record its golden sample, write it, load it back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save
+from torch import nn
+
+from encdec_batch.errors import CardError
+from encdec_batch.models.card import Declared, GeometryCard, ToleranceCard
+from encdec_batch.models.forward import Precision
+from encdec_batch.models.golden import record, replay
+from encdec_batch.models.network import build_network
+from encdec_batch.models.package import Measured, Package, create_package, load_package
+from encdec_batch.models.reach import measure_geometry
+from encdec_batch.models.tolerance import measure_tolerance
+from encdec_batch.store.open import open_store
+from encdec_batch.store.secrets import Options
+
+_GOLDEN_CORE = 48
+
+
+def publish_package(
+    uri: str,
+    network: nn.Module,
+    declared: Declared,
+    sample: NDArray[np.generic],
+    options: Options | None = None,
+) -> Package:
+    """Write a trained network as a package and load it back, golden sample and all.
+
+    Args:
+        uri: folder of the new package.
+        network: in eval mode, float32.
+        declared: what its author says of it.
+        sample: (bands, height, width) of real pixels as stored, for the golden sample; a part of it is used.
+        options: of the store.
+
+    Raises:
+        CardError: network and card do not fit each other, or the sample is too small.
+        ModelError: the network cannot be measured, or another package lies there.
+    """
+    geometry = measure_geometry(network, declared.num_bands)
+    measured = Measured(geometry=geometry, tolerance=_tolerances(network, declared.num_bands, geometry))
+    image_CHW = _golden_image(declared, geometry, sample)
+    with torch.inference_mode():
+        num_channels = int(network(image_CHW[None]).shape[1])
+    if num_channels != declared.output.num_channels:
+        raise CardError(
+            f"{declared.name}: the network gives {num_channels} channels, the card's output has "
+            f"{declared.output.num_channels}",
+            hint="correct `output` in the card",
+        )
+    weights = save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
+    create_package(open_store(uri, options), declared, measured, weights=weights, golden=record(network, image_CHW))
+    package = load_package(uri, options)
+    replay(package, build_network(package))
+    return package
+
+
+def normalize(image: NDArray[np.generic], mean: Sequence[float], std: Sequence[float]) -> NDArray[np.float32]:
+    """(value - mean) / std per band of a (bands, height, width) image."""
+    shape = (-1, 1, 1)
+    scaled = (image.astype(np.float32) - np.asarray(mean, dtype=np.float32).reshape(shape)) / np.asarray(
+        std, dtype=np.float32
+    ).reshape(shape)
+    return scaled.astype(np.float32)
+
+
+def _tolerances(network: nn.Module, num_bands: int, geometry: GeometryCard) -> Mapping[str, ToleranceCard]:
+    precisions: tuple[Precision, ...] = ("float32", "bfloat16")
+    kinds = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    return {
+        f"{kind}/{precision}": measure_tolerance(network, num_bands, geometry, precision, kind)
+        for kind in kinds
+        for precision in precisions
+    }
+
+
+def _golden_image(declared: Declared, geometry: GeometryCard, sample: NDArray[np.generic]) -> torch.Tensor:
+    s, offset = geometry.stride, geometry.size_offset
+    side = -(-(_GOLDEN_CORE + 2 * geometry.margin - offset) // s) * s + offset
+    if sample.ndim != 3 or sample.shape[0] != declared.num_bands or min(sample.shape[1:]) < side:
+        raise CardError(
+            f"{declared.name}: a golden sample of {declared.num_bands} bands and {side} px is wanted, "
+            f"the one given is {sample.shape}"
+        )
+    constants = declared.normalization
+    return torch.from_numpy(normalize(sample[:, :side, :side], constants.mean, constants.std))

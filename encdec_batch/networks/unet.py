@@ -1,0 +1,111 @@
+"""The U-Net of Ronneberger et al. 2015 (arXiv:1505.04597).
+
+Suffixes: N images of a batch, C channels, H and W rows and columns.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Norm = Literal["none", "batch"]
+
+
+class DoubleConv(nn.Sequential):
+    """Two 3x3 convolutions, each followed by ReLU; with `norm="batch"` each is normalised before it."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, padding: bool, norm: Norm) -> None:
+        layers: list[nn.Module] = []
+        for num_in in (in_channels, out_channels):
+            # Batch norm subtracts the mean, so that a bias before it would have no effect.
+            layers.append(nn.Conv2d(num_in, out_channels, 3, padding=int(padding), bias=norm == "none"))
+            if norm == "batch":
+                layers.append(nn.BatchNorm2d(out_channels))
+            layers.append(nn.ReLU(inplace=True))
+        super().__init__(*layers)
+
+
+class UNet(nn.Module):
+    """Contracting path, expanding path, and skips between levels of the same size.
+
+    Args:
+        in_channels: bands of the image.
+        out_channels: channels of the result, no activation is applied.
+        width: channels of the first level; each level below has twice as many. 64 in the paper.
+        depth: how often the image is halved. 4 in the paper.
+        padding: True keeps the image's size, which must then be a multiple of 2**depth. False is the paper's network
+            (572 px in, 388 px out): smaller results, no invented border, only certain sizes.
+        norm: "none" as in the paper, or "batch".
+
+    Raises:
+        ValueError: (forward) the image's size does not fit; the message names the next one that does.
+
+    Source: Ronneberger et al. 2015, figure 1 and section 2.
+    """
+
+    def __init__(  # noqa: PLR0913 -- they are the keys of a card
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        width: int = 64,
+        depth: int = 4,
+        padding: bool = True,
+        norm: Norm = "batch",
+    ) -> None:
+        super().__init__()
+        if min(in_channels, out_channels, width, depth) < 1 or norm not in ("none", "batch"):
+            raise ValueError(
+                f"a U-Net of in_channels={in_channels}, out_channels={out_channels}, width={width}, depth={depth}, "
+                f"norm={norm!r} cannot be; the numbers are at least 1, norm is 'none' or 'batch'"
+            )
+        self.depth, self.padding = depth, padding
+        channels = [width * 2**level for level in range(depth + 1)]
+        inputs = [in_channels, *channels[:-1]]
+        self.encoders = nn.ModuleList(
+            DoubleConv(num_in, num_out, padding=padding, norm=norm)
+            for num_in, num_out in zip(inputs, channels, strict=True)
+        )
+        self.ups = nn.ModuleList(nn.ConvTranspose2d(2 * num, num, 2, stride=2) for num in channels[:-1])
+        self.decoders = nn.ModuleList(DoubleConv(2 * num, num, padding=padding, norm=norm) for num in channels[:-1])
+        self.head = nn.Conv2d(width, out_channels, 1)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        for side in x_NCHW.shape[2:]:
+            self._check_side(int(side))
+        skips: list[Tensor] = []
+        for level, encoder in enumerate(self.encoders):
+            x_NCHW = encoder(functional.max_pool2d(x_NCHW, 2) if level else x_NCHW)
+            skips.append(x_NCHW)
+        for level in reversed(range(self.depth)):
+            x_NCHW = self.ups[level](x_NCHW)
+            skip_NCHW = _crop_centre(skips[level], x_NCHW.shape[2], x_NCHW.shape[3])
+            x_NCHW = self.decoders[level](torch.cat([skip_NCHW, x_NCHW], dim=1))
+        out_NCHW: Tensor = self.head(x_NCHW)
+        return out_NCHW
+
+    def fits(self, side: int) -> bool:
+        """Whether an image of this side passes: every pooling halves an even size, and something is left."""
+        eaten = 0 if self.padding else 4
+        for _ in range(self.depth):
+            side -= eaten
+            if side < 2 or side % 2:
+                return False
+            side //= 2
+        side -= eaten
+        for _ in range(self.depth):
+            side = 2 * side - eaten
+        return side > 0
+
+    def _check_side(self, side: int) -> None:
+        if not self.fits(side):
+            larger = next(candidate for candidate in range(side + 1, side + 4096) if self.fits(candidate))
+            raise ValueError(f"a side of {side} px does not pass this U-Net; the next larger one that does is {larger}")
+
+
+def _crop_centre(x_NCHW: Tensor, height: int, width: int) -> Tensor:
+    top, left = (x_NCHW.shape[2] - height) // 2, (x_NCHW.shape[3] - width) // 2
+    return x_NCHW[:, :, top : top + height, left : left + width]

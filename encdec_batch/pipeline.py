@@ -1,0 +1,309 @@
+"""The path of a block: read, predict, write. The only module that composes the stages.
+
+Each stage is a plain function of one value; `stream/` repeats them over many blocks, in one process or on a cluster.
+What goes wrong with a block comes back as a record: no exception leaves a stage, save those that stop a run.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+
+from encdec_batch.commit.parts import MemoryParts
+from encdec_batch.commit.scene import CommitOrder, commit_scene, commit_stored, part_path
+from encdec_batch.errors import (
+    CommitConflict,
+    EncdecError,
+    LeaseHeld,
+    PartMissing,
+    PreconditionFailed,
+    SceneChanged,
+    SpecError,
+    TransientStoreError,
+    UnsupportedScene,
+)
+from encdec_batch.grid import Block
+from encdec_batch.models.network import build_network
+from encdec_batch.models.package import Package
+from encdec_batch.plan.item import Piece, WorkItem, is_small
+from encdec_batch.plan.open import open_scene
+from encdec_batch.plan.products import CELLS, needed_products
+from encdec_batch.plan.recipe import CODEC_LEVELS, Recipe
+from encdec_batch.plan.scene import ScenePlan, SetAside
+from encdec_batch.predict.device import choose_device
+from encdec_batch.predict.eager import EagerEngine
+from encdec_batch.predict.normalize import affine_of
+from encdec_batch.predict.prediction import Prediction
+from encdec_batch.predict.predictor import Predictor
+from encdec_batch.read.block import ReadRule, read_block
+from encdec_batch.read.patch import Patch
+from encdec_batch.store.open import open_store
+from encdec_batch.store.store import Store
+from encdec_batch.write.codec import Codec
+from encdec_batch.write.encode import encode_part
+from encdec_batch.write.layout import PartLayout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What one block cost so far."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    """By stage."""
+    bytes_read: int = 0
+    peak_bytes: dict[int, int] = field(default_factory=dict)
+    """Process id to the most memory that process has had resident."""
+
+    def plus(self, stage: str, seconds: float, *, bytes_read: int = 0) -> Cost:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return Cost(
+            seconds={**self.seconds, stage: self.seconds.get(stage, 0.0) + seconds},
+            bytes_read=self.bytes_read + bytes_read,
+            peak_bytes={**self.peak_bytes, os.getpid(): peak},
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """A block that was read."""
+
+    scene: ScenePlan
+    row: int
+    col: int
+    patch: Patch
+    cost: Cost
+
+    @property
+    def block(self) -> Block:
+        return self.scene.grid().block(self.row, self.col)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predicted:
+    """A block that went through the network."""
+
+    scene: ScenePlan
+    row: int
+    col: int
+    prediction: Prediction
+    cost: Cost
+
+    @property
+    def block(self) -> Block:
+        return self.scene.grid().block(self.row, self.col)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What became of blocks of one scene: the only thing that comes back to the driver."""
+
+    scene_id: str
+    blocks: tuple[str, ...]
+    """Names of the blocks that are through, well or not; empty for a record of a commit alone."""
+    cost: Cost
+    pixels: int = 0
+    """Scene pixels that were computed."""
+    committed: bool = False
+    trouble: SetAside | None = None
+    replan: bool = False
+    """The input changed, or the marker did: the driver plans the scene again, once."""
+    missing: tuple[str, ...] = ()
+    """Blocks whose parts are gone or damaged: they run once more."""
+    lease_lost: LeaseHeld | None = None
+    """Another run has taken over the output: this one ends."""
+    notes: tuple[str, ...] = ()
+
+
+def read_item(recipe: Recipe, item: WorkItem) -> Iterator[Read | Record]:
+    """The blocks of a work item, one after the other, each piece by one reader."""
+    for piece in item.pieces:
+        yield from _read_piece(recipe, piece)
+
+
+def _read_piece(recipe: Recipe, piece: Piece) -> Iterator[Read | Record]:
+    scene, rule = piece.scene, _read_rule(recipe)
+    grid, left = scene.grid(), list(piece.blocks)
+    before, clock = 0, time.perf_counter()
+    try:
+        with open_scene(recipe.spec, scene.uri, scene.etag) as reader:
+            while left:
+                row, col = left[0]
+                patch = read_block(reader, grid, grid.block(row, col), bands=scene.bands, rule=rule)
+                _refuse_nan(patch, recipe)
+                cost = Cost().plus("read", time.perf_counter() - clock, bytes_read=reader.bytes_read - before)
+                yield Read(scene=scene, row=row, col=col, patch=patch, cost=cost)
+                del left[0], patch
+                before, clock = reader.bytes_read, time.perf_counter()
+    except Exception as error:  # noqa: BLE001  (the boundary: an error of one scene is a record, whatever it is)
+        blocks = tuple(grid.block(row, col).name for row, col in left)
+        yield _trouble(error, "read", scene, blocks, Cost().plus("read", time.perf_counter() - clock))
+
+
+def _read_rule(recipe: Recipe) -> ReadRule:
+    card = recipe.card
+    return ReadRule(padding=card.padding, nodata=card.nodata.rule, nan_is_nodata=card.nodata.nan == "nodata")
+
+
+def _refuse_nan(patch: Patch, recipe: Recipe) -> None:
+    """NaN where the card has no rule for it would spread over a whole tile without a word."""
+    if recipe.card.nodata.nan == "nodata" or patch.pixels.dtype.kind != "f":
+        return
+    if np.isnan(patch.pixels[:, patch.valid_mask]).any():
+        raise UnsupportedScene(
+            f"it holds NaN, and {recipe.card.name} has no rule for NaN",
+            hint="declare NaN as the file's nodata, fill it, or use a card with nodata.nan: nodata",
+        )
+
+
+class PredictStage:
+    """The network, loaded once per process."""
+
+    def __init__(self, recipe: Recipe, package: Package) -> None:
+        self._recipe = recipe
+        resolved, tiling = recipe.resolved, recipe.spec.tiling
+        _refuse_other_device(recipe)
+        engine = EagerEngine(build_network(package), device=resolved.torch_device, precision=resolved.precision)
+        weights = tiling.stitch.weights if tiling.stitch.kind == "blend" else "hann"
+        self._make = partial(
+            Predictor,
+            recipe.card,
+            engine,
+            device=resolved.torch_device,
+            batch=resolved.batch,
+            weights=weights,
+        )
+        self._predictors: dict[tuple[str, ...], Predictor] = {}
+
+    def __call__(self, done: Read) -> Predicted | Record:
+        clock = time.perf_counter()
+        scene, block = done.scene, done.block
+        try:
+            scales = [scene.header.scales[band - 1] for band in scene.bands]
+            offsets = [scene.header.offsets[band - 1] for band in scene.bands]
+            affine = affine_of(self._recipe.card, scales, offsets)
+            prediction = self._predictor(scene).predict(done.patch, scene.grid(), block, affine)
+        except Exception as error:  # noqa: BLE001  (the boundary, as above)
+            cost = done.cost.plus("predict", time.perf_counter() - clock)
+            return _trouble(error, "predict", scene, (block.name,), cost)
+        cost = done.cost.plus("predict", time.perf_counter() - clock)
+        return Predicted(scene=scene, row=done.row, col=done.col, prediction=prediction, cost=cost)
+
+    def _predictor(self, scene: ScenePlan) -> Predictor:
+        products = needed_products(self._recipe.products, scene.outputs)
+        names = tuple(product.name for product in products)
+        if names not in self._predictors:
+            self._predictors[names] = self._make(products=products)
+        return self._predictors[names]
+
+
+def _refuse_other_device(recipe: Recipe) -> None:
+    """One run, one kind of device: equal keys promise equal bytes."""
+    compute = recipe.spec.compute
+    here = choose_device(compute.device, compute.precision, compute.batch).kind
+    if here != recipe.resolved.device_kind:
+        raise SpecError(
+            f"this worker is a {here}, the run was planned for {recipe.resolved.device_kind}",
+            hint="give the pool labels that only one kind of node has (compute.stream.labels)",
+        )
+
+
+class WriteStage:
+    """Encodes a block; stores its part, or commits its scene from memory where that is the whole scene."""
+
+    def __init__(self, recipe: Recipe, lease_n: int) -> None:
+        self._recipe, self._lease_n = recipe, lease_n
+        self._store = open_output(recipe)
+
+    def __call__(self, done: Predicted) -> Record:
+        clock = time.perf_counter()
+        scene, block = done.scene, done.block
+        stage = "write"
+        try:
+            part = encode_part(done.prediction, part_layout(self._recipe, scene, block))
+            small = is_small(scene)
+            if small:
+                encoded = time.perf_counter()
+                done = replace(done, cost=done.cost.plus("write", encoded - clock))
+                stage, clock = "commit", encoded
+                order = CommitOrder(recipe=self._recipe, scene=scene, lease_n=self._lease_n)
+                commit_scene(self._store, order, MemoryParts([part], [block.name]))
+            else:
+                self._store_part(scene, block, part)
+        except Exception as error:  # noqa: BLE001  (the boundary, as above)
+            return _trouble(error, stage, scene, (block.name,), done.cost.plus(stage, time.perf_counter() - clock))
+        return Record(
+            scene_id=scene.scene_id,
+            blocks=(block.name,),
+            cost=done.cost.plus(stage, time.perf_counter() - clock),
+            pixels=block.window.num_pixels,
+            committed=small,
+            notes=done.prediction.notes,
+        )
+
+    def _store_part(self, scene: ScenePlan, block: Block, part: bytes) -> None:
+        try:
+            self._store.create(part_path(scene.part_key, block.name), part)
+        except PreconditionFailed:
+            pass  # The first part of a block wins: it was made of the same key.
+
+
+def commit_parts(recipe: Recipe, scene: ScenePlan, lease_n: int) -> Record:
+    """Assembles and commits a scene whose parts all lie in the store."""
+    clock = time.perf_counter()
+    try:
+        commit_stored(open_output(recipe), CommitOrder(recipe=recipe, scene=scene, lease_n=lease_n))
+    except Exception as error:  # noqa: BLE001  (the boundary, as above)
+        return _trouble(error, "commit", scene, (), Cost().plus("commit", time.perf_counter() - clock))
+    cost = Cost().plus("commit", time.perf_counter() - clock)
+    return Record(scene_id=scene.scene_id, blocks=(), cost=cost, committed=True)
+
+
+def open_output(recipe: Recipe) -> Store:
+    return open_store(recipe.spec.output.uri, recipe.spec.output.storage)
+
+
+def part_layout(recipe: Recipe, scene: ScenePlan, block: Block) -> PartLayout:
+    return PartLayout(
+        products=needed_products(recipe.products, scene.outputs),
+        out_window=block.window.scale(scene.geometry.scale),
+        scene_shape=scene.grid().output_shape,
+        levels=scene.levels,
+        codec=Codec(name=recipe.codec, level=CODEC_LEVELS[recipe.codec]),
+        cells=CELLS in scene.outputs,
+    )
+
+
+def _trouble(error: Exception, stage: str, scene: ScenePlan, blocks: tuple[str, ...], cost: Cost) -> Record:
+    """An error as a record."""
+    record = Record(scene_id=scene.scene_id, blocks=blocks, cost=cost)
+    if isinstance(error, LeaseHeld):
+        return replace(record, lease_lost=error)
+    if isinstance(error, PartMissing):
+        return replace(record, missing=tuple(error.context.get("blocks", ())))
+    said = error if isinstance(error, EncdecError) else _unexpected(error, stage)
+    aside = SetAside(
+        scene_id=scene.scene_id,
+        uri=scene.uri,
+        stage=stage,
+        reason=said.message,
+        hint=said.hint,
+        block=blocks[0] if blocks else None,
+        transient=isinstance(error, TransientStoreError),
+    )
+    return replace(record, trouble=aside, replan=isinstance(error, SceneChanged | CommitConflict))
+
+
+def _unexpected(error: Exception, stage: str) -> EncdecError:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(frame.filename)}:{frame.lineno}"  # noqa: PTH119  (a name in a message, not a path)
+    return EncdecError(
+        f"{stage} failed: {type(error).__name__}: {' '.join(str(error).split())[:300]} ({where})",
+        hint="this is not a known fault of the input: please report it with the scene",
+    )

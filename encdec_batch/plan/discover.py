@@ -1,0 +1,96 @@
+"""The scenes a source names: one listing, or one table; nothing is opened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import PurePosixPath
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from encdec_batch.errors import SpecError, StoreError
+from encdec_batch.plan.identity import path_id, settle_ids
+from encdec_batch.plan.scene import Candidate, SetAside
+from encdec_batch.spec.source import GlobSource, ListSource, PrefixSource, Source, TableSource
+from encdec_batch.store.open import locate, open_store
+
+
+def find_scenes(source: Source) -> tuple[list[Candidate], list[SetAside]]:
+    """Every candidate with its id, in the order of the listing; and what cannot have one.
+
+    Raises:
+        SpecError: the source does not exist, or a table lacks its column.
+        StoreError: the store does not answer.
+    """
+    if isinstance(source, PrefixSource | GlobSource):
+        return settle_ids(_listed(source))
+    if isinstance(source, ListSource):
+        return settle_ids((path_id(PurePosixPath(uri).name), _unseen(uri)) for uri in source.uris)
+    return settle_ids(_tabled(source))
+
+
+def _listed(source: PrefixSource | GlobSource) -> Iterator[tuple[str, Candidate]]:
+    store = open_store(source.uri, source.storage)
+    fits = _glob(source.pattern).fullmatch if isinstance(source, GlobSource) else _suffix_test(source.suffixes)
+    for item in store.list():
+        if item.size >= 0 and fits(item.path):
+            uri = f"{store.uri.rstrip('/')}/{item.path}"
+            yield path_id(item.path), Candidate(scene_id="", uri=uri, etag=item.etag, size_bytes=item.size)
+
+
+def _suffix_test(suffixes: tuple[str, ...]):  # type: ignore[no-untyped-def]  # a predicate beside fullmatch
+    endings = tuple(suffix.lower() for suffix in suffixes)
+    return lambda path: path.lower().endswith(endings)
+
+
+def _glob(pattern: str) -> re.Pattern[str]:
+    """`*` and `?` within a folder, `**/` across folders."""
+    parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
+    regex = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return re.compile("".join(regex.get(part, re.escape(part)) for part in parts))
+
+
+def _tabled(source: TableSource) -> Iterator[tuple[str, Candidate]]:
+    table = _read_table(source)
+    if "uri" not in table.column_names:
+        raise SpecError(f"{source.uri} has no column uri", hint=f"its columns are {', '.join(table.column_names)}")
+    for row in table.to_pylist():
+        uri = str(row["uri"])
+        wanted = row.get("scene_id")
+        scene_id = str(wanted) if wanted not in (None, "") else path_id(PurePosixPath(uri).name)
+        yield scene_id, _unseen(uri, _bands(row.get("bands"), source.uri))
+
+
+def _read_table(source: TableSource) -> pa.Table:
+    try:
+        store, path = locate(source.uri, source.storage)
+        data = store.get(path)
+    except StoreError as error:
+        raise SpecError(f"cannot read the table {source.uri}: {error.message}", hint=error.hint) from error
+    try:
+        if path.lower().endswith(".csv"):
+            return pyarrow.csv.read_csv(BytesIO(data))
+        return pq.read_table(BytesIO(data))
+    except pa.ArrowInvalid as error:
+        raise SpecError(f"{source.uri} is neither Parquet nor CSV: {error}") from error
+
+
+def _bands(value: object, where: str) -> tuple[int, ...] | None:
+    """`1;2;3`, a list, or nothing."""
+    if value is None or value == "":
+        return None
+    items = value if isinstance(value, list) else str(value).split(";")
+    try:
+        bands = tuple(int(item) for item in items)
+    except (TypeError, ValueError):
+        bands = (0,)
+    if min(bands, default=0) < 1:
+        raise SpecError(f"{where}: bands {value!r}", hint="write band numbers from 1, as 1;2;3")
+    return bands
+
+
+def _unseen(uri: str, bands: tuple[int, ...] | None = None) -> Candidate:
+    return Candidate(scene_id="", uri=uri, etag="", size_bytes=-1, bands=bands)

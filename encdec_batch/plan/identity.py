@@ -1,0 +1,74 @@
+"""Scene ids: safe as a folder's name on every store, and different for different scenes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
+
+from encdec_batch.plan.scene import Candidate, SetAside
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+MAX_LENGTH = 120
+
+
+def path_id(path: str) -> str:
+    """The wanted id of an object: its path below the source, without the extension."""
+    pure = PurePosixPath(path)
+    return str(pure.with_suffix("")) if pure.suffix else path
+
+
+def safe_id(wanted: str) -> str:
+    """An id that is a plain file name on every store; those that had to be changed end in a hash of what they were."""
+    safe = _UNSAFE.sub("_", wanted)
+    if safe.startswith("."):
+        safe = "_" + safe
+    if safe == wanted and 0 < len(safe) <= MAX_LENGTH:
+        return safe
+    return f"{safe[: MAX_LENGTH - 9]}-{_hash(wanted)}" if len(safe) > MAX_LENGTH - 9 else f"{safe}-{_hash(wanted)}"
+
+
+def settle_ids(wanted: Iterable[tuple[str, Candidate]]) -> tuple[list[Candidate], list[SetAside]]:
+    """Gives each candidate its id; sets aside those whose wanted ids are equal.
+
+    Ids equal but for case are kept apart by a hash: some stores do not tell them apart.
+    """
+    pairs: Sequence[tuple[str, Candidate]] = list(wanted)
+    exact = Counter(name for name, _ in pairs)
+    folded = Counter(safe_id(name).casefold() for name in exact)
+    kept: list[Candidate] = []
+    aside: list[SetAside] = []
+    for name, candidate in pairs:
+        scene_id = safe_id(name)
+        if folded[scene_id.casefold()] > 1 and not scene_id.endswith(_hash(name)):
+            scene_id = f"{scene_id[: MAX_LENGTH - 9]}-{_hash(name)}"
+        if exact[name] > 1:
+            # Both stay visible: the hash of the URI tells them apart in quarantine.
+            aside.append(
+                SetAside(
+                    scene_id=f"{scene_id[: MAX_LENGTH - 9]}-{_hash(candidate.uri)}",
+                    uri=candidate.uri,
+                    stage="plan",
+                    reason=f"{exact[name]} scenes have the id {scene_id}",
+                    hint="give each an id of its own in a table (source.kind: table), or rename one",
+                )
+            )
+            continue
+        kept.append(_with_id(candidate, scene_id))
+    return kept, aside
+
+
+def _with_id(candidate: Candidate, scene_id: str) -> Candidate:
+    return Candidate(
+        scene_id=scene_id,
+        uri=candidate.uri,
+        etag=candidate.etag,
+        size_bytes=candidate.size_bytes,
+        bands=candidate.bands,
+    )
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -1,0 +1,64 @@
+"""Opening the objects behind scenes: the header at plan time, the same version again in a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from encdec_batch.errors import ObjectForbidden, ObjectMissing, PreconditionFailed, SceneChanged, SceneUnreadable
+from encdec_batch.read.limits import Limits
+from encdec_batch.read.open import open_reader
+from encdec_batch.read.reader import Reader
+from encdec_batch.spec.job import JobSpec, LimitsSpec
+from encdec_batch.store.object import ObjectInfo
+from encdec_batch.store.open import locate
+
+
+def limits_of(spec: LimitsSpec) -> Limits:
+    return Limits(
+        max_whole_pixels=int(spec.max_whole_megapixels * 1e6), max_decoded_bytes=int(spec.max_tile_mb * 1e6)
+    )
+
+
+@contextmanager
+def open_scene(spec: JobSpec, uri: str, etag: str) -> Iterator[Reader]:
+    """A reader over the scene, pinned to `etag` where that is not empty.
+
+    Raises:
+        SceneUnreadable, UnsupportedScene, SceneChanged: a property of the scene.
+        TransientStoreError: the store, not the scene.
+    """
+    with _as_scene_errors(uri):
+        store, path = locate(uri, spec.source.storage)
+        reader = open_reader(store, path, etag=etag or None, limits=limits_of(spec.limits))
+    try:
+        with _as_scene_errors(uri):
+            yield reader
+    finally:
+        reader.close()
+
+
+def look_up(spec: JobSpec, uri: str) -> ObjectInfo:
+    """Size and etag of a scene that was named and not listed.
+
+    Raises:
+        SceneUnreadable: missing or forbidden.
+    """
+    with _as_scene_errors(uri):
+        store, path = locate(uri, spec.source.storage)
+        return store.info(path)
+
+
+@contextmanager
+def _as_scene_errors(uri: str) -> Iterator[None]:
+    """What a store says of one object is said of its scene."""
+    try:
+        yield
+    except ObjectMissing as error:
+        raise SceneUnreadable("the object is missing", hint="correct the list, or restore the object", uri=uri) from error
+    except ObjectForbidden as error:
+        raise SceneUnreadable(
+            "the store forbids reading the object", hint="give the job's credentials the right to read it", uri=uri
+        ) from error
+    except PreconditionFailed as error:
+        raise SceneChanged("the object was replaced while it was read", hint="run again", uri=uri) from error

@@ -1,0 +1,260 @@
+"""What a job will do: scenes to process, scenes done, scenes set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from encdec_batch.errors import EncdecError, SceneError, TransientStoreError
+from encdec_batch.grid import Grid
+from encdec_batch.models.card import Card
+from encdec_batch.plan.fit import fitting_bands
+from encdec_batch.plan.item import work_items
+from encdec_batch.plan.open import look_up, open_scene
+from encdec_batch.plan.recipe import Order, Recipe
+from encdec_batch.plan.scene import Candidate, ScenePlan, SetAside
+from encdec_batch.read.reader import Reader
+from encdec_batch.spec.job import JobSpec
+
+HEADER_THREADS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """A marker, as far as planning needs it."""
+
+    scene_key: str
+    outputs: frozenset[str]
+    generation: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined:
+    """A scene set aside by an earlier run."""
+
+    scene_key: str
+    aside: SetAside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What lies in the output when a run begins."""
+
+    committed: Mapping[str, Committed]
+    """By scene id."""
+    quarantined: Mapping[str, Quarantined]
+    """By scene id."""
+    parts: Mapping[str, frozenset[str]]
+    """Part key to names of the blocks whose parts are there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The work of one run."""
+
+    recipe: Recipe
+    scenes: tuple[ScenePlan, ...]
+    """To be processed, in the order of the listing."""
+    bytes_to_read: Mapping[str, int]
+    """By scene id: bytes of encoded pixels that its blocks cost."""
+    done: tuple[str, ...]
+    """Ids of scenes whose committed output is what is wanted."""
+    set_aside: tuple[SetAside, ...]
+    """By this plan, and by earlier runs where nothing has changed since."""
+    keys: Mapping[str, str]
+    """Scene id to scene key, of everything that has one."""
+
+    @property
+    def num_blocks(self) -> int:
+        """Blocks still to be computed."""
+        return sum(scene.grid().num_blocks - len(scene.blocks_done) for scene in self.scenes)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user may not expect."""
+        asked, resolved = self.recipe.spec.tiling, self.recipe.resolved
+        said = []
+        if asked.core != "auto" and asked.core != resolved.core:
+            said.append(f"core {asked.core} is rounded up to {resolved.core}, a multiple of the network's stride")
+        if asked.halo is not None and asked.stitch.kind == "crop" and asked.halo < self.recipe.geometry.reach:
+            said.append(f"halo {asked.halo} is below the reach of {self.recipe.geometry.reach} px: not exact")
+        return tuple(said)
+
+    @property
+    def num_pixels_left(self) -> int:
+        """Scene pixels still to be computed."""
+        return sum(
+            block.window.num_pixels
+            for scene in self.scenes
+            for block in scene.grid().blocks()
+            if block.name not in scene.blocks_done
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sorted:
+    """Candidates by what is to become of them; no object was opened for it."""
+
+    todo: tuple[Candidate, ...]
+    """Each with its etag."""
+    done: tuple[str, ...]
+    set_aside: tuple[SetAside, ...]
+    keys: Mapping[str, str]
+
+
+def sort_candidates(order: Order, candidates: Iterable[Candidate], known: Known) -> Sorted:
+    """Which scenes are done, which stay set aside, and which are to do: by keys alone."""
+    done: list[str] = []
+    aside: list[SetAside] = []
+    keys: dict[str, str] = {}
+    todo: list[Candidate] = []
+    with ThreadPoolExecutor(HEADER_THREADS) as pool:
+        for found in pool.map(lambda candidate: _with_etag(order.spec, candidate), candidates):
+            if isinstance(found, SetAside):
+                aside.append(found)
+                continue
+            key = keys[found.scene_id] = _key(order, found)
+            verdict = _verdict(order, known, found.scene_id, key)
+            if verdict is None:
+                todo.append(found)
+            elif isinstance(verdict, SetAside):
+                aside.append(verdict)
+            else:
+                done.append(found.scene_id)
+    return Sorted(todo=tuple(todo), done=tuple(done), set_aside=tuple(aside), keys=keys)
+
+
+def make_plan(
+    recipe: Recipe, work: Sorted, known: Known, *, on_header: Callable[[int, int], None] = lambda *_: None
+) -> Plan:
+    """Open the headers of the scenes that are to do; cut those that fit the card, set aside those that do not.
+
+    Args:
+        recipe: of the job.
+        work: the candidates, sorted.
+        known: what lies in the output.
+        on_header: told how many headers of how many are read, for a progress line.
+
+    Raises:
+        SpecError: no block fits the budget.
+    """
+    aside = list(work.set_aside)
+    planned: list[tuple[ScenePlan, int]] = []
+    with ThreadPoolExecutor(HEADER_THREADS) as pool:
+        opened = pool.map(lambda c: _open(recipe, c, work.keys[c.scene_id], known), work.todo)
+        for number, result in enumerate(opened, 1):
+            on_header(number, len(work.todo))
+            if isinstance(result, SetAside):
+                aside.append(result)
+            else:
+                planned.append(result)
+    return Plan(
+        recipe=recipe,
+        scenes=tuple(scene for scene, _ in planned),
+        bytes_to_read={scene.scene_id: size for scene, size in planned},
+        done=work.done,
+        set_aside=tuple(aside),
+        keys=work.keys,
+    )
+
+
+def replan_scene(recipe: Recipe, scene: ScenePlan, known: Known) -> ScenePlan | SetAside:
+    """A scene whose object was replaced while it was read, planned once more from the object as it is now."""
+    candidate = Candidate(scene_id=scene.scene_id, uri=scene.uri, etag="", size_bytes=-1, bands=scene.asked_bands)
+    found = _with_etag(recipe.spec, candidate)
+    if isinstance(found, SetAside):
+        return found
+    result = _open(recipe, found, _key(recipe.order, found), known)
+    return result if isinstance(result, SetAside) else result[0]
+
+
+def aside_from(error: EncdecError, *, scene_id: str, uri: str, stage: str, block: str | None = None) -> SetAside:
+    """The record of an error that concerns one scene."""
+    return SetAside(
+        scene_id=scene_id,
+        uri=uri,
+        stage=stage,
+        reason=error.message,
+        hint=error.hint,
+        block=block,
+        transient=isinstance(error, TransientStoreError),
+    )
+
+
+def _key(order: Order, candidate: Candidate) -> str:
+    return order.scene_key(candidate.uri, candidate.etag, candidate.bands)
+
+
+def _verdict(order: Order, known: Known, scene_id: str, key: str) -> SetAside | bool | None:
+    """True: done. SetAside: by an earlier run, and nothing has changed since. None: to do."""
+    marker = known.committed.get(scene_id)
+    if marker is not None and marker.scene_key == key and marker.outputs >= set(order.wanted):
+        return True
+    earlier = known.quarantined.get(scene_id)
+    if earlier is not None and earlier.scene_key == key and not earlier.aside.transient:
+        return earlier.aside
+    return None
+
+
+def _with_etag(spec: JobSpec, candidate: Candidate) -> Candidate | SetAside:
+    """Listed objects come with their etag; those that were named are looked up."""
+    if candidate.etag:
+        return candidate
+    try:
+        info = look_up(spec, candidate.uri)
+    except (SceneError, TransientStoreError) as error:
+        return aside_from(error, scene_id=candidate.scene_id, uri=candidate.uri, stage="plan")
+    return replace(candidate, etag=info.etag, size_bytes=info.size)
+
+
+def _open(recipe: Recipe, candidate: Candidate, key: str, known: Known) -> tuple[ScenePlan, int] | SetAside:
+    """The scene cut and keyed, and the bytes of pixels that its blocks cost."""
+    try:
+        with open_scene(recipe.spec, candidate.uri, candidate.etag) as reader:
+            bands = fitting_bands(reader.header, recipe.card, candidate.bands or recipe.spec.source.bands)
+            scene = _cut(recipe, candidate, key, reader, bands, known)
+            return scene, _bytes_to_read(scene, reader, recipe.card)
+    except (SceneError, TransientStoreError) as error:
+        return aside_from(error, scene_id=candidate.scene_id, uri=candidate.uri, stage="plan")
+
+
+def _cut(
+    recipe: Recipe, candidate: Candidate, key: str, reader: Reader, bands: tuple[int, ...], known: Known
+) -> ScenePlan:
+    marker = known.committed.get(candidate.scene_id)
+    current = marker is not None and marker.scene_key == key
+    outputs = tuple(name for name in recipe.order.wanted if not (marker and current and name in marker.outputs))
+    block = recipe.block_side(np.dtype(reader.header.dtype).itemsize)
+    scene = ScenePlan(
+        scene_id=candidate.scene_id,
+        uri=candidate.uri,
+        etag=reader.etag,
+        size_bytes=reader.size_bytes,
+        header=reader.header,
+        bands=bands,
+        asked_bands=candidate.bands,
+        geometry=recipe.geometry,
+        tiling=recipe.tiling(block.side),
+        levels=block.levels,
+        scene_key=key,
+        part_key="",
+        outputs=outputs,
+        generation=marker.generation + 1 if marker else 1,
+        marker_etag=marker.etag if marker else None,
+    )
+    part_key = recipe.part_key(key, block, scene.grid().tile_shape, outputs)
+    return replace(scene, part_key=part_key, blocks_done=known.parts.get(part_key, frozenset()))
+
+
+def _bytes_to_read(scene: ScenePlan, reader: Reader, card: Card) -> int:
+    grid: Grid = scene.grid()
+    total = 0
+    for item in work_items([scene]):
+        for piece in item.pieces:
+            windows = [grid.source_window(grid.block(row, col), card.padding) for row, col in piece.blocks]
+            total += reader.bytes_for(windows, scene.bands)
+    return total

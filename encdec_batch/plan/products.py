@@ -1,0 +1,70 @@
+"""Which rasters and files a card and a spec make of a scene."""
+
+from __future__ import annotations
+
+from math import nan
+
+from encdec_batch.models.card import Card, ClassesOutput, ImageOutput
+from encdec_batch.plan.product import Product
+from encdec_batch.spec.output import OutputSpec
+
+QUICKLOOK = "quicklook.png"
+CELLS = "cells.parquet"
+
+
+def products_of(card: Card, output: OutputSpec) -> tuple[Product, ...]:
+    """The rasters of each scene; the first is the main one, `mask` or `image`."""
+    if isinstance(card.output, ImageOutput):
+        return (_image(card.output),)
+    return _class_products(card.output, output)
+
+
+def wanted_outputs(products: tuple[Product, ...], output: OutputSpec) -> tuple[str, ...]:
+    """Names of the files that a scene is to have in its folder."""
+    names: list[str] = []
+    kinds = [file.kind for file in output.files]
+    if "cog" in kinds:
+        names += [f"{product.name}.tif" for product in products]
+    if "png" in kinds:
+        names.append(f"{products[0].name}.png")
+    if "quicklook" in kinds:
+        names.append(QUICKLOOK)
+    if "cells" in kinds:
+        names.append(CELLS)
+    return tuple(names)
+
+
+def needed_products(products: tuple[Product, ...], outputs: tuple[str, ...]) -> tuple[Product, ...]:
+    """The rasters that these files are made from; all files but the COGs come from the main one."""
+    main = products[0]
+    from_main = any(not name.endswith(".tif") or name == f"{main.name}.tif" for name in outputs)
+    return tuple(p for p in products if (p is main and from_main) or (p is not main and f"{p.name}.tif" in outputs))
+
+
+def _class_products(classes: ClassesOutput, output: OutputSpec) -> tuple[Product, ...]:
+    ids = tuple(item.id for item in classes.classes)
+    names = tuple(item.name for item in classes.classes)
+    # 255 stands for nodata unless a class has that id or a higher one; then ids are 16 bits wide.
+    wide = max(ids) > 254
+    made = [
+        Product(
+            name="mask",
+            kind="classes",
+            dtype="uint16" if wide else "uint8",
+            band_names=("class",),
+            nodata=65535 if wide else 255,
+            class_ids=ids,
+            class_names=names,
+            class_colors=tuple(item.color for item in classes.classes),
+        )
+    ]
+    if output.probability:
+        made.append(Product(name="probability", kind="image", dtype="uint8", band_names=names, nodata=255))
+    if output.entropy:
+        made.append(Product(name="entropy", kind="image", dtype="uint8", band_names=("entropy",), nodata=255))
+    return tuple(made)
+
+
+def _image(image: ImageOutput) -> Product:
+    nodata = nan if image.dtype == "float32" else 0
+    return Product(name="image", kind="image", dtype=image.dtype, band_names=image.band_names, nodata=nodata)

@@ -1,0 +1,192 @@
+"""What holds for every scene of a job: the spec with everything `auto` resolved, and the card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from encdec_batch.errors import SpecError
+from encdec_batch.grid import NetworkGeometry, Tiling, round_up
+from encdec_batch.models.card import Card, ClassesOutput
+from encdec_batch.plan.budget import BlockSide, Burden, choose_block
+from encdec_batch.plan.keys import PartKeyFields, SceneKeyFields, part_key, scene_key
+from encdec_batch.plan.product import Product
+from encdec_batch.plan.products import CELLS, needed_products, products_of, wanted_outputs
+from encdec_batch.spec.job import JobSpec
+from encdec_batch.spec.output import CogFile
+
+FORMAT_VERSION = 1
+"""Of what lies in an output (docs/format.md); a newer one redoes scenes."""
+PART_FORMAT = 1
+CODEC_LEVELS = {"deflate": 6, "zstd": 9}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """What `auto` became, and on what: part of the key of every part."""
+
+    device_kind: str
+    torch_device: str
+    precision: str
+    batch: int
+    engine: str
+    core: int
+    rates: tuple[tuple[int, float], ...] = ()
+    """Side of tile and measured scene Mpx/s of one worker, where `core: auto` measured some."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is asked for, before any device is looked at: enough to know what is done."""
+
+    spec: JobSpec
+    card: Card
+    package_digest: str
+
+    @property
+    def products(self) -> tuple[Product, ...]:
+        return products_of(self.card, self.spec.output)
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The files that every scene is to have."""
+        return wanted_outputs(self.products, self.spec.output)
+
+    @property
+    def codec(self) -> Literal["deflate", "zstd"]:
+        cog = self.spec.output.file("cog")
+        return cog.codec if isinstance(cog, CogFile) else "deflate"
+
+    def check(self) -> None:
+        """Refuse what cannot be meant.
+
+        Raises:
+            SpecError: an option that has no effect, or no meaning, for this network.
+        """
+        asked, name = self.spec, self.card.name
+        if self.card.geometry.exactness == "global" and asked.tiling.stitch.kind == "crop":
+            raise SpecError(
+                f"{name} is of global reach: every pixel depends on all others, and cropped tiles would show seams",
+                hint="say tiling.stitch: {kind: blend}; the result is then an approximation",
+            )
+        if not isinstance(self.card.output, ClassesOutput) and (asked.output.probability or asked.output.entropy):
+            raise SpecError(
+                f"output.probability and output.entropy are of classes, {name} makes images",
+                hint="leave them out",
+            )
+        if asked.source.bands is not None and len(asked.source.bands) != self.card.num_bands:
+            raise SpecError(
+                f"source.bands names {len(asked.source.bands)} bands, {name} wants {self.card.num_bands}",
+                hint=f"in this order: {', '.join(band.name for band in self.card.bands)}",
+            )
+
+    def scene_key(self, uri: str, etag: str, bands: tuple[int, ...] | None) -> str:
+        """The key of a scene; `bands` are the scene's own, None where it has none of its own."""
+        tiling, compute = self.spec.tiling, self.spec.compute
+        options = {
+            "bands": bands or self.spec.source.bands,
+            "core": tiling.core,
+            "halo": tiling.halo,
+            "stitch": tiling.stitch.model_dump(),
+            "precision": compute.precision,
+            "codec": self.codec,
+        }
+        fields = SceneKeyFields(
+            scene_uri=uri,
+            etag=etag,
+            package_digest=self.package_digest,
+            pixel_options=options,
+            format_version=FORMAT_VERSION,
+        )
+        return scene_key(fields)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """An order with everything `auto` resolved, ready to be applied to scenes. Travels to every worker."""
+
+    order: Order
+    resolved: Resolved
+
+    @property
+    def spec(self) -> JobSpec:
+        return self.order.spec
+
+    @property
+    def card(self) -> Card:
+        return self.order.card
+
+    @property
+    def products(self) -> tuple[Product, ...]:
+        return self.order.products
+
+    @property
+    def codec(self) -> Literal["deflate", "zstd"]:
+        return self.order.codec
+
+    @property
+    def geometry(self) -> NetworkGeometry:
+        return self.card.network_geometry
+
+    @property
+    def halo(self) -> int | None:
+        """As the grid takes it. Networks of global reach have none; blended, they overlap by an eighth each side."""
+        asked = self.spec.tiling.halo
+        if asked is None and self.card.geometry.exactness == "global":
+            return max(self.resolved.core // 8, self.geometry.stride)
+        return asked
+
+    @property
+    def halo_pixels(self) -> int:
+        """Context on each side of a core."""
+        if self.geometry.margin:
+            return self.geometry.margin
+        return self.geometry.halo if self.halo is None else round_up(self.halo, self.geometry.stride)
+
+    def tiling(self, block: int) -> Tiling:
+        return Tiling(core=self.resolved.core, block=block, halo=self.halo, stitch=self.spec.tiling.stitch.kind)
+
+    def burden(self, itemsize: int) -> Burden:
+        channels = self.card.output.num_channels
+        return Burden(
+            bands=self.card.num_bands,
+            itemsize=itemsize,
+            products=self.products,
+            channels=channels,
+            batch=self.resolved.batch,
+            blended=self.spec.tiling.stitch.kind == "blend",
+        )
+
+    def block_side(self, itemsize: int) -> BlockSide:
+        """B and L for scenes whose pixels have this size.
+
+        Raises:
+            SpecError: no block fits the budget.
+        """
+        tiling = self.spec.tiling
+        budget = tiling.budget_gib * 2**30
+        return choose_block(self.burden(itemsize), self.geometry, self.tiling(512), budget=budget, wanted=tiling.block)
+
+    def part_key(self, key: str, block: BlockSide, tile: tuple[int, int], outputs: tuple[str, ...]) -> str:
+        """The part key of a scene on this grid, for these files."""
+        engine, _, version = self.resolved.engine.rpartition("-")
+        products = needed_products(self.products, outputs)
+        fields = PartKeyFields(
+            block_side=block.side,
+            levels=block.levels,
+            core=self.resolved.core,
+            tile=tile,
+            halo=self.halo_pixels,
+            scale=self.geometry.scale,
+            products=tuple(product.name for product in products),
+            cells=CELLS in outputs,
+            precision=self.resolved.precision,
+            batch=self.resolved.batch,
+            engine=engine,
+            engine_version=version,
+            device_kind=self.resolved.device_kind,
+            codec=self.codec,
+            codec_level=CODEC_LEVELS[self.codec],
+            part_format=PART_FORMAT,
+        )
+        return part_key(key, fields)

@@ -1,0 +1,85 @@
+"""One scene as the plan sees it: everything a worker needs to know of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from pydantic import TypeAdapter
+
+from encdec_batch.grid import Grid, NetworkGeometry, Tiling, make_grid
+from encdec_batch.read.header import SceneHeader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An object that may be a scene."""
+
+    scene_id: str
+    uri: str
+    etag: str
+    """Empty: not known yet (a scene named by the user); read with the header."""
+    size_bytes: int
+    bands: tuple[int, ...] | None = None
+    """Bands to read, counted from 1; None: the source's, else all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAside:
+    """What is not processed, why, and what to do about it."""
+
+    scene_id: str
+    uri: str
+    stage: str
+    reason: str
+    hint: str
+    block: str | None = None
+    transient: bool = False
+    """Not a property of the scene: taken up by the next run by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenePlan:
+    """A scene that fits the card, cut and keyed."""
+
+    scene_id: str
+    uri: str
+    etag: str
+    size_bytes: int
+    header: SceneHeader
+    bands: tuple[int, ...]
+    asked_bands: tuple[int, ...] | None
+    """The table's column, where the scene has one; else the source's bands, or all, were asked for."""
+    geometry: NetworkGeometry
+    tiling: Tiling
+    levels: int
+    """Overview levels that blocks make whole (L)."""
+    scene_key: str
+    part_key: str
+    outputs: tuple[str, ...]
+    """File names still to be made, e.g. mask.tif; empty when the scene is done."""
+    generation: int
+    """The generation that this commit will be."""
+    marker_etag: str | None
+    """The marker as it was when the scene was planned; None: there was none."""
+    blocks_done: frozenset[str] = frozenset()
+    """Names of blocks whose parts lie in the store."""
+
+    def grid(self) -> Grid:
+        return make_grid(self.header.height, self.header.width, self.geometry, self.tiling)
+
+    @property
+    def num_pixels(self) -> int:
+        return self.header.height * self.header.width
+
+    def to_json(self) -> bytes:
+        return _adapter().dump_json(self)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> ScenePlan:
+        return _adapter().validate_json(data)
+
+
+@cache
+def _adapter() -> TypeAdapter[ScenePlan]:
+    return TypeAdapter(ScenePlan)

@@ -1,0 +1,93 @@
+"""`.encdec/plan-<n>.parquet`: the plan of a run, a row per scene, and what `auto` became."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from io import BytesIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from encdec_batch.plan.keys import canonical_json
+from encdec_batch.plan.plan import Plan
+from encdec_batch.plan.recipe import Order, Resolved
+from encdec_batch.store.store import Store
+
+PREFIX = ".encdec/"
+_SCHEMA = pa.schema(
+    [
+        ("scene_id", pa.string()),
+        ("uri", pa.string()),
+        ("etag", pa.string()),
+        ("size_bytes", pa.int64()),
+        ("height", pa.int64()),
+        ("width", pa.int64()),
+        ("block", pa.int64()),
+        ("levels", pa.int64()),
+        ("core", pa.int64()),
+        ("num_blocks", pa.int64()),
+        ("blocks_done", pa.int64()),
+        ("bytes_to_read", pa.int64()),
+        ("scene_key", pa.string()),
+        ("part_key", pa.string()),
+        ("generation", pa.int64()),
+        ("outputs", pa.list_(pa.string())),
+    ]
+)
+
+
+def write_plan(store: Store, plan: Plan) -> None:
+    """Writes the plan under the next number; earlier ones stay."""
+    rows = [
+        {
+            "scene_id": scene.scene_id,
+            "uri": scene.uri,
+            "etag": scene.etag,
+            "size_bytes": scene.size_bytes,
+            "height": scene.header.height,
+            "width": scene.header.width,
+            "block": scene.tiling.block,
+            "levels": scene.levels,
+            "core": scene.tiling.core,
+            "num_blocks": scene.grid().num_blocks,
+            "blocks_done": len(scene.blocks_done),
+            "bytes_to_read": plan.bytes_to_read[scene.scene_id],
+            "scene_key": scene.scene_key,
+            "part_key": scene.part_key,
+            "generation": scene.generation,
+            "outputs": list(scene.outputs),
+        }
+        for scene in plan.scenes
+    ]
+    about = {"order": _fingerprint(plan.recipe.order), "resolved": asdict(plan.recipe.resolved)}
+    schema = _SCHEMA.with_metadata({b"encdec": json.dumps(about).encode()})
+    buffer = BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema), buffer, compression="zstd")
+    store.put(f"{PREFIX}plan-{max(_numbers(store), default=0) + 1}.parquet", buffer.getvalue())
+
+
+def read_resolved(store: Store, order: Order) -> Resolved | None:
+    """What `auto` became in the newest plan, if that was for the same order."""
+    newest = max(_numbers(store), default=0)
+    if not newest:
+        return None
+    metadata = pq.read_schema(BytesIO(store.get(f"{PREFIX}plan-{newest}.parquet"))).metadata or {}
+    about = json.loads(metadata.get(b"encdec", b"{}"))
+    if about.get("order") != _fingerprint(order):
+        return None
+    values = about["resolved"]
+    return Resolved(**{**values, "rates": tuple((int(side), rate) for side, rate in values["rates"])})
+
+
+def _fingerprint(order: Order) -> str:
+    """Of everything that `auto` is resolved from, but the device."""
+    asked = [order.package_digest, order.spec.tiling.model_dump(mode="json"), order.spec.compute.precision]
+    return hashlib.sha256(canonical_json(asked)).hexdigest()
+
+
+def _numbers(store: Store) -> list[int]:
+    names = (info.path.removeprefix(PREFIX) for info in store.list(PREFIX) if "/" not in info.path.removeprefix(PREFIX))
+    stems = (name.removeprefix("plan-").removesuffix(".parquet") for name in names if name.startswith("plan-"))
+    return [int(stem) for stem in stems if stem.isdecimal()]

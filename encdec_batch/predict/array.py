@@ -1,0 +1,105 @@
+"""One image in memory through the same predictor as a job's."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encdec_batch.errors import UnsupportedScene
+from encdec_batch.grid import Tiling, make_grid
+from encdec_batch.models.card import Card
+from encdec_batch.models.network import build_network
+from encdec_batch.models.package import Package, load_package
+from encdec_batch.plan.products import products_of
+from encdec_batch.predict.device import Device, choose_device
+from encdec_batch.predict.eager import EagerEngine
+from encdec_batch.predict.normalize import affine_of
+from encdec_batch.predict.predictor import Predictor
+from encdec_batch.read.block import pad
+from encdec_batch.read.patch import Patch
+from encdec_batch.spec.output import OutputSpec
+
+DEFAULT_CORE = 768
+"""Fast on a CPU's caches and cheap in halo for networks of usual reach (docs/results.md)."""
+
+
+def predict_array(
+    package: Package | str,
+    image: NDArray[np.generic],
+    core: int | None = None,
+    halo: int | None = None,
+    stitch: Literal["crop", "blend"] = "crop",
+) -> NDArray[np.generic]:
+    """What a job would write for an image in memory.
+
+    Args:
+        package: a loaded package, or the URI of one.
+        image: (bands, height, width), bands in the card's order, one of the card's dtypes.
+        core: side of the output of one forward pass, in input pixels.
+        halo: context on each side; None is what the network's measured reach demands.
+        stitch: `crop` is exact for networks of finite reach; `blend` averages overlapping tiles.
+
+    Returns:
+        Class ids (height, width), or an image (bands, height * scale, width * scale), nodata written in.
+
+    Raises:
+        UnsupportedScene: bands, dtype or values are not what the card takes.
+        ModelError: the package cannot be used.
+    """
+    package = load_package(package) if isinstance(package, str) else package
+    card = package.card
+    _check(image, card)
+    _, height, width = image.shape
+    tiling = Tiling(core=core or DEFAULT_CORE, block=max(height, width), halo=halo, stitch=stitch)
+    grid = make_grid(height, width, card.network_geometry, tiling)
+    block = grid.block(0, 0)
+    window = grid.source_window(block, card.padding)
+    valid = _valid(image, card)
+    patch = Patch(pixels=image[:, window.rows, window.cols], valid_mask=valid[window.rows, window.cols])
+    affine = affine_of(card, (1.0,) * len(image), (0.0,) * len(image))
+    prediction = _predictor(package).predict(pad(patch, grid, block, card.padding), grid, block, affine)
+    main = next(iter(prediction.rasters.values()))
+    return main[0] if card.output.kind == "classes" else main
+
+
+def make_predictor(package: Package, device: Device, output: OutputSpec, weights: str = "hann") -> Predictor:
+    """A predictor for all products that a job's output asks for."""
+    engine = EagerEngine(build_network(package), device=device.torch_name, precision=device.precision)
+    products = products_of(package.card, output)
+    return Predictor(
+        package.card, engine, products, device=device.torch_name, batch=device.batch, weights=weights
+    )
+
+
+_recent: dict[str, Predictor] = {}
+_KEPT = 4
+
+
+def _predictor(package: Package) -> Predictor:
+    """Networks are built once: a notebook calls this function for many images."""
+    if package.digest not in _recent:
+        if len(_recent) == _KEPT:
+            del _recent[next(iter(_recent))]
+        _recent[package.digest] = make_predictor(package, choose_device("auto", "auto", "auto"), OutputSpec(uri="memory"))
+    return _recent[package.digest]
+
+
+def _valid(image: NDArray[np.generic], card: Card) -> NDArray[np.bool_]:
+    """(height, width): NaN is the only nodata that an array can tell."""
+    if image.dtype.kind != "f":
+        return np.ones(image.shape[1:], bool)
+    invalid = np.isnan(image)
+    merged: NDArray[np.bool_] = invalid.any(axis=0) if card.nodata.rule == "any" else invalid.all(axis=0)
+    return ~merged
+
+
+def _check(image: NDArray[np.generic], card: Card) -> None:
+    wanted = f"(bands, height, width) with bands {', '.join(band.name for band in card.bands)}"
+    if image.ndim != 3 or image.shape[0] != card.num_bands or 0 in image.shape:
+        raise UnsupportedScene(f"the image has shape {image.shape}, {card.name} wants {wanted}")
+    if image.dtype.name not in card.dtypes:
+        raise UnsupportedScene(f"the image is {image.dtype.name}, {card.name} takes {', '.join(card.dtypes)}")
+    if card.nodata.nan == "refuse" and image.dtype.kind == "f" and np.isnan(image).any():
+        raise UnsupportedScene(f"the image holds NaN and {card.name} has no rule for it", hint="fill or mask it first")

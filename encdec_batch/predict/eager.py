@@ -1,0 +1,51 @@
+"""Eager torch: the first engine, and the reference for others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from encdec_batch.window import Window
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class EagerEngine:
+    """Channels-last eager torch in one precision.
+
+    Args:
+        network: in evaluation mode; it is moved and converted in place.
+        device: `cpu` or `cuda:n`.
+        precision: float32, bfloat16 or float16; weights and activations alike.
+    """
+
+    def __init__(self, network: nn.Module, *, device: str, precision: str) -> None:
+        if device.startswith("cuda"):
+            _be_deterministic()
+        self.name = engine_name()
+        self._dtype = PRECISIONS[precision]
+        self._network = network.eval().to(device, self._dtype).to(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def cores(self, tiles_NCHW: Tensor, keep: Sequence[Window]) -> list[Tensor]:
+        x_NCHW = tiles_NCHW.to(self._dtype, memory_format=torch.channels_last)
+        y_NCHW = self._network(x_NCHW)
+        return [y_NCHW[n, :, window.rows, window.cols].float() for n, window in enumerate(keep)]
+
+
+def engine_name() -> str:
+    """Engine and version, the part after the last hyphen."""
+    return f"eager-torch-{torch.__version__.split('+')[0]}"
+
+
+def _be_deterministic() -> None:
+    """Same tiles, same bytes; on a CPU channels-last and one thread are enough for that."""
+    # cuBLAS reads this when its first handle is made (CUDA toolkit documentation, "Results reproducibility").
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(mode=True)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False

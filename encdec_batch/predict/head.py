@@ -1,0 +1,116 @@
+"""From the network's output to products: classes and probabilities, or quantised images; on the device.
+
+Shapes: C channels, B bands, H height, W width, in output pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from encdec_batch.errors import CardError
+from encdec_batch.models.card import Card, ClassesOutput, ImageOutput
+from encdec_batch.plan.product import Product
+
+LEVELS = 254
+"""Probability and entropy are stored as 0..254; 255 is nodata."""
+STORED = {"uint8": torch.uint8, "uint16": torch.int32, "float32": torch.float32}
+"""torch has few operations on uint16: such rasters are int32 on the device and cast when they leave it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a head makes of one core."""
+
+    rasters: dict[str, Tensor]
+    """Product name to (B, H, W)."""
+    class_counts: tuple[int, ...]
+    probability_sum: float
+    """Of the winning class over valid pixels; 0 for images."""
+
+
+class Head(Protocol):
+    """Pure; knows the products it is to make."""
+
+    num_channels: int
+    """Of the network's output."""
+    num_classes: int
+    """0 for images."""
+
+    def __call__(self, logits_CHW: Tensor, valid_HW: Tensor) -> Verdict: ...
+
+
+def make_head(card: Card, products: tuple[Product, ...]) -> Head:
+    """The head for what the card says the network's channels mean."""
+    if isinstance(card.output, ImageOutput):
+        return ImageHead(card.output, products[0])
+    return ClassHead(card.output, products)
+
+
+class ClassHead:
+    """Argmax of logits, ties to the first class; beside it, where asked for, probabilities and entropy."""
+
+    def __init__(self, output: ClassesOutput, products: tuple[Product, ...]) -> None:
+        self.num_channels, self.num_classes = output.num_channels, len(output.classes)
+        self._sigmoid = output.activation == "sigmoid"
+        self._ids = torch.tensor([item.id for item in output.classes], dtype=torch.int32)
+        self._products = {product.name: product for product in products}
+
+    def __call__(self, logits_CHW: Tensor, valid_HW: Tensor) -> Verdict:
+        if self._sigmoid:
+            # One channel is the logit of the second class against the first, whose logit is 0.
+            logits_CHW = torch.cat([torch.zeros_like(logits_CHW), logits_CHW])
+        index_HW = logits_CHW.argmax(0)
+        p_CHW = logits_CHW.softmax(0)
+        counts = torch.bincount(index_HW[valid_HW], minlength=self.num_classes)
+        winner_HW = torch.where(valid_HW, p_CHW.amax(0), 0.0)
+        return Verdict(
+            rasters={name: self._raster(name, index_HW, p_CHW, valid_HW) for name in self._products},
+            class_counts=tuple(int(n) for n in counts.tolist()),
+            probability_sum=float(winner_HW.sum(dtype=torch.float64)),
+        )
+
+    def _raster(self, name: str, index_HW: Tensor, p_CHW: Tensor, valid_HW: Tensor) -> Tensor:
+        product = self._products[name]
+        if name == "mask":
+            values = self._ids.to(index_HW.device)[index_HW][None]
+        elif name == "probability":
+            values = torch.floor(p_CHW * LEVELS + 0.5)
+        else:
+            bits = -(p_CHW * p_CHW.clamp_min(1e-30).log()).sum(0, keepdim=True)
+            values = torch.floor(bits * (LEVELS / log(self.num_classes)) + 0.5).clamp(0, LEVELS)
+        return _stored(values, valid_HW, product)
+
+
+class ImageHead:
+    """Values as they are (float32), or quantised between the ends of the card's range."""
+
+    def __init__(self, output: ImageOutput, product: Product) -> None:
+        self.num_channels, self.num_classes = output.num_channels, 0
+        self._low, self._high = output.range
+        self._product = product
+
+    def __call__(self, logits_CHW: Tensor, valid_HW: Tensor) -> Verdict:
+        values = logits_CHW
+        if self._product.dtype != "float32":
+            gain = quantum_levels(self._product.dtype) / (self._high - self._low)
+            # Stored 0 is nodata, so values take 1 and up: a value at the low end is never mistaken for a hole.
+            values = 1 + torch.floor((values.clamp(self._low, self._high) - self._low) * gain + 0.5)
+        rasters = {self._product.name: _stored(values, valid_HW, self._product)}
+        return Verdict(rasters=rasters, class_counts=(), probability_sum=0.0)
+
+
+def quantum_levels(dtype: str) -> int:
+    """Steps between the least and the greatest stored value that is not nodata."""
+    return {"uint8": 254, "uint16": 65534}[dtype]
+
+
+def _stored(values_BHW: Tensor, valid_HW: Tensor, product: Product) -> Tensor:
+    if product.nodata is None:
+        raise CardError(f"product {product.name} has no nodata value")
+    nodata = torch.tensor(product.nodata, dtype=values_BHW.dtype, device=values_BHW.device)
+    return torch.where(valid_HW, values_BHW, nodata).to(STORED[product.dtype])

@@ -1,0 +1,48 @@
+"""From stored pixels to what the network was trained on: the card's constants, never those of a tile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from encdec_batch.models.card import Card
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Affine:
+    """value = stored * gain + bias, per band."""
+
+    gain: tuple[float, ...]
+    bias: tuple[float, ...]
+
+
+def affine_of(card: Card, scales: Sequence[float], offsets: Sequence[float]) -> Affine:
+    """The card's normalisation of a file's stored values, as one multiplication and one addition per band.
+
+    Args:
+        card: gives mean and standard deviation, and for each band whether they are of stored (`raw`) or of
+            `scaled` values.
+        scales: of the bands read, in the card's order; value = stored * scale + offset.
+        offsets: likewise.
+    """
+    gains, biases = [], []
+    constants = card.normalization
+    for band, scale, offset, mean, std in zip(
+        card.bands, scales, offsets, constants.mean, constants.std, strict=True
+    ):
+        scale, offset = (scale, offset) if band.unit == "scaled" else (1.0, 0.0)  # noqa: PLW2901
+        gains.append(scale / std)
+        biases.append((offset - mean) / std)
+    return Affine(gain=tuple(gains), bias=tuple(biases))
+
+
+def normalize(pixels_CHW: Tensor, valid_HW: Tensor, affine: Affine, fill: float) -> Tensor:
+    """Float32 (bands, height, width); invalid pixels become `fill` in all bands, as in the reference pass."""
+    shape = (-1, 1, 1)
+    x_CHW = pixels_CHW.float()
+    x_CHW = x_CHW * torch.tensor(affine.gain, device=x_CHW.device).view(shape)
+    x_CHW = x_CHW + torch.tensor(affine.bias, device=x_CHW.device).view(shape)
+    return torch.where(valid_HW, x_CHW, torch.tensor(fill, device=x_CHW.device))

@@ -1,0 +1,102 @@
+"""GDAL over our own bytes: one open dataset that can name nothing but this one object."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import itertools
+import weakref
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+from rasterio._err import CPLE_BaseError
+
+from encdec_batch.errors import EncdecError, SceneUnreadable
+from encdec_batch.read.gdal import GDAL_SETTINGS, MALFORMED, rasterio
+from encdec_batch.read.ranges import PinnedObject, View
+
+T = TypeVar("T")
+
+# Two openers may not be registered under one name; ours never comes from outside.
+_numbers = itertools.count()
+
+
+class Decoder:
+    """A rasterio dataset whose every byte comes from a `PinnedObject`.
+
+    rasterio keeps its openers and their open files in context variables: a dataset opened in one thread and
+    read in another has none there, and the process dies of a segmentation fault. So each decoder has a context
+    of its own, and whatever touches the dataset, its end included, runs in it.
+    """
+
+    def __init__(self, source: PinnedObject, driver: Literal["GTiff", "PNG", "JPEG"], **options: object) -> None:
+        self._source = source
+        self._context = contextvars.Context()
+        self._dataset = self._guarded("open it", lambda: _open(source, driver, options))
+        self._finalizer = weakref.finalize(self, self._context.run, _close, self._dataset)
+
+    def run(self, what: str, use: Callable[[Any], T]) -> T:
+        """The result of `use` on the dataset.
+
+        Args:
+            what: completes "GDAL cannot ..." in the message.
+            use: gets the open rasterio dataset; must not keep it.
+
+        Raises:
+            SceneUnreadable: GDAL could not.
+            SceneChanged, TransientStoreError: the store failed while GDAL was reading.
+        """
+        return self._guarded(what, lambda: _used(use, self._dataset))
+
+    def close(self) -> None:
+        """Closes the dataset; a second call does nothing."""
+        self._finalizer()
+
+    def _guarded(self, what: str, call: Callable[[], T]) -> T:
+        try:
+            result = self._context.run(call)
+        except EncdecError:
+            raise
+        except MALFORMED as error:
+            self._raise_failure()
+            detail = str(error.__cause__ or error).splitlines() or [type(error).__name__]
+            raise SceneUnreadable(
+                f"{self._source.uri}: GDAL cannot {what}: {detail[0]}",
+                hint="the file is damaged or not what its first bytes say; fetch or write it anew",
+                uri=self._source.uri,
+            ) from error
+        self._raise_failure()
+        return result
+
+    def _raise_failure(self) -> None:
+        failure, self._source.failure = self._source.failure, None
+        if failure is not None:
+            raise failure
+
+
+def _open(source: PinnedObject, driver: str, options: dict[str, object]) -> Any:
+    name = f"scene-{next(_numbers)}"
+
+    def opener(path: str, *_: object, **__: object) -> View:
+        # "test": rasterio tries each opener so. Any other name is a sidecar of GDAL's or comes out of the file.
+        if path not in (name, "test"):
+            raise FileNotFoundError(path)
+        return View(source)
+
+    with rasterio.Env(**GDAL_SETTINGS):
+        dataset = rasterio.open(name, driver=driver, opener=opener, sharing=False, **options)
+        # An error that did not keep GDAL from opening (damaged EXIF, say) stays behind, and rasterio raises it at
+        # the next call, whichever that is. If this one really fails, it will again.
+        with contextlib.suppress(CPLE_BaseError):
+            _ = dataset.colorinterp
+        return dataset
+
+
+def _used(use: Callable[[Any], T], dataset: Any) -> T:
+    with rasterio.Env(**GDAL_SETTINGS):
+        return use(dataset)
+
+
+def _close(dataset: Any) -> None:
+    with rasterio.Env(**GDAL_SETTINGS):
+        dataset.close()

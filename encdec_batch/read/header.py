@@ -1,0 +1,53 @@
+"""What a scene says of itself before a pixel is decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroundControlPoint:
+    """A pixel whose place on the ground is known; `row` and `col` are fractional pixels."""
+
+    row: float
+    col: float
+    x: float
+    y: float
+    z: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SceneHeader:
+    """Size, type, place and layout of one scene. Values are those rasterio gives for the file."""
+
+    driver: Literal["GTiff", "PNG", "JPEG"]
+    height: int
+    width: int
+    num_bands: int
+    """Bands of pixels, an alpha band not among them."""
+    dtype: str
+    """numpy name, the same for all bands."""
+    nodata: tuple[float | None, ...]
+    """Per band."""
+    mask: Literal["none", "nodata", "alpha", "internal"]
+    """Where validity comes from."""
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    """value = stored * scale + offset, per band."""
+    band_names: tuple[str | None, ...]
+    """The file's descriptions, None where it has none."""
+    crs_wkt: str | None
+    transform: tuple[float, float, float, float, float, float] | None
+    """Pixel to world, in the order of affine.Affine (a, b, c, d, e, f); None without georeference."""
+    gcps: tuple[GroundControlPoint, ...]
+    gcps_crs_wkt: str | None
+    layout: Literal["tiled", "striped", "whole"]
+    """`whole`: the format has no windows (PNG, JPEG)."""
+    tile_height: int
+    tile_width: int
+    compression: str
+    planar: bool
+    """Bands lie apart in the file."""
+    encoded_bytes: int
+    """Bytes of encoded pixels in the file (sum of tile byte counts; the object's size for whole images)."""

@@ -1,0 +1,248 @@
+"""PNG and JPEG: no windows in the file, so the whole image is decoded once, if it is small enough."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encdec_batch.errors import SceneUnreadable, UnsupportedScene
+from encdec_batch.read.decoder import Decoder
+from encdec_batch.read.describe import BandPlan, FileLayout, plan_bands, scene_header
+from encdec_batch.read.header import SceneHeader
+from encdec_batch.read.patch import Patch
+from encdec_batch.read.ranges import PinnedObject
+from encdec_batch.read.reader import Rule
+from encdec_batch.read.request import check_request
+from encdec_batch.read.validity import valid_of_bands
+from encdec_batch.window import Window
+
+Format = Literal["PNG", "JPEG"]
+
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Per pixel, by colour type: PNG specification, table 11.1."""
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""Markers SOF0 to SOF15; the three others are tables and a reserved one: ITU T.81, table B.1."""
+_JPEG_SCAN, _JPEG_END = 0xDA, b"\xff\xd9"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSize:
+    """What the first bytes promise."""
+
+    height: int
+    width: int
+    bytes_per_pixel: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Decoded:
+    """(bands, height, width) and (height, width)."""
+
+    pixels: NDArray[np.generic]
+    valid_mask: NDArray[np.bool_]
+    """By alpha or a mask of the whole image."""
+
+
+class ImageReader:
+    """A `Reader` of a PNG or JPEG. The first read fetches and decodes all of it; its pixels are kept until `close`."""
+
+    def __init__(self, source: PinnedObject, decoder: Decoder, plan: BandPlan, header: SceneHeader) -> None:
+        self._source = source
+        self._decoder = decoder
+        self._plan = plan
+        self._header = header
+        self._decoded: _Decoded | None = None
+
+    @property
+    def header(self) -> SceneHeader:
+        return self._header
+
+    @property
+    def etag(self) -> str:
+        return self._source.etag
+
+    @property
+    def size_bytes(self) -> int:
+        return self._source.size
+
+    @property
+    def bytes_read(self) -> int:
+        return self._source.bytes_read
+
+    def read(self, window: Window, bands: Sequence[int], *, rule: Rule, nan_is_nodata: bool = True) -> Patch:
+        """See `Reader.read`."""
+        check_request(self._header, window, bands, uri=self._source.uri)
+        decoded = self._decode()
+        pixels = decoded.pixels[[band - 1 for band in bands], window.rows, window.cols]
+        nodata = [self._plan.nodata[band - 1] for band in bands]
+        valid = valid_of_bands(pixels, nodata, rule=rule, nan_is_nodata=nan_is_nodata)
+        return Patch(pixels=pixels, valid_mask=valid & decoded.valid_mask[window.rows, window.cols])
+
+    def bytes_for(self, windows: Sequence[Window], bands: Sequence[int]) -> int:
+        """See `Reader.bytes_for`."""
+        for window in windows:
+            check_request(self._header, window, bands, uri=self._source.uri)
+        return self._source.whole_cost() if windows and self._decoded is None else 0
+
+    def thumbnail(self, max_side: int) -> Patch:
+        """See `Reader.thumbnail`."""
+        height, width = self._header.height, self._header.width
+        bands = range(1, self._header.num_bands + 1)
+        patch = self.read(Window(0, 0, width, height), bands, rule="all")
+        step = -(-max(height, width) // max_side)
+        return Patch(
+            pixels=np.ascontiguousarray(patch.pixels[:, ::step, ::step]),
+            valid_mask=np.ascontiguousarray(patch.valid_mask[::step, ::step]),
+        )
+
+    def close(self) -> None:
+        """See `Reader.close`."""
+        self._decoder.close()
+        self._source.forget()
+        self._decoded = None
+
+    def _decode(self) -> _Decoded:
+        if self._decoded is None:
+            check_end(self._source.whole(), self._format, uri=self._source.uri)
+            self._decoded = self._decoder.run("decode it", self._read_all)
+            self._source.forget()
+        return self._decoded
+
+    @property
+    def _format(self) -> Format:
+        return "PNG" if self._header.driver == "PNG" else "JPEG"
+
+    def _read_all(self, dataset: Any) -> _Decoded:
+        pixels = dataset.read(self._plan.pixel_bands)
+        if self._plan.alpha_band is not None:
+            valid = dataset.read(self._plan.alpha_band) != 0
+        elif self._plan.dataset_mask:
+            valid = dataset.read_masks(self._plan.pixel_bands[0]) != 0
+        else:
+            valid = np.ones(pixels.shape[1:], dtype=np.bool_)
+        return _Decoded(pixels=pixels, valid_mask=valid)
+
+
+def open_image(source: PinnedObject, driver: Format) -> ImageReader:
+    """A reader of a PNG or JPEG within `source.limits`.
+
+    Raises:
+        SceneUnreadable: it is no such image.
+        UnsupportedScene: it is too large to be decoded whole, or of a type that is not read.
+    """
+    _check_size(source, png_size(source) if driver == "PNG" else jpeg_size(source))
+    decoder = Decoder(source, driver)
+
+    def describe(dataset: Any) -> tuple[BandPlan, SceneHeader]:
+        plan = plan_bands(dataset)
+        layout = FileLayout(
+            layout="whole",
+            tile_height=dataset.height,
+            tile_width=dataset.width,
+            planar=False,
+            encoded_bytes=source.size,
+        )
+        return plan, scene_header(dataset, plan, layout, uri=source.uri)
+
+    try:
+        plan, header = decoder.run("describe it", describe)
+    except BaseException:
+        decoder.close()
+        raise
+    return ImageReader(source, decoder, plan, header)
+
+
+def png_size(source: PinnedObject) -> ImageSize:
+    """What the IHDR chunk says.
+
+    Raises:
+        SceneUnreadable: it is not there.
+    """
+    head = source.bytes_at(0, 33)
+    if len(head) < 33 or head[12:16] != b"IHDR" or head[25] not in _PNG_SAMPLES:
+        raise _damaged(source.uri, "its PNG header is not whole")
+    width, height = struct.unpack(">II", head[16:24])
+    return ImageSize(height=height, width=width, bytes_per_pixel=_PNG_SAMPLES[head[25]] * (2 if head[24] == 16 else 1))
+
+
+def jpeg_size(source: PinnedObject) -> ImageSize:
+    """What the first frame header says.
+
+    Raises:
+        SceneUnreadable: there is none.
+    """
+    position = 2
+    while True:
+        marker, length = _segment(source, position)
+        if marker == _JPEG_SCAN:
+            raise _damaged(source.uri, "its JPEG has no frame header")
+        if marker in _JPEG_FRAMES:
+            precision, height, width, samples = struct.unpack(">BHHB", _exactly(source, position + 4, 6))
+            return ImageSize(height=height, width=width, bytes_per_pixel=samples * (2 if precision > 8 else 1))
+        position += 2 + length
+
+
+def check_end(data: bytes, driver: Format, *, uri: str) -> None:
+    """Does nothing when the image in these bytes has its end: decoders fill up what is missing.
+
+    Raises:
+        SceneUnreadable: it has none.
+    """
+    position = 8
+    if driver == "JPEG":
+        position = 2
+        while position + 4 <= len(data) and data[position + 1] != _JPEG_SCAN:
+            position += 2 + int.from_bytes(data[position + 2 : position + 4])
+        # In coded data 0xFF is always followed by 0x00 or a restart marker.
+        whole = data.find(_JPEG_END, position) >= 0
+    else:
+        while position + 12 <= len(data) and data[position + 4 : position + 8] != b"IEND":
+            position += 12 + int.from_bytes(data[position : position + 4])
+        whole = position + 12 <= len(data)
+    if not whole:
+        raise _damaged(uri, f"its {driver} ends before the image does")
+
+
+def _check_size(source: PinnedObject, size: ImageSize) -> None:
+    limits = source.limits
+    if min(size.height, size.width) < 1:
+        raise _damaged(source.uri, f"its header says {size.width} x {size.height} px")
+    num_pixels = size.height * size.width
+    decoded = num_pixels * size.bytes_per_pixel
+    if num_pixels <= limits.max_whole_pixels and decoded <= limits.max_decoded_bytes:
+        if source.size <= limits.max_whole_bytes:
+            return
+        claim = f"{source.size:,} bytes, more than {limits.max_whole_bytes:,}"
+    else:
+        claim = (
+            f"{size.width:,} x {size.height:,} px, {decoded:,} bytes decoded, more than "
+            f"{limits.max_whole_pixels:,} px or {limits.max_decoded_bytes:,} bytes"
+        )
+    raise UnsupportedScene(
+        f"{source.uri}: a PNG or JPEG is decoded whole, and this one is {claim}",
+        hint="convert it to a tiled TIFF, e.g. gdal_translate -of COG",
+        uri=source.uri,
+    )
+
+
+def _segment(source: PinnedObject, position: int) -> tuple[int, int]:
+    prefix, marker, length = struct.unpack(">BBH", _exactly(source, position, 4))
+    if prefix != 0xFF or length < 2:
+        raise _damaged(source.uri, f"no JPEG marker at byte {position:,}")
+    return marker, length
+
+
+def _exactly(source: PinnedObject, position: int, size: int) -> bytes:
+    data = source.bytes_at(position, position + size)
+    if len(data) < size:
+        raise _damaged(source.uri, "its JPEG ends within the header")
+    return data
+
+
+def _damaged(uri: str, what: str) -> SceneUnreadable:
+    return SceneUnreadable(f"{uri}: {what}", hint="the file is damaged or truncated; fetch it anew", uri=uri)

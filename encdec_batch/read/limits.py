@@ -1,0 +1,37 @@
+"""What a scene may ask of this process before anything of it is decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds that are checked against a scene's header. A header is a claim, not a fact."""
+
+    max_decoded_bytes: int = 256 * MIB
+    """Of one tile or strip with all the bands that lie in it, of a whole PNG or JPEG, and of a thumbnail's
+    source. A decoder allocates this much for a file of a few kilobytes."""
+    max_pixels: int = 1 << 37
+    """Of a scene with windows: 370,000 px a side."""
+    max_whole_pixels: int = 1 << 26
+    """Of a scene without windows (PNG, JPEG): 8192 px a side."""
+    max_whole_bytes: int = 256 * MIB
+    """Encoded size of a scene without windows."""
+    max_bands: int = 2048
+    """GDAL takes 20 s to open a file that claims 65,535."""
+    max_ifds: int = 256
+    """Images in one TIFF: overviews, masks, pages."""
+    max_header_bytes: int = 64 * MIB
+    """Read to learn where the pixels lie; 2 million tiles need 32 MiB."""
+    small_file_bytes: int = 8 * MIB
+    """Up to this size a TIFF is read by one get."""
+    kept_bytes: int = 32 * MIB
+    """Encoded tiles kept for the next window of a run."""
+    max_thumbnail_bytes: int = 64 * MIB
+    """Encoded bytes that a thumbnail may cost."""
+
+
+DEFAULT_LIMITS = Limits()

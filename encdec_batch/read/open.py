@@ -1,0 +1,97 @@
+"""Which reader an object needs, by its first bytes: names and media types are only claims."""
+
+from __future__ import annotations
+
+from encdec_batch.errors import ObjectForbidden, ObjectMissing, SceneUnreadable, UnsupportedScene
+from encdec_batch.read.geotiff import open_geotiff
+from encdec_batch.read.image import open_image
+from encdec_batch.read.limits import DEFAULT_LIMITS, Limits
+from encdec_batch.read.ranges import PinnedObject, scene_changed
+from encdec_batch.read.reader import Reader
+from encdec_batch.store.object import ObjectInfo, join_uri
+from encdec_batch.store.store import Store
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
+
+_OTHERS: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"\x89HDF\r\n\x1a\n", "HDF5"),
+    (0, b"CDF\x01", "NetCDF"),
+    (0, b"CDF\x02", "NetCDF"),
+    (0, b"GIF8", "GIF"),
+    (0, b"BM", "BMP"),
+    (8, b"WEBP", "WebP"),
+    (128, b"DICM", "DICOM"),
+    (0, b"NITF", "NITF"),
+    (0, b"PK\x03\x04", "ZIP"),
+)
+"""Offset, first bytes and name of formats that are not read."""
+
+
+def open_reader(
+    store: Store, path: str, *, etag: str | None = None, limits: Limits = DEFAULT_LIMITS, whole: bool = False
+) -> Reader:
+    """A reader of one scene, its header read and checked.
+
+    Costs one request for size and etag and, for most files, one of 64 KiB.
+
+    Args:
+        store: where it lies.
+        path: in the store.
+        etag: the version to read, None for the present one.
+        limits: what its header may claim.
+        whole: its pixels will be read too, so that a small object is better fetched by one get at once.
+
+    Raises:
+        SceneUnreadable: missing, forbidden, empty, damaged, no image.
+        UnsupportedScene: an image that is not read, or beyond the limits.
+        SceneChanged: it is not the version that `etag` names.
+        TransientStoreError: the store failed.
+    """
+    info = _info(store, path)
+    uri = join_uri(store.uri, path)
+    if etag is not None and info.etag != etag:
+        raise scene_changed(uri)
+    if info.size == 0:
+        raise SceneUnreadable(f"{uri}: the object is empty", hint="fetch it anew", uri=uri)
+    source = PinnedObject(store, path, info, limits)
+    if whole and info.size <= limits.small_file_bytes:
+        source.whole()
+    head = source.bytes_at(0, 132)
+    if head.startswith(_TIFF):
+        return open_geotiff(source)
+    if head.startswith(_PNG):
+        return open_image(source, "PNG")
+    if head.startswith(_JPEG):
+        return open_image(source, "JPEG")
+    raise _not_read(head, uri)
+
+
+def _info(store: Store, path: str) -> ObjectInfo:
+    uri = join_uri(store.uri, path)
+    try:
+        return store.info(path)
+    except ObjectMissing as error:
+        raise SceneUnreadable(f"{uri}: there is no such object", hint="check the source's list", uri=uri) from error
+    except ObjectForbidden as error:
+        raise SceneUnreadable(f"{uri}: reading it is forbidden", hint=error.hint, uri=uri) from error
+
+
+def _not_read(head: bytes, uri: str) -> SceneUnreadable | UnsupportedScene:
+    for offset, magic, name in _OTHERS:
+        if head.startswith(magic, offset):
+            return UnsupportedScene(
+                f"{uri}: {name} is not read",
+                hint="convert it to a tiled TIFF, e.g. gdal_translate -of COG",
+                uri=uri,
+            )
+    return SceneUnreadable(
+        f"{uri}: not an image: it begins with {head[:8]!r}",
+        hint="scenes are TIFF, PNG or JPEG; a VRT or other list of files is refused, name the files themselves",
+        uri=uri,
+    )

@@ -1,0 +1,18 @@
+"""Pixels of a window and which of them are valid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """Pixels of one window, as stored in the file."""
+
+    pixels: NDArray[np.generic]
+    """(bands, height, width), the file's dtype, neither scaled nor normalised."""
+    valid_mask: NDArray[np.bool_]
+    """(height, width), True is valid (the inverse of numpy.ma's mask)."""

@@ -1,0 +1,237 @@
+"""Where the tiles of a TIFF lie in its file. The bytes of a header are not to be trusted."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from encdec_batch.errors import EncdecError, SceneUnreadable, UnsupportedScene
+from encdec_batch.read.gdal import MALFORMED
+from encdec_batch.read.ranges import PinnedObject, View
+from encdec_batch.window import Window
+
+# It reports each oddity of a hostile file at WARNING; what matters of them is raised here.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+
+COMPRESSION_JPEG = 7
+COMPRESSION_DEFLATE = 8
+COMPRESSION_OLD_DEFLATE = 32946
+"""The same codec as 8, the code that has been in use since 2002."""
+_REDUCED, _MASK = 1, 4  # bits of NewSubfileType, TIFF 6.0 page 36
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileRef:
+    """One encoded tile or strip: half-open byte range, and its column of tiles."""
+
+    start: int
+    stop: int
+    column: int
+    decoded_bytes: int
+    """What the stream must give; a last strip is shorter than the others."""
+
+    @property
+    def span(self) -> tuple[int, int]:
+        return self.start, self.stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TilePage:
+    """One image of a TIFF. A strip is a tile as wide as the image."""
+
+    height: int
+    width: int
+    tile_height: int
+    tile_width: int
+    tiled: bool
+    num_samples: int
+    num_bits: int
+    """Of one sample."""
+    planar: bool
+    compression: int
+    subfile_type: int
+    offsets: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    """Bytes; zero for a tile that is not in the file. Order: plane, row, column."""
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of tiles."""
+        return -(-self.height // self.tile_height), -(-self.width // self.tile_width)
+
+    @property
+    def encoded_bytes(self) -> int:
+        return int(self.sizes.sum())
+
+    def tiles(self, window: Window, bands: Collection[int]) -> Iterator[TileRef]:
+        """The tiles that hold pixels of a window, for 1-based bands, each once."""
+        across = self.grid[1]
+        rows = range(window.row_off // self.tile_height, (window.row_stop - 1) // self.tile_height + 1)
+        columns = range(window.col_off // self.tile_width, (window.col_stop - 1) // self.tile_width + 1)
+        planes = sorted({band - 1 for band in bands}) if self.planar else (0,)
+        for plane, row, column in itertools.product(planes, rows, columns):
+            number = (plane * self.grid[0] + row) * across + column
+            size = int(self.sizes[number])
+            if size:
+                start = int(self.offsets[number])
+                yield TileRef(start=start, stop=start + size, column=column, decoded_bytes=self._decoded_bytes(row))
+
+    def _decoded_bytes(self, row: int) -> int:
+        height = self.tile_height if self.tiled else min(self.tile_height, self.height - row * self.tile_height)
+        samples = 1 if self.planar else self.num_samples
+        return -(-self.tile_width * samples * self.num_bits // 8) * height
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TiffIndex:
+    """The images of a file that a reader may need."""
+
+    main: TilePage
+    mask: TilePage | None
+    overviews: tuple[tuple[TilePage, TilePage | None], ...]
+    """Reduced images with their masks, in the order of the file."""
+
+
+def read_tiff_index(source: PinnedObject) -> TiffIndex:
+    """The index of a TIFF, within `source.limits`.
+
+    Raises:
+        SceneUnreadable: it contradicts itself or the object's size.
+        UnsupportedScene: it claims more than the limits admit.
+    """
+    try:
+        with tifffile.TiffFile(View(source)) as tiff:  # type: ignore[arg-type]  # all of a file that it uses
+            pages = [_page(page, source) for page in _pages(tiff, source)]
+    except EncdecError:
+        raise
+    except MALFORMED as error:
+        if source.failure is not None:
+            raise source.failure from error
+        raise _damaged(source.uri, f"its TIFF header cannot be read ({error})") from error
+    if source.failure is not None:
+        raise source.failure
+    main = pages[0]
+    return TiffIndex(main=main, mask=_mask_of(main, pages), overviews=_overviews(pages))
+
+
+def _pages(tiff: tifffile.TiffFile, source: PinnedObject) -> Iterator[Any]:
+    seen: set[int] = set()
+    for number in itertools.count():
+        if number >= source.limits.max_ifds:
+            raise UnsupportedScene(
+                f"{source.uri}: more than {source.limits.max_ifds} images in one file",
+                hint="split it into one file per scene",
+                uri=source.uri,
+            )
+        try:
+            page = tiff.pages[number]
+        except IndexError:
+            if number == 0:
+                raise _damaged(source.uri, "it holds no image") from None
+            return
+        if page.offset in seen:  # a loop, where GDAL stops too
+            return
+        seen.add(page.offset)
+        yield page
+
+
+def _page(page: Any, source: PinnedObject) -> TilePage:
+    height, width, num_samples = _value(page, 257), _value(page, 256), _value(page, 277, 1)
+    tiled = 322 in page.tags
+    planar = _value(page, 284, 1) == 2 and num_samples > 1
+    tile_height = _value(page, 323) if tiled else min(_value(page, 278, height), height)
+    tile_width = _value(page, 322) if tiled else width
+    if min(height, width, num_samples, tile_height, tile_width) < 1:
+        raise _damaged(source.uri, f"{width} x {height} px in tiles of {tile_width} x {tile_height} px")
+    bits = max(_values(page, 258, 1).tolist())
+    _check_claims(source, (height, width, num_samples))
+    decoded = tile_height * tile_width * (1 if planar else num_samples) * bits // 8
+    if decoded > source.limits.max_decoded_bytes:
+        raise UnsupportedScene(
+            f"{source.uri}: one {'tile' if tiled else 'strip'} of {tile_width} x {tile_height} px is {decoded:,} bytes "
+            f"decoded, more than {source.limits.max_decoded_bytes:,}",
+            hint="rewrite it with tiles, e.g. gdal_translate -of COG",
+            uri=source.uri,
+        )
+    num_tiles = -(-height // tile_height) * -(-width // tile_width) * (num_samples if planar else 1)
+    offsets = _values(page, 324 if tiled else 273)
+    sizes = _values(page, 325 if tiled else 279)
+    if min(len(offsets), len(sizes)) < num_tiles:
+        raise _damaged(source.uri, f"{num_tiles:,} tiles are needed, {min(len(offsets), len(sizes)):,} are named")
+    return TilePage(
+        height=height,
+        width=width,
+        tile_height=tile_height,
+        tile_width=tile_width,
+        tiled=tiled,
+        num_samples=num_samples,
+        num_bits=bits,
+        planar=planar,
+        compression=_value(page, 259, 1),
+        subfile_type=_value(page, 254, 0),
+        offsets=offsets[:num_tiles],
+        sizes=_checked_sizes(source, offsets[:num_tiles], sizes[:num_tiles]),
+    )
+
+
+def _check_claims(source: PinnedObject, shape: tuple[int, int, int]) -> None:
+    height, width, num_samples = shape
+    if height * width > source.limits.max_pixels:
+        raise UnsupportedScene(
+            f"{source.uri}: its header promises {width:,} x {height:,} px, more than {source.limits.max_pixels:,}",
+            hint="split it, if it is really so large",
+            uri=source.uri,
+        )
+    if num_samples > source.limits.max_bands:
+        raise UnsupportedScene(
+            f"{source.uri}: its header promises {num_samples:,} bands, more than {source.limits.max_bands:,}",
+            hint="split it, if it really has so many",
+            uri=source.uri,
+        )
+
+
+def _checked_sizes(source: PinnedObject, offsets: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    sizes = np.where(offsets == 0, 0, sizes)
+    # Subtracted, not added: an offset near 2**63 must not wrap round.
+    beyond = np.flatnonzero((offsets < 0) | (sizes < 0) | (sizes > source.size - offsets) & (sizes > 0))
+    if beyond.size:
+        first = int(beyond[0])
+        raise _damaged(
+            source.uri,
+            f"tile {first} is {int(sizes[first]):,} bytes at {int(offsets[first]):,}, the file has {source.size:,}",
+        )
+    return sizes
+
+
+def _mask_of(page: TilePage, pages: list[TilePage]) -> TilePage | None:
+    same_size = (other for other in pages if (other.height, other.width) == (page.height, page.width))
+    return next((other for other in same_size if other.subfile_type & _MASK and other is not page), None)
+
+
+def _overviews(pages: list[TilePage]) -> tuple[tuple[TilePage, TilePage | None], ...]:
+    reduced = [page for page in pages[1:] if page.subfile_type & _REDUCED and not page.subfile_type & _MASK]
+    return tuple((page, _mask_of(page, pages)) for page in reduced)
+
+
+def _values(page: Any, code: int, default: int | None = None) -> NDArray[np.int64]:
+    tag = page.tags.get(code)
+    if tag is None:
+        if default is None:
+            raise ValueError(f"tag {code} is missing")
+        return np.array([default], dtype=np.int64)
+    return np.atleast_1d(np.asarray(tag.value)).astype(np.int64, casting="same_kind")
+
+
+def _value(page: Any, code: int, default: int | None = None) -> int:
+    return int(_values(page, code, default)[0])
+
+
+def _damaged(uri: str, what: str) -> SceneUnreadable:
+    return SceneUnreadable(f"{uri}: {what}", hint="the file is damaged or truncated; fetch it anew", uri=uri)

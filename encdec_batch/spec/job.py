@@ -1,0 +1,49 @@
+"""One job: scenes, network, outputs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from encdec_batch.spec.base import Spec, StorageOptions
+from encdec_batch.spec.compute import ComputeSpec
+from encdec_batch.spec.output import OutputSpec
+from encdec_batch.spec.source import Source
+from encdec_batch.spec.tiling import TilingSpec
+
+
+class ModelSpec(Spec):
+    """The model package: a folder with card.json, weights and golden sample."""
+
+    package: str
+    storage: StorageOptions = {}
+
+
+class LimitsSpec(Spec):
+    """What a scene may ask of a worker; beyond it the scene is set aside with the reason."""
+
+    max_whole_megapixels: Annotated[float, Field(gt=0)] = 100.0
+    """PNG and JPEG have no windows and are decoded whole."""
+    max_tile_mb: Annotated[float, Field(gt=0)] = 256.0
+    """Decoded size of one tile or strip of a file: stops files that inflate."""
+
+
+class ReportSpec(Spec):
+    """report/index.html."""
+
+    previews: Annotated[int, Field(ge=0, le=200)] = 12
+    """Scenes shown with input and result under a slider."""
+
+
+class JobSpec(Spec):
+    """The whole spec file."""
+
+    schema_version: Literal[1] = 1
+    source: Source
+    model: ModelSpec
+    output: OutputSpec
+    tiling: TilingSpec = TilingSpec()
+    compute: ComputeSpec = ComputeSpec()
+    limits: LimitsSpec = LimitsSpec()
+    report: ReportSpec = ReportSpec()

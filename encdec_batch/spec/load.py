@@ -1,0 +1,126 @@
+"""From a file to a JobSpec."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from encdec_batch.errors import SpecError
+from encdec_batch.spec.job import JobSpec
+
+
+def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> JobSpec:
+    """The job that a YAML, JSON or TOML file describes.
+
+    Args:
+        path: the file; its suffix names the format. Paths in it are relative to its folder.
+        overrides: `key.subkey=value` each, the value read as YAML.
+
+    Raises:
+        SpecError: the file cannot be read, or what it says is not a job; one line per fault.
+    """
+    path = Path(path)
+    data = _parse(path)
+    for override in overrides:
+        _apply(data, override)
+    return _anchored(parse_spec(data, name=str(path)), path.resolve().parent)
+
+
+def parse_spec(data: Any, *, name: str = "spec") -> JobSpec:
+    """The job that a plain dict describes.
+
+    Raises:
+        SpecError: it is not a job; one line per fault.
+    """
+    try:
+        return JobSpec.model_validate(data)
+    except ValidationError as error:
+        faults = "\n  ".join(_fault(dict(fault)) for fault in error.errors(include_url=False, include_input=False))
+        raise SpecError(f"{name} is not a job:\n  {faults}") from None
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise SpecError(f"cannot read the spec {path}: {reason}") from None
+    try:
+        if path.suffix == ".json":
+            data = json.loads(text)
+        elif path.suffix == ".toml":
+            data = tomllib.loads(text)
+        else:
+            data = yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError) as error:
+        raise SpecError(f"{path}: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise SpecError(f"{path} holds no keys", hint="see jobs/archive.yaml for every key with a comment")
+    return data
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    key, found, value = override.partition("=")
+    if not found or not key:
+        raise SpecError(f"--set {override}", hint="write --set tiling.core=1024")
+    *parents, last = key.split(".")
+    for parent in parents:
+        data = data.setdefault(parent, {})
+        if not isinstance(data, dict):
+            raise SpecError(f"--set {override}: {parent} has no keys of its own")
+    try:
+        data[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise SpecError(f"--set {override}: the value is not YAML") from None
+
+
+def _anchored(spec: JobSpec, folder: Path) -> JobSpec:
+    """The same job with its local paths made absolute, so that it means the same from every folder."""
+    source = spec.source
+    if source.kind == "list":
+        source = source.model_copy(update={"uris": tuple(_absolute(uri, folder) for uri in source.uris)})
+    else:
+        source = source.model_copy(update={"uri": _absolute(source.uri, folder)})
+    model = spec.model.model_copy(update={"package": _absolute(spec.model.package, folder)})
+    output = spec.output.model_copy(update={"uri": _absolute(spec.output.uri, folder)})
+    return spec.model_copy(update={"source": source, "model": model, "output": output})
+
+
+def _absolute(uri: str, folder: Path) -> str:
+    if "://" in uri:
+        return uri
+    trailing = "/" if uri.endswith("/") else ""
+    return str((folder / Path(uri).expanduser()).resolve()) + trailing
+
+
+def _fault(fault: dict[str, Any]) -> str:
+    # pydantic puts the discriminator's value into the location; the user wrote no such key.
+    where = [str(part) for part in fault["loc"]]
+    if fault["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(where[-1], _all_keys(), 1)
+        guess = f", did you mean {near[0]}?" if near else ""
+        return f"{'.'.join(where)}: unknown key{guess}"
+    return f"{'.'.join(where)}: {fault['msg']}"
+
+
+def _all_keys() -> set[str]:
+    keys: set[str] = set()
+    todo: list[type[BaseModel]] = [JobSpec, *_subclasses(BaseModel)]
+    for model in todo:
+        if model.__module__.startswith("encdec_batch.spec"):
+            keys |= set(model.model_fields)
+    return keys
+
+
+def _subclasses(model: type[BaseModel]) -> list[type[BaseModel]]:
+    found: list[type[BaseModel]] = []
+    for sub in model.__subclasses__():
+        found += [sub, *_subclasses(sub)]
+    return found

@@ -1,0 +1,65 @@
+"""What is written, and where."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from encdec_batch.spec.base import Spec, StorageOptions
+
+
+class CogFile(Spec):
+    """Cloud-optimised GeoTIFF of each product, 512 px tiles, with overviews."""
+
+    kind: Literal["cog"]
+    codec: Literal["deflate", "zstd"] = "deflate"
+
+
+class PngFile(Spec):
+    """The mask or image at full size; above `max_side` only the quicklook is made, and the marker says so."""
+
+    kind: Literal["png"]
+    max_side: Annotated[int, Field(ge=1, le=2**31 - 1)] = 16384
+
+
+class QuicklookFile(Spec):
+    """A PNG of at most `max_side` pixels a side, from the overviews."""
+
+    kind: Literal["quicklook"]
+    max_side: Annotated[int, Field(ge=512, le=8192)] = 2048
+
+
+class CellsFile(Spec):
+    """A Parquet table with a row per core: place, class pixels, mean probability and the mask itself as PNG."""
+
+    kind: Literal["cells"]
+
+
+OutputFile = Annotated[CogFile | PngFile | QuicklookFile | CellsFile, Field(discriminator="kind")]
+
+
+class OutputSpec(Spec):
+    """One output holds the results of one archive; runs on it go on where the last one ended."""
+
+    uri: str
+    storage: StorageOptions = {}
+    files: Annotated[tuple[OutputFile, ...], Field(min_length=1)] = (CogFile(kind="cog"), QuicklookFile(kind="quicklook"))
+    probability: bool = False
+    """Segmentation: beside the mask a uint8 probability per class (0..254, 255 is nodata)."""
+    entropy: bool = False
+    """Segmentation: beside the mask the entropy of the class probabilities as uint8 (0..254, 255 is nodata)."""
+
+    @field_validator("files")
+    @classmethod
+    def _one_of_each_kind(cls, files: tuple[OutputFile, ...]) -> tuple[OutputFile, ...]:
+        kinds = [file.kind for file in files]
+        twice = {kind for kind in kinds if kinds.count(kind) > 1}
+        if twice:
+            raise ValueError(f"{', '.join(sorted(twice))} is listed twice")
+        return files
+
+    def file(self, kind: str) -> OutputFile | None:
+        return next((file for file in self.files if file.kind == kind), None)
+
+

@@ -1,0 +1,132 @@
+"""A Ray session: environment before the import, a quiet driver, and nothing left behind.
+
+Traps behind each line, with measurements: docs/decisions/007-ray.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from encdec_batch.errors import EncdecError
+
+_TEMP_PREFIX = "eb-ray-"
+
+
+@contextmanager
+def ray_session(address: str, *, object_store_bytes: int, verbose: bool) -> Iterator[None]:
+    """Ray for one run: started here for `local`, joined otherwise.
+
+    Raises:
+        EncdecError: the cluster does not answer.
+    """
+    _set_environment(local=address == "local")
+    import ray  # noqa: PLC0415  (reads its environment when it is imported)
+
+    temp = _make_temp() if address == "local" else None
+    own: dict[str, Any] = {"object_store_memory": object_store_bytes, "_temp_dir": str(temp)} if temp else {}
+    with _quiet(verbose=verbose):
+        try:
+            ray.init(
+                # Always named: without an address Ray joins whatever cluster it finds on the machine.
+                address=address,
+                include_dashboard=False if temp else None,
+                log_to_driver=verbose,
+                configure_logging=False,
+                **own,
+            )
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise EncdecError(
+                f"Ray at {address} does not answer: {' '.join(str(error).split())[:200]}",
+                hint="start it, correct compute.stream.address, or say local; a cluster with tokens needs RAY_AUTH_TOKEN",
+            ) from error
+        try:
+            _tame_data(verbose=verbose)
+            yield
+        finally:
+            ray.shutdown()
+            if temp:
+                shutil.rmtree(temp, ignore_errors=True)
+
+
+def _set_environment(*, local: bool) -> None:
+    """What Ray reads when it is imported; what the user has set holds."""
+    # Token authentication, always said: its default depends on version and on files of earlier sessions.
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if local and os.environ["RAY_AUTH_MODE"] == "token":
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    # Ray starts workers at niceness 15: beside any other busy process they would starve.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    # One thread an actor: bytes that do not depend on the machine's cores, and faster than threads in one network.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def _make_temp() -> Path:
+    """A session folder of this process; those of processes that were killed are removed."""
+    root = Path(tempfile.gettempdir())
+    for old in root.glob(f"{_TEMP_PREFIX}*"):
+        pid = old.name.removeprefix(_TEMP_PREFIX).split("-")[0]
+        if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(old, ignore_errors=True)
+    # Short: Ray puts sockets below it, whose paths may have 107 bytes.
+    return Path(tempfile.mkdtemp(prefix=f"{_TEMP_PREFIX}{os.getpid()}-", dir=root))
+
+
+@contextmanager
+def _quiet(*, verbose: bool) -> Iterator[None]:
+    """Keeps Ray's own chatter off our stdout and stderr: loggers, the driver's listener, and C++ lines on fd 2."""
+    if verbose:
+        yield
+        return
+    import ray._private.worker as ray_worker  # noqa: PLC0415
+
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    listener = getattr(ray_worker, "print_to_stdstream", None)
+    # "(raylet) A worker died ..." ignores log_to_driver; a name of Ray's own that a newer version may not have.
+    ray_worker.print_to_stdstream = lambda *_, **__: None
+    sys.stderr.flush()
+    ours = os.dup(2)
+    before = sys.stderr
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 2)
+    sys.stderr = os.fdopen(ours, "w", buffering=1, closefd=False)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(ours, 2)
+        sys.stderr = before
+        os.close(ours)
+        os.close(sink)
+        if listener is not None:
+            ray_worker.print_to_stdstream = listener
+
+
+def _tame_data(*, verbose: bool) -> None:
+    import ray.data  # noqa: PLC0415
+
+    if not verbose:
+        for name in ("ray", "ray.data"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.enable_operator_progress_bars = False
+    context.print_on_execution_start = False
+    context.issue_detectors_config.detectors = []
+    # One row, one Ray block: rows of tens of megabytes are not glued together, and reads stream.
+    context.target_max_block_size = 1
+    # An error in a stage is a record; one that reaches Ray is ours and ends the run.
+    context.max_errored_blocks = 0
+    # One slow scene must not fail the whole execution.
+    context.execution_no_progress_timeout_s = -1

@@ -1,0 +1,22 @@
+"""What, beside the pixels, decides the bytes of a file: the versions of what encodes them."""
+
+from __future__ import annotations
+
+import zlib
+
+import imagecodecs
+import pyarrow as pa
+import rasterio
+
+from encdec_batch.write.part import FORMAT
+
+
+def encoder_versions() -> dict[str, str]:
+    """By name; libdeflate and zstd are those inside imagecodecs, zlib writes the streamed PNGs."""
+    return {
+        "gdal": rasterio.__gdal_version__,
+        "imagecodecs": imagecodecs.__version__,
+        "part": str(FORMAT),
+        "pyarrow": pa.__version__,
+        "zlib": zlib.ZLIB_RUNTIME_VERSION,
+    }

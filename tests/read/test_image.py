@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from contracts import reader as contract
+from fakes import FakeStore
+from PIL import Image
+from rasters import blocky_image, coordinate_image
+
+from encdec_batch.errors import UnsupportedScene
+from encdec_batch.read.limits import Limits
+from encdec_batch.read.open import open_reader
+from encdec_batch.store.local import LocalStore
+from encdec_batch.window import Window
+
+H, W = 205, 301
+
+
+def by_gdal(driver: str, pixels: Any, path: Path, **options: Any) -> None:
+    count, height, width = pixels.shape
+    shape = {"count": count, "height": height, "width": width, "dtype": pixels.dtype.name}
+    with rasterio.open(path, "w", driver=driver, **shape, **options) as dataset:
+        dataset.write(pixels)
+
+
+def by_pillow(pixels: Any, mode: str, path: Path, **options: Any) -> None:
+    Image.frombytes(mode, (pixels.shape[-1], pixels.shape[-2]), np.moveaxis(pixels, 0, -1).tobytes()).save(
+        path, **options
+    )
+
+
+def by_palette(path: Path) -> None:
+    image = Image.frombytes("P", (W, H), coordinate_image(1, H, W).tobytes())
+    image.putpalette([value for index in range(256) for value in (index, 255 - index, index // 2)])
+    image.save(path, format="PNG")
+
+
+def alpha(pixels: Any) -> Any:
+    pixels[-1, :50, :60] = 0
+    return pixels
+
+
+png, jpeg = partial(by_gdal, "PNG"), partial(by_gdal, "JPEG")
+IMAGES: dict[str, Callable[[Path], None]] = {
+    "png_gray": lambda path: png(coordinate_image(1, H, W), path),
+    "png_gray_16": lambda path: png(coordinate_image(1, H, W, "uint16"), path),
+    "png_rgb": lambda path: png(coordinate_image(3, H, W), path),
+    "png_rgb_16": lambda path: png(coordinate_image(3, H, W, "uint16"), path),
+    "png_rgba": lambda path: png(alpha(coordinate_image(4, H, W)), path),
+    "png_gray_alpha": lambda path: png(alpha(coordinate_image(2, H, W)), path),
+    "png_bits": lambda path: png(coordinate_image(1, H, W) % 2, path, NBITS=1),
+    "png_palette": by_palette,
+    "png_transparent_colour": lambda path: png(coordinate_image(3, H, W) % 3, path, nodata=1),
+    "png_transparent_gray": lambda path: png(coordinate_image(1, H, W), path, nodata=7),
+    "jpeg_rgb": lambda path: jpeg(blocky_image(3, H, W), path),
+    "jpeg_gray": lambda path: jpeg(blocky_image(1, H, W), path),
+    "jpeg_progressive": lambda path: jpeg(blocky_image(3, H, W), path, PROGRESSIVE="ON"),
+    "jpeg_cmyk": lambda path: by_pillow(blocky_image(4, H, W), "CMYK", path, format="JPEG"),
+    "jpeg_thumbnail_within": lambda path: by_pillow(
+        blocky_image(3, H, W),
+        "RGB",
+        path,
+        format="JPEG",
+        exif=b"Exif\0\0II*\0\x08" + bytes(9) + b"\xff\xd8\xff\xd9" * 1000,
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=IMAGES)
+def path(request, tmp_path_factory) -> Path:
+    written = tmp_path_factory.mktemp("images") / request.param
+    IMAGES[request.param](written)
+    return written
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["when_needed", "at_once"])
+@pytest.mark.parametrize(
+    "check",
+    [
+        contract.check_header,
+        contract.check_windows,
+        contract.check_nan_kept,
+        contract.check_costs,
+        contract.check_thumbnail,
+    ],
+    ids=lambda check: check.__name__,
+)
+def test_reads_as_rasterio_does(path, check, whole):
+    store = LocalStore(str(path.parent))
+    check(lambda: open_reader(store, path.name, whole=whole), path)
+
+
+def test_is_fetched_and_decoded_once(tmp_path):
+    path = tmp_path / "noise"
+    png(np.random.default_rng(0).integers(0, 255, (3, 400, 500), dtype=np.uint8), path)
+    store = FakeStore()
+    store.put("noise", path.read_bytes())
+    reader = open_reader(store, "noise")
+    assert reader.bytes_read == 64 << 10
+    store.requests.clear()
+    for window in contract.seeded_windows(400, 500):
+        reader.read(window, (1, 2, 3), rule="any")
+    assert len(store.requests) == 1
+    assert reader.bytes_read == path.stat().st_size
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [Limits(max_whole_pixels=H * W - 1), Limits(max_decoded_bytes=3 * H * W - 1), Limits(max_whole_bytes=100)],
+    ids=["pixels", "decoded", "encoded"],
+)
+@pytest.mark.parametrize("name", ["png_rgb", "jpeg_rgb"])
+def test_what_is_too_large_to_decode_whole_is_set_aside(tmp_path, name, limits):
+    IMAGES[name](tmp_path / name)
+    with pytest.raises(UnsupportedScene, match="decoded whole") as caught:
+        open_reader(LocalStore(str(tmp_path)), name, limits=limits)
+    assert "COG" in caught.value.hint
+
+
+def test_pixels_do_not_change_when_a_patch_is_written_to(tmp_path):
+    IMAGES["png_rgb"](tmp_path / "x")
+    reader = open_reader(LocalStore(str(tmp_path)), "x")
+    window = Window(0, 0, 20, 20)
+    first = reader.read(window, (1, 2, 3), rule="any")
+    kept = first.pixels.copy()
+    first.pixels[:] = 0
+    np.testing.assert_array_equal(reader.read(window, (1, 2, 3), rule="any").pixels, kept)
+    reader.close()
+
+
+def test_damaged_exif_is_no_damage_to_pixels(tmp_path):
+    path = tmp_path / "x"
+    by_pillow(blocky_image(3, H, W), "RGB", path, format="JPEG", exif=b"Exif\0\0" + b"\xff\xd8\xff\xd9" * 10)
+    reader = open_reader(LocalStore(str(tmp_path)), "x")
+    pixels = reader.read(Window(0, 0, W, H), (1, 2, 3), rule="any").pixels
+    with rasterio.open(path) as dataset:
+        np.testing.assert_array_equal(pixels, dataset.read())
+    reader.close()

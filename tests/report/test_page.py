@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from encdec_batch.report.page import MAX_ROWS, format_bytes, format_duration, format_number, render_page
+from encdec_batch.report.record import (
+    ClassArea,
+    Fact,
+    MemoryPeak,
+    RunReport,
+    ScenePicture,
+    SetAside,
+    StageTime,
+    Totals,
+)
+
+DOT = "data:image/png;base64,iVBORw0KGgo="
+NASTY = "</style></script><script>alert('x')</script><img src=x onerror=alert(1)>\"'&{{ 7*7 }}"
+
+
+class Page(HTMLParser):
+    """The tags, attributes and text of a page, as a browser would see them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def report_of(text: str = "plain") -> RunReport:
+    """A run with one of everything, `text` wherever text goes."""
+    return RunReport(
+        title=text,
+        run_id=text,
+        output_uri=text,
+        state="complete",
+        written=text,
+        totals=Totals(
+            num_scenes=3,
+            num_done=1,
+            num_set_aside=1,
+            num_pixels=5_000_000,
+            seconds=10.0,
+            bytes_read=2048,
+            bytes_in_scenes=1024,
+        ),
+        stages=(
+            StageTime(name=text, seconds=4, num_pixels=5_000_000),
+            StageTime(name="predict", seconds=18, num_pixels=5_000_000, num_workers=2),
+        ),
+        memory=(
+            MemoryPeak(process=text, peak_bytes=2**30, projected_bytes=2**31),
+            MemoryPeak(process="d", peak_bytes=5),
+        ),
+        classes=(ClassArea(name=text, color=(1, 2, 255), num_pixels=10, area_m2=5e6),),
+        pictures=(ScenePicture(scene_id=text, input_image=DOT, result_image=DOT, width=3, height=2000, caption=text),),
+        set_aside=(SetAside(scene_id=text, stage=text, block=text, reason=text, hint=text),),
+        facts=(Fact(name=text, value=text),),
+        spec_text=text,
+    )
+
+
+PLAIN_TAGS = Page(render_page(report_of())).tags
+
+
+def test_text_of_a_run_is_never_markup() -> None:
+    plain, nasty = Page(render_page(report_of())), Page(render_page(report_of(NASTY)))
+    assert nasty.tags == plain.tags
+    assert nasty.text.count(NASTY) == plain.text.count("plain") - plain.text.count("plainly")
+    assert {(tag, name) for tag, name, _ in nasty.attributes} == {(tag, name) for tag, name, _ in plain.attributes}
+
+
+@settings(max_examples=100)
+@given(st.text(st.characters(), min_size=1, max_size=40))
+def test_any_text_gives_an_encodable_page_of_the_same_shape(text: str) -> None:
+    html = render_page(report_of(text))
+    html.encode("utf-8")
+    assert Page(html).tags == PLAIN_TAGS
+
+
+@pytest.mark.parametrize("hidden", ["\x00", "\x1b", "\ud800", "\u202e"])
+def test_characters_that_hide_or_break_are_shown_as_replaced(hidden: str) -> None:
+    html = render_page(report_of(f"a{hidden}b"))
+    assert hidden not in html
+    assert "a\N{REPLACEMENT CHARACTER}b" in html
+
+
+def test_page_loads_nothing_from_elsewhere() -> None:
+    html = render_page(report_of())
+    page = Page(html)
+    links = [value for _, name, value in page.attributes if name in {"src", "href", "srcset", "data", "action"}]
+    assert links
+    assert all(link.startswith(("data:image/", "#")) for link in links)
+    assert "link" not in page.tags
+    assert not re.search(r"https?:|//[a-z]|url\(|@import", html)
+
+
+def test_policy_admits_the_one_script_of_the_page() -> None:
+    html = render_page(report_of(NASTY))
+    scripts = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    policy = next(value for _, name, value in Page(html).attributes if name == "content" and "script-src" in value)
+    assert len(scripts) == 1
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy
+
+
+def test_every_section_link_has_its_section() -> None:
+    page = Page(render_page(report_of()))
+    targets = {value for _, name, value in page.attributes if name == "href"}
+    assert targets == {"#pictures", "#areas", "#aside", "#time", "#memory", "#provenance"}
+    assert {target[1:] for target in targets} <= {value for _, name, value in page.attributes if name == "id"}
+
+
+def test_every_picture_and_slider_has_a_name() -> None:
+    page = Page(render_page(report_of("scene-7")))
+    names = [value for tag, name, value in page.attributes if (tag, name) in {("img", "alt"), ("input", "aria-label")}]
+    assert len(names) == page.tags.count("img") + page.tags.count("input") == 3
+    assert all("scene-7" in name for name in names)
+
+
+def test_empty_run_is_a_page_without_empty_sections() -> None:
+    totals = Totals(
+        num_scenes=0, num_done=0, num_set_aside=0, num_pixels=0, seconds=0.0, bytes_read=0, bytes_in_scenes=0
+    )
+    empty = RunReport(title="t", run_id="r", output_uri="u", state="running", written="w", totals=totals)
+    page = Page(render_page(empty))
+    assert "Nothing was set aside." in page.text
+    assert "table" not in page.tags
+
+
+def test_bottleneck_is_the_stage_whose_workers_were_busiest() -> None:
+    text = re.sub(r"\s+", " ", Page(render_page(report_of())).text)
+    # 18 s of two workers in 10 s: 90 %; 4 s of one: 40 %.
+    assert "predictbottleneck 90.0 %" in text
+    assert text.count("bottleneck") == 1
+
+
+def test_small_areas_are_in_hectares_and_unplaced_ones_in_pixels_alone() -> None:
+    report = report_of()
+    placed = replace(report, classes=(replace(report.classes[0], area_m2=2.5e4),))
+    unplaced = replace(report, classes=(replace(report.classes[0], area_m2=None),))
+    assert "Area, km²" in Page(render_page(report)).text
+    assert "Area, ha" in Page(render_page(placed)).text
+    assert "Area," not in Page(render_page(unplaced)).text
+
+
+def test_long_quarantine_is_cut_and_says_so() -> None:
+    rows = tuple(SetAside(scene_id=f"scene-{i}-", stage="read", reason="r") for i in range(MAX_ROWS + 1))
+    page = Page(render_page(replace(report_of(), set_aside=rows)))
+    assert f"scene-{MAX_ROWS - 1}-" in page.text
+    assert f"scene-{MAX_ROWS}-" not in page.text
+    assert "quarantine.parquet has them all" in page.text
+
+
+def test_pictures_from_elsewhere_are_refused() -> None:
+    with pytest.raises(ValueError, match="data URI"):
+        ScenePicture(scene_id="s", input_image="https://example.org/a.png", result_image=DOT, width=1, height=1)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0"), (0.01234, "0.0123"), (1.234, "1.23"), (12.34, "12.3"), (1234.5, "1,234")]
+)
+def test_numbers_have_three_digits(number: float, text: str) -> None:
+    assert format_number(number) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(8.21, "8.2 s"), (245, "4 min 05 s"), (11220, "3 h 07 min"), (59.97, "1 min 00 s")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(("size", "text"), [(512, "512 B"), (3.4 * 2**20, "3.4 MiB"), (2**41, "2.0 TiB")])
+def test_sizes(size: float, text: str) -> None:
+    assert format_bytes(size) == text
