@@ -1,4 +1,4 @@
-"""From a package to a network that computes."""
+"""From a package to a network that computes what its author saw."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from torch import nn
 
 from encdec_batch.errors import CardError, ModelError
 from encdec_batch.models.architectures import construct
+from encdec_batch.models.golden import replay
 from encdec_batch.models.package import Package
 
 
 def build_network(package: Package) -> nn.Module:
     """The package's network with its weights: float32 on the CPU, in eval mode, without gradients.
 
+    The golden sample is replayed, which takes milliseconds; whoever moves the network to another device or precision
+    may `replay` it there once more.
+
     Raises:
         CardError: the architecture is unknown, or its parameters are not those of the weights.
-        ModelError: the weights cannot be parsed.
+        ModelError: the weights cannot be parsed, or the golden sample does not come out.
     """
     card = package.card
     network = construct(card.architecture, card.arguments)
@@ -36,7 +40,9 @@ def build_network(package: Package) -> nn.Module:
             f"{package.uri}: the weights are not of {card.architecture} {card.arguments}: {said}",
             hint="`architecture` and `arguments` must be those it was trained with",
         ) from error
-    return network.float().eval().requires_grad_(requires_grad=False)
+    network = network.float().eval().requires_grad_(requires_grad=False)
+    replay(package, network)
+    return network
 
 
 def _check_finite(state: dict[str, torch.Tensor], uri: str) -> None:

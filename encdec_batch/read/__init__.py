@@ -5,5 +5,5 @@ In: a `Store`, a path in it, windows. Out: `SceneHeader`, `Patch`, or one of the
 It must not know cores, halos, models or where its patches go.
 
 Reading order: reader.py (the contract), open.py, ranges.py (which bytes are fetched), decoder.py (GDAL over
-those bytes), geotiff.py, image.py.
+those bytes), geotiff.py, image.py; staging.py and staged.py for giants in strips.
 """

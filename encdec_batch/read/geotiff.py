@@ -16,7 +16,7 @@ from encdec_batch.read.decoder import Decoder
 from encdec_batch.read.describe import BandPlan, FileLayout, plan_bands, scene_header
 from encdec_batch.read.header import SceneHeader
 from encdec_batch.read.patch import Patch
-from encdec_batch.read.ranges import PinnedObject, Span
+from encdec_batch.read.ranges import PinnedObject
 from encdec_batch.read.reader import Rule
 from encdec_batch.read.request import check_request
 from encdec_batch.read.tiff_index import (
@@ -26,6 +26,7 @@ from encdec_batch.read.tiff_index import (
     TiffIndex,
     TilePage,
     TileRef,
+    kept_spans,
     read_tiff_index,
 )
 from encdec_batch.read.validity import valid_of_bands
@@ -109,7 +110,7 @@ class GeoTiffReader:
             self._source.whole()
         refs = self._main.tiles(window, bands)
         patch = self._decode(self._main, window, bands, refs, _Validity(rule=rule, nan_is_nodata=nan_is_nodata))
-        self._source.keep(self._kept(refs))
+        self._source.keep(kept_spans(refs, self._source.limits.kept_bytes))
         return patch
 
     def bytes_for(self, windows: Sequence[Window], bands: Sequence[int]) -> int:
@@ -122,7 +123,7 @@ class GeoTiffReader:
         for window in windows:
             refs = self._main.tiles(window, bands)
             total += self._source.cost([ref.span for ref in refs], held)
-            held = self._kept(refs)
+            held = kept_spans(refs, self._source.limits.kept_bytes)
         return total
 
     def thumbnail(self, max_side: int) -> Patch:
@@ -174,17 +175,6 @@ class GeoTiffReader:
                 hint="the file is damaged; fetch it anew",
                 uri=self._source.uri,
             )
-
-    def _kept(self, refs: list[TileRef]) -> set[Span]:
-        kept: set[Span] = set()
-        total = 0
-        # Of strips, which are one column, the lower ones: they are shared by whoever reads downwards.
-        for ref in sorted(refs, key=lambda ref: (-ref.column, -ref.start)):
-            total += ref.stop - ref.start
-            if total > self._source.limits.kept_bytes:
-                break
-            kept.add(ref.span)
-        return kept
 
     def _thumbnail_level(self, max_side: int) -> int | None:
         """Which overview to take, None for the image itself: the smallest that is large enough, else the next below."""

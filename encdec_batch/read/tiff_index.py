@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from encdec_batch.errors import EncdecError, SceneUnreadable, UnsupportedScene
 from encdec_batch.read.gdal import MALFORMED
-from encdec_batch.read.ranges import PinnedObject, View
+from encdec_batch.read.ranges import PinnedObject, Span, View
 from encdec_batch.window import Window
 
 # It reports each oddity of a hostile file at WARNING; what matters of them is raised here.
@@ -38,7 +38,7 @@ class TileRef:
     """What the stream must give; a last strip is shorter than the others."""
 
     @property
-    def span(self) -> tuple[int, int]:
+    def span(self) -> Span:
         return self.start, self.stop
 
 
@@ -97,6 +97,21 @@ class TiffIndex:
     mask: TilePage | None
     overviews: tuple[tuple[TilePage, TilePage | None], ...]
     """Reduced images with their masks, in the order of the file."""
+
+
+def kept_spans(refs: Collection[TileRef], most_bytes: int) -> set[Span]:
+    """The byte ranges to keep of a window for the next one: those furthest to the right, then lowest.
+
+    Strips are one column; the lower ones are shared by whoever reads downwards.
+    """
+    kept: set[Span] = set()
+    total = 0
+    for ref in sorted(refs, key=lambda ref: (-ref.column, -ref.start)):
+        total += ref.stop - ref.start
+        if total > most_bytes:
+            break
+        kept.add(ref.span)
+    return kept
 
 
 def read_tiff_index(source: PinnedObject) -> TiffIndex:

@@ -125,7 +125,7 @@ def _pictures(store: Store, plan: Plan, markers: Sequence[Marker]) -> Iterator[S
                 result.close()
         except EncdecError:
             continue
-        bands = [band - 1 for band in scene.bands][:3]
+        bands = scene.bands[:3] if len(scene.bands) >= 3 else scene.bands[:1]
         shown = (
             preview_classes(made.pixels[0], product)
             if product.kind == "classes"

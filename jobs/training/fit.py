@@ -42,12 +42,6 @@ class Recipe:
     """Brightness is multiplied by up to 1 + gain or divided by it; each band by up to a quarter of that besides."""
     offset: float = 12.0
     """Added to all bands, up to this in either direction, in stored units."""
-    haze: float = 0.0
-    """Up to this share of each pixel is replaced by a light grey that is one for the whole crop."""
-    shade: float = 0.0
-    """Up to this strength each pixel is made lighter or darker by itself, as crowns of trees do at a finer scale."""
-    zoom: float = 1.0
-    """Half of the crops are enlarged by up to this."""
 
 
 def statistics(examples: Sequence[Example]) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -150,34 +144,12 @@ def _crop(example: Example, recipe: Recipe, rng: np.random.Generator) -> tuple[N
     if rng.integers(2):
         image, label = image[:, :, ::-1], label[:, ::-1]
     image = np.ascontiguousarray(image, dtype=np.float32)
-    if recipe.zoom > 1 and rng.integers(2):
-        image, label = _zoom(image, label, rng.uniform(1, recipe.zoom))
     return _jittered(image, recipe, rng), np.ascontiguousarray(label)
 
 
-def _zoom(
-    image: NDArray[np.float32], label: NDArray[np.uint8], factor: float
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """The middle of a crop, enlarged to the crop's size."""
-    side = label.shape[0]
-    first, inner = round(side * (1 - 1 / factor) / 2), round(side / factor)
-    part = slice(first, first + inner)
-    x_NCHW = torch.from_numpy(image[None, :, part, part].copy())
-    larger = functional.interpolate(x_NCHW, size=(side, side), mode="bilinear", align_corners=False)[0].numpy()
-    nearest = np.arange(side) * inner // side
-    return larger, label[part, part][np.ix_(nearest, nearest)]
-
-
 def _jittered(image: NDArray[np.float32], recipe: Recipe, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Another light, haze and sensor, clipped to what uint8 holds."""
+    """Another light and sensor, clipped to what uint8 holds."""
     overall = (1 + recipe.gain) ** rng.uniform(-1, 1)
     each = (1 + recipe.gain / 4) ** rng.uniform(-1, 1, size=(image.shape[0], 1, 1))
     image = image * overall * each + rng.uniform(-recipe.offset, recipe.offset)
-    if recipe.haze:
-        clear = 1 - rng.uniform(0, recipe.haze)
-        tint = rng.uniform(-12, 12, size=(image.shape[0], 1, 1))
-        image = clear * image + (1 - clear) * (rng.uniform(100, 200) + tint)
-    if recipe.shade:
-        strength = rng.uniform(0, recipe.shade)
-        image = image * np.exp(strength * rng.standard_normal((1, *image.shape[1:])))
     return np.clip(image, 0, 255).astype(np.float32)

@@ -156,7 +156,7 @@ LON_LAT = CRS.from_epsg(4326).to_wkt()
 
 
 @given(
-    west=st.floats(-180, 540, width=32),
+    west=st.one_of(st.floats(160, 180, width=32), st.floats(-180, 540, width=32)),
     north=st.floats(-80, 85, width=32),
     width=st.integers(1, 200),
     height=st.integers(1, 50),

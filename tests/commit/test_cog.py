@@ -160,6 +160,13 @@ def test_each_tile_lies_between_its_size_and_its_last_bytes_in_gdal_s_order() ->
     assert end == len(data)
 
 
+def test_directories_and_values_begin_on_words() -> None:
+    data = cog_bytes(scene_tiles(patches(MASK, 1100, 1300), MASK, side=512, levels=0))
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        assert [page.offset % 2 for page in tiff.pages] == [0, 0, 0]
+        assert {tag.valueoffset % 2 for page in tiff.pages for tag in page.tags if tag.valuebytecount > 4} == {0}
+
+
 def test_classes_have_colours_and_names(tmp_path: Path) -> None:
     path = tmp_path / "scene.tif"
     path.write_bytes(cog_bytes(scene_tiles(patches(MASK, 30, 40), MASK, side=512, levels=0)))

@@ -147,6 +147,21 @@ def test_a_large_part_is_read_one_row_of_tiles_at_a_time() -> None:
     assert max(len(data) for _, data in tiles._ahead.values()) < len(part) / 3
 
 
+def test_rows_of_small_tiles_come_with_one_get_and_are_dropped_with_their_part() -> None:
+    pixels = patches(MASK, 4096, 600)
+    encoded = encode_blocks(pixels, MASK, side=1024, levels=0)
+    store = FakeStore()
+    for number, part in enumerate(encoded):
+        store.create(f"{number}", part)
+    parts = StoredParts(store, "", [f"{number}" for number in range(len(encoded))])
+    tiles = SceneTiles(MASK, (4096, 600), parts, coarse_of(in_memory(encoded), MASK))
+    store.requests.clear()
+    for row in range(8):
+        tiles.encoded_row(0, row)
+        assert len(tiles._ahead) == 1
+    assert len(store.requests) == len(encoded) == 4
+
+
 def test_a_scene_with_a_hole_is_refused() -> None:
     with pytest.raises(CommitError, match="every tile"):
         SceneTiles(MASK, SHAPE, in_memory(PARTS[:-1]), coarse_of(in_memory(PARTS), MASK))

@@ -184,7 +184,7 @@ class Commits(RuleBasedStateMachine):
         self.runs[-1].plan()
 
     @precondition(lambda self: self.runs and len(self.processes) < 4)
-    @rule(newest=st.booleans(), first=st.integers(0, 6))
+    @rule(newest=st.booleans(), first=st.integers(0, 9))
     def a_run_gives_the_scene_to_a_committer(self, newest, first):
         run = self.runs[-1 if newest else -min(2, len(self.runs))]
         base = run.base
@@ -194,13 +194,13 @@ class Commits(RuleBasedStateMachine):
         self.start(lambda: run.commit(base), first)
 
     @precondition(lambda self: self.runs and len(self.processes) < 4)
-    @rule(first=st.integers(0, 3))
+    @rule(first=st.integers(0, 9))
     def the_newest_run_prunes(self, first):
         n = self.runs[-1].n
         self.start(lambda: list(prune(self.store, lease_n=n, rules=AT_ONCE)), first)
 
     @precondition(lambda self: self.runs and len(self.processes) < 4)
-    @rule(first=st.integers(0, 3))
+    @rule(first=st.integers(0, 9))
     def the_newest_run_removes_the_scene(self, first):
         n = self.runs[-1].n
         self.start(lambda: remove_scene(self.store, "a", lease_n=n), first)

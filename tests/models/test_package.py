@@ -78,9 +78,8 @@ def test_the_golden_sample_is_replayed_in_every_precision(folder, precision):
 def test_other_weights_are_refused_by_the_golden_sample(folder):
     (folder / "weights.safetensors").write_bytes(save(network(seed=1).state_dict()))
     reseal(folder)
-    package = load_package(str(folder))
     with pytest.raises(ModelError, match="golden output: off by"):
-        replay(package, build_network(package))
+        build_network(load_package(str(folder)))
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -97,9 +96,8 @@ def test_one_wrong_parameter_is_refused(folder, precision):
 def test_a_golden_sample_that_cannot_be_used(folder, contents):
     save_file(contents, folder / "golden.safetensors")
     reseal(folder)
-    package = load_package(str(folder))
     with pytest.raises(ModelError, match="cannot be replayed"):
-        replay(package, build_network(package))
+        build_network(load_package(str(folder)))
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "golden.safetensors"])

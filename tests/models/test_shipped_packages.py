@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from encdec_batch.models.forward import prepare
 from encdec_batch.models.golden import replay
 from encdec_batch.models.network import build_network
 from encdec_batch.models.package import load_package
@@ -17,7 +18,7 @@ NAMES = ("nuclei", "vegetation-rgb")
 def test_a_shipped_package_loads_and_computes_what_it_did(name):
     package = load_package(str(PACKAGES / name))
     assert package.card.name == name
-    replay(package, build_network(package))
+    replay(package, prepare(build_network(package), precision="bfloat16"))
 
 
 @pytest.mark.parametrize("name", NAMES)

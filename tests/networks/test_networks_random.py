@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 import torch
 from networks_random import (
     ACTIVATIONS,
@@ -19,6 +20,7 @@ from networks_random import (
 SEEDS = range(300)
 
 
+@pytest.mark.integration
 def test_300_seeds_hold_every_operation_often():
     descriptions = [random_network(seed)[1] for seed in SEEDS]
     seen = Counter(op for description in descriptions for op in description.ops)

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from encdec_batch.read.limits import DEFAULT_LIMITS
 from encdec_batch.read.ranges import GAP_BYTES, LONGEST_BYTES, PinnedObject, View, coalesce
 
-SIZE = 700_000
+SIZE = 330_000
 DATA = np.random.default_rng(0).bytes(SIZE)
 
-spans = st.tuples(st.integers(0, SIZE - 1), st.integers(1, 90_000)).map(
+spans = st.tuples(st.integers(0, SIZE - 1), st.integers(1, 60_000)).map(
     lambda pair: (pair[0], min(SIZE, pair[0] + pair[1]))
 )
 

@@ -10,7 +10,8 @@ from rasters import VARIANTS, coordinate_image, gtiff
 from encdec_batch.errors import SceneUnreadable, UnsupportedScene
 from encdec_batch.read.limits import Limits
 from encdec_batch.read.open import open_reader
-from encdec_batch.read.staging import open_staged, stage_scene
+from encdec_batch.read.staged import open_staged
+from encdec_batch.read.staging import stage_scene
 from encdec_batch.store.local import LocalStore
 from encdec_batch.window import Window
 
