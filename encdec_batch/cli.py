@@ -53,7 +53,9 @@ _output_uri = click.argument("uri")
 _overrides = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the spec.")
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 _verbose = click.option("-v", "--verbose", is_flag=True, help="Log events, let Ray talk, show tracebacks.")
-_options = click.option("--storage", "storage", multiple=True, metavar="KEY=VALUE", help="Option of the output's store.")
+_options = click.option(
+    "--storage", "storage", multiple=True, metavar="KEY=VALUE", help="Option of the output's store."
+)
 
 
 @main.command()

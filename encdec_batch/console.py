@@ -78,7 +78,9 @@ def print_plan(console: Console, plan: Plan, projected_bytes: int) -> None:
     for side, rate in recipe.resolved.rates:
         chosen = "  <- chosen" if side == recipe.resolved.core else ""
         table.add_row("measured", f"core {side}: {rate:.2f} Mpx/s of one worker, tax included{chosen}")
-    table.add_row("device", f"{recipe.resolved.device_kind}, {recipe.resolved.precision}, batch {recipe.resolved.batch}")
+    table.add_row(
+        "device", f"{recipe.resolved.device_kind}, {recipe.resolved.precision}, batch {recipe.resolved.batch}"
+    )
     table.add_row("memory", f"{format_bytes(projected_bytes)} for the largest block, beside the network itself")
     rates = dict(recipe.resolved.rates)
     if recipe.resolved.core in rates and pixels:
@@ -93,7 +95,11 @@ def print_plan(console: Console, plan: Plan, projected_bytes: int) -> None:
 def print_summary(console: Console, summary: RunSummary) -> None:
     rate = f", {format_number(summary.mpx_per_s)} Mpx/s" if summary.blocks else ""
     done = f"{summary.scenes_done} scenes done ({summary.scenes_committed} by this run)"
-    took = f"{summary.blocks} blocks in {format_duration(summary.seconds)}{rate}" if summary.blocks else "nothing was to do"
+    took = (
+        f"{summary.blocks} blocks in {format_duration(summary.seconds)}{rate}"
+        if summary.blocks
+        else "nothing was to do"
+    )
     console.print(f"complete: {done}, {len(summary.set_aside)} set aside; {took}", highlight=False, soft_wrap=True)
     print_aside(console, summary.set_aside)
     console.print(f"output  {summary.output_uri}", highlight=False, soft_wrap=True)
@@ -110,11 +116,15 @@ def print_aside(console: Console, aside: tuple[SetAside, ...]) -> None:
 
 
 def print_status(console: Console, status: Status) -> None:
-    console.print(f"{status.uri}: {status.scenes_committed} scenes done, {status.scenes_set_aside} set aside", soft_wrap=True)
+    console.print(
+        f"{status.uri}: {status.scenes_committed} scenes done, {status.scenes_set_aside} set aside", soft_wrap=True
+    )
     if not status.run_id:
         return
     progress = status.progress
-    console.print(f"run {status.run_id}: {status.state}, last heard of {format_duration(status.age_s)} ago", highlight=False)
+    console.print(
+        f"run {status.run_id}: {status.state}, last heard of {format_duration(status.age_s)} ago", highlight=False
+    )
     if status.state == "running":
         left = progress.get("seconds_left")
         console.print(

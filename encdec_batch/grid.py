@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from math import ceil
 from typing import Literal
 
@@ -253,7 +254,7 @@ def _cut(size: int, block: int) -> list[tuple[int, int]]:
     edges = [*range(0, size, block), size]
     if len(edges) > 2 and 4 * (edges[-1] - edges[-2]) < block:
         del edges[-2]
-    return list(zip(edges, edges[1:], strict=False))
+    return list(pairwise(edges))
 
 
 def _crop_axis(size: int, geometry: NetworkGeometry, tiling: Tiling) -> Axis:
@@ -291,9 +292,8 @@ def _merged(cores: Iterator[AxisCore]) -> tuple[AxisCore, ...]:
     """Two cores of a block whose tiles were clamped to the same place are one core."""
     merged: list[AxisCore] = []
     for core in cores:
-        if merged and merged[-1].origin == core.origin:
-            core = AxisCore(merged.pop().start, core.stop, core.origin)
-        merged.append(core)
+        joins = merged and merged[-1].origin == core.origin
+        merged.append(AxisCore(merged.pop().start, core.stop, core.origin) if joins else core)
     return tuple(merged)
 
 
@@ -311,7 +311,7 @@ def _blend_axis(size: int, geometry: NetworkGeometry, tiling: Tiling) -> Axis:
     for start, stop in _cut(size, tiling.block):
         touching = tuple(o for o in origins if o < stop and o + answered > start)
         edges = [start, *range((start // step + 1) * step, stop, step), stop]
-        cores = tuple(AxisCore(a, z, -1) for a, z in zip(edges, edges[1:], strict=False))
+        cores = tuple(AxisCore(a, z, -1) for a, z in pairwise(edges))
         made.append(AxisBlock(start, stop, cores, touching, first))
         first += len(cores)
     return Axis(size, geometry.margin, padded, tile, tuple(made))

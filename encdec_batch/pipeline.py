@@ -11,8 +11,8 @@ import resource
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import numpy as np
 
@@ -30,20 +30,17 @@ from encdec_batch.errors import (
     UnsupportedScene,
 )
 from encdec_batch.grid import Block
-from encdec_batch.models.network import build_network
 from encdec_batch.models.package import Package
 from encdec_batch.plan.item import Piece, WorkItem, is_small
-from encdec_batch.plan.open import open_scene
+from encdec_batch.plan.open import open_scene, open_staged_scene
 from encdec_batch.plan.products import CELLS, needed_products
 from encdec_batch.plan.recipe import CODEC_LEVELS, Recipe
 from encdec_batch.plan.scene import ScenePlan, SetAside
 from encdec_batch.predict.device import choose_device
-from encdec_batch.predict.eager import EagerEngine
-from encdec_batch.predict.normalize import affine_of
 from encdec_batch.predict.prediction import Prediction
-from encdec_batch.predict.predictor import Predictor
 from encdec_batch.read.block import ReadRule, read_block
 from encdec_batch.read.patch import Patch
+from encdec_batch.read.reader import Reader
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
 from encdec_batch.write.codec import Codec
@@ -132,7 +129,7 @@ def _read_piece(recipe: Recipe, piece: Piece) -> Iterator[Read | Record]:
     grid, left = scene.grid(), list(piece.blocks)
     before, clock = 0, time.perf_counter()
     try:
-        with open_scene(recipe.spec, scene.uri, scene.etag) as reader:
+        with _open(recipe, scene) as reader:
             while left:
                 row, col = left[0]
                 patch = read_block(reader, grid, grid.block(row, col), bands=scene.bands, rule=rule)
@@ -144,6 +141,12 @@ def _read_piece(recipe: Recipe, piece: Piece) -> Iterator[Read | Record]:
     except Exception as error:  # noqa: BLE001  (the boundary: an error of one scene is a record, whatever it is)
         blocks = tuple(grid.block(row, col).name for row, col in left)
         yield _trouble(error, "read", scene, blocks, Cost().plus("read", time.perf_counter() - clock))
+
+
+def _open(recipe: Recipe, scene: ScenePlan) -> AbstractContextManager[Reader]:
+    if scene.staged:
+        return open_staged_scene(recipe.spec, scene)
+    return open_scene(recipe.spec, scene.uri, scene.etag, whole=True)
 
 
 def _read_rule(recipe: Recipe) -> ReadRule:
@@ -163,44 +166,25 @@ def _refuse_nan(patch: Patch, recipe: Recipe) -> None:
 
 
 class PredictStage:
-    """The network, loaded once per process."""
+    """The network, loaded once per process. Torch is imported here and nowhere before: readers and writers on a cluster
+    start without it.
+    """
 
     def __init__(self, recipe: Recipe, package: Package) -> None:
-        self._recipe = recipe
-        resolved, tiling = recipe.resolved, recipe.spec.tiling
+        from encdec_batch.predict.stage import BlockPredictor
+
         _refuse_other_device(recipe)
-        engine = EagerEngine(build_network(package), device=resolved.torch_device, precision=resolved.precision)
-        weights = tiling.stitch.weights if tiling.stitch.kind == "blend" else "hann"
-        self._make = partial(
-            Predictor,
-            recipe.card,
-            engine,
-            device=resolved.torch_device,
-            batch=resolved.batch,
-            weights=weights,
-        )
-        self._predictors: dict[tuple[str, ...], Predictor] = {}
+        self._predictor = BlockPredictor(recipe, package)
 
     def __call__(self, done: Read) -> Predicted | Record:
         clock = time.perf_counter()
-        scene, block = done.scene, done.block
         try:
-            scales = [scene.header.scales[band - 1] for band in scene.bands]
-            offsets = [scene.header.offsets[band - 1] for band in scene.bands]
-            affine = affine_of(self._recipe.card, scales, offsets)
-            prediction = self._predictor(scene).predict(done.patch, scene.grid(), block, affine)
+            prediction = self._predictor.predict(done.scene, done.block, done.patch)
         except Exception as error:  # noqa: BLE001  (the boundary, as above)
             cost = done.cost.plus("predict", time.perf_counter() - clock)
-            return _trouble(error, "predict", scene, (block.name,), cost)
+            return _trouble(error, "predict", done.scene, (done.block.name,), cost)
         cost = done.cost.plus("predict", time.perf_counter() - clock)
-        return Predicted(scene=scene, row=done.row, col=done.col, prediction=prediction, cost=cost)
-
-    def _predictor(self, scene: ScenePlan) -> Predictor:
-        products = needed_products(self._recipe.products, scene.outputs)
-        names = tuple(product.name for product in products)
-        if names not in self._predictors:
-            self._predictors[names] = self._make(products=products)
-        return self._predictors[names]
+        return Predicted(scene=done.scene, row=done.row, col=done.col, prediction=prediction, cost=cost)
 
 
 def _refuse_other_device(recipe: Recipe) -> None:
@@ -248,10 +232,9 @@ class WriteStage:
         )
 
     def _store_part(self, scene: ScenePlan, block: Block, part: bytes) -> None:
-        try:
+        # The first part of a block wins: it was made of the same key.
+        with suppress(PreconditionFailed):
             self._store.create(part_path(scene.part_key, block.name), part)
-        except PreconditionFailed:
-            pass  # The first part of a block wins: it was made of the same key.
 
 
 def commit_parts(recipe: Recipe, scene: ScenePlan, lease_n: int) -> Record:

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
+from rasterio.errors import NotGeoreferencedWarning
 
 ROOT = Path(__file__).resolve().parent.parent
 SCENES = ROOT / "jobs/demo/scenes"
@@ -41,6 +43,7 @@ LIMIT_S, GRACE_S = 300.0, 30.0
 def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
+    warnings.simplefilter("ignore", NotGeoreferencedWarning)  # the mosaic has no place, on purpose
     began = time.monotonic()
     try:
         with s3_server() as store:
@@ -109,8 +112,7 @@ def as_tiff(pixels: NDArray[np.uint8]) -> bytes:
 def download(store: Any, markers: dict[str, Any]) -> None:
     """What a marker names is a scene's result; whatever else lies in the output is not for readers."""
     shutil.rmtree(OUTPUT, ignore_errors=True)
-    names = ["report/index.html", "scenes.parquet", "quarantine.parquet"]
-    for name in names:
+    for name in ("report/index.html", "scenes.parquet", "quarantine.parquet"):
         fetch(store, name, OUTPUT / name)
     for scene_id, marker in markers.items():
         for name, file in marker["outputs"].items():

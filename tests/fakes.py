@@ -13,8 +13,8 @@ from typing import Literal, Self
 
 from encdec_batch.commit.generation import OutputFolder
 from encdec_batch.commit.marker import InputObject, Marker, OutputFile
-from encdec_batch.errors import ObjectMissing, PreconditionFailed, StoreError, TransientStoreError
-from encdec_batch.store.object import Capabilities, ObjectInfo
+from encdec_batch.errors import ObjectMissing, PermanentStoreError, PreconditionFailed, StoreError, TransientStoreError
+from encdec_batch.store.object import Capabilities, ObjectInfo, checked_path, checked_prefix
 
 Fault = Literal["lost answer", "late", "never"]
 """Done but not answered; not answered and done when `deliver` is called; not answered and not done."""
@@ -22,7 +22,9 @@ Fault = Literal["lost answer", "late", "never"]
 
 @dataclass
 class FakeStore:
-    """Objects in memory as an S3 bucket keeps them: etag = md5 of the content, whole seconds are not kept.
+    """Objects in memory as an S3 bucket keeps them: etag = md5 of the content, times to the fraction.
+
+    Passes the contract of stores but for two laws: it does not pickle, and its clock stands still:
 
     `clock` moves only when told to. `before` is called at each request with (operation, path), before it
     is carried out, in the thread that makes it: the place to stop a process, to count or to interfere.
@@ -66,6 +68,8 @@ class FakeStore:
 
     def get_ranges(self, path: str, ranges: Sequence[tuple[int, int]], *, etag: str | None = None) -> list[bytes]:
         data = self.get(path, etag=etag)
+        if any(not 0 <= start <= stop <= len(data) for start, stop in ranges):
+            raise PermanentStoreError(f"{self.uri}/{path}: a range reaches beyond the end")
         return [data[start:stop] for start, stop in ranges]
 
     def put(self, path: str, data: bytes) -> ObjectInfo:
@@ -80,10 +84,10 @@ class FakeStore:
         return _known(self._change("replace", path, effect, data=data, retry_unknown=retry_unknown))
 
     def open_writer(self, path: str, *, expected_size: int = 0) -> FakeWriter:
-        return FakeWriter(self, path)
+        return FakeWriter(self, checked_path(path, uri=self.uri))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        self._request("list", prefix)
+        self._request("list", checked_prefix(prefix, uri=self.uri))
         with self._lock:
             paths = sorted(path for path in self.objects if path.startswith(prefix))
             return iter([self._info(path) for path in paths])
@@ -110,6 +114,8 @@ class FakeStore:
         return Capabilities(create_only=True, if_match=True)
 
     def _request(self, operation: str, path: str) -> None:
+        if operation != "list":
+            checked_path(path, uri=self.uri)
         self.requests.append((operation, path))
         self.before(operation, path)
 
@@ -177,11 +183,15 @@ class FakeWriter:
     store: FakeStore
     path: str
     data: bytearray = field(default_factory=bytearray)
+    finished: bool = False
 
     def write(self, data: bytes) -> None:
+        self._refuse_if_finished()
         self.data += data
 
     def finish(self) -> bool:
+        self._refuse_if_finished()
+        self.finished = True
         try:
             self.store.create(self.path, bytes(self.data))
         except PreconditionFailed:
@@ -195,6 +205,10 @@ class FakeWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.data.clear()
+
+    def _refuse_if_finished(self) -> None:
+        if self.finished:
+            raise ValueError(f"{self.path} is finished")
 
 
 def _ignoring_errors(effect: Callable[[], object]) -> None:

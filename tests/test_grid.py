@@ -54,7 +54,9 @@ def test_cores_partition_the_scene(case: tuple[int, NetworkGeometry, Tiling]) ->
         assert [core.start for core in cores] == [0, *(core.stop for core in cores[:-1])]
         assert cores[-1].stop == size
         assert all(core.start < core.stop for core in cores)
-        assert [block.first_core for block in axis.blocks] == list(np.cumsum([0, *(len(b.cores) for b in axis.blocks)])[:-1])
+        assert [block.first_core for block in axis.blocks] == list(
+            np.cumsum([0, *(len(b.cores) for b in axis.blocks)])[:-1]
+        )
 
 
 @given(padded_cases())
@@ -132,9 +134,9 @@ def test_only_pixels_of_the_scene_are_read(case: tuple[int, NetworkGeometry, Til
     grid = make_grid(size, 1 + size // 3, geometry, tiling)
     for block in grid.blocks():
         window = grid.source_window(block, "reflect")
-        assert 0 <= window.row_off
+        assert window.row_off >= 0
         assert window.row_stop <= grid.rows.size
-        assert 0 <= window.col_off
+        assert window.col_off >= 0
         assert window.col_stop <= grid.cols.size
 
 

@@ -7,13 +7,10 @@ whose parts differ (another kind of device, another batch) write into two folder
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from encdec_batch.errors import SpecError
-from encdec_batch.plan.keys import canonical_json
 
 SCENES_PREFIX = "scenes/"
 
@@ -31,7 +28,7 @@ class OutputFolder:
     key_prefix: str
     """First 16 hex digits of the scene key."""
     content: str
-    """d: see `content_digest`."""
+    """d: 8 hex digits of what the files are made of, the parts' digests and the encoders' versions."""
 
     def __post_init__(self) -> None:
         check_scene_id(self.scene_id)
@@ -60,18 +57,8 @@ class OutputFolder:
 
 
 def output_folder(scene_id: str, *, generation: int, scene_key: str, content: str) -> OutputFolder:
-    """The folder for the files of this generation; `content` as `content_digest` gives it."""
+    """The folder for the files of this generation; `content` is d."""
     return OutputFolder(scene_id=scene_id, generation=generation, key_prefix=scene_key[:16], content=content)
-
-
-def content_digest(digests: Sequence[str], versions: Mapping[str, str]) -> str:
-    """d, 8 hex digits: of what a scene's files are made, and by which encoders.
-
-    Args:
-        digests: of the parts in the order of their blocks; of the finished files where there are no parts.
-        versions: of this package and of every library that encodes a byte of the files.
-    """
-    return hashlib.sha256(canonical_json({"digests": list(digests), "versions": versions})).hexdigest()[:8]
 
 
 def check_scene_id(scene_id: str) -> None:

@@ -13,7 +13,7 @@ from io import BytesIO
 from encdec_batch.commit.cells import write_cells
 from encdec_batch.commit.cog import write_cog
 from encdec_batch.commit.generation import OutputFolder, output_folder
-from encdec_batch.commit.geo import Geo, geo_of
+from encdec_batch.commit.geo import geo_of
 from encdec_batch.commit.marker import InputObject, Marker, MoveResult, OutputFile, carry_on, move_marker, read_marker
 from encdec_batch.commit.parts import MemoryParts, Parts, SceneTiles, StoredParts, digest_d
 from encdec_batch.commit.png import write_png, write_quicklook
@@ -64,7 +64,11 @@ def commit_stored(store: Store, order: CommitOrder) -> MoveResult:
     except PartMissing:
         # A faster committer may have been done and its parts removed: then all is well.
         found = read_marker(store, scene.scene_id)
-        if found is not None and found[0].scene_key == scene.scene_key and found[0].outputs.keys() >= set(scene.outputs):
+        if (
+            found is not None
+            and found[0].scene_key == scene.scene_key
+            and found[0].outputs.keys() >= set(scene.outputs)
+        ):
             return MoveResult(marker=found[0], etag=found[1], moved=False)
         raise
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import isfinite
 
 from pydantic import JsonValue
+from rasterio.crs import CRS
 from rasterio.errors import CRSError, RasterioError
 from rasterio.warp import transform_bounds
-from rasterio.crs import CRS
 
 from encdec_batch.commit.geo import geo_of
 from encdec_batch.commit.parts import Parts

@@ -1,5 +1,6 @@
 """`plan`: from a spec to a Plan, in two steps, so that a finished archive is known to be finished without opening a
-scene or starting Ray."""
+scene or starting Ray.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +16,24 @@ from encdec_batch.models.package import Package, load_package
 from encdec_batch.plan.discover import find_scenes
 from encdec_batch.plan.plan import Known, Plan, Sorted, make_plan, sort_candidates
 from encdec_batch.plan.recipe import Order, Recipe, Resolved
+from encdec_batch.plan.scene import Candidate, SetAside
 from encdec_batch.plan.table import read_resolved
 from encdec_batch.spec.compute import LocalStream, RayStream
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
 from encdec_batch.stream.stream import Host
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """What is asked for, and the scenes it is asked for: nothing of the output was looked at yet."""
+
+    order: Order
+    package: Package
+    candidates: tuple[Candidate, ...]
+    unnamed: tuple[SetAside, ...]
+    """Scenes that cannot have an id of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,25 +52,36 @@ def build_plan(spec: JobSpec) -> Plan:
     Raises:
         SpecError, ModelError, StoreError: as `run`.
     """
+    placed = place(spec)
     store = open_store(spec.output.uri, spec.output.storage)
-    prepared = prepare(spec, known=survey(store))
+    prepared = prepare(placed, survey(store))
     with host_of(_as_planned_here(spec), prepared.package) as host:
         return finish_plan(prepared, host, store)
 
 
-def prepare(spec: JobSpec, *, known: Known) -> Prepared:
-    """The package, the listing, and what is left to do of it."""
+def place(spec: JobSpec) -> Placed:
+    """Loads the package and lists the source.
+
+    Raises:
+        SpecError: the spec does not fit the package, or no scene is there.
+        ModelError: the package cannot be used.
+        StoreError: the source does not answer.
+    """
     package = load_package(spec.model.package, spec.model.storage)
     order = Order(spec=spec, card=package.card, package_digest=package.digest)
     order.check()
     candidates, unnamed = find_scenes(spec.source)
     if not candidates and not unnamed:
-        where = spec.source.uri if spec.source.kind != "list" else "the list"
+        where = "the list" if spec.source.kind == "list" else spec.source.uri
         raise SpecError(f"{where}: no scene is there", hint="check source.uri, and source.suffixes or source.pattern")
-    work = sort_candidates(order, candidates, known)
-    return Prepared(
-        order=order, package=package, known=known, work=replace(work, set_aside=(*unnamed, *work.set_aside))
-    )
+    return Placed(order=order, package=package, candidates=tuple(candidates), unnamed=tuple(unnamed))
+
+
+def prepare(placed: Placed, known: Known) -> Prepared:
+    """What is left to do of an order."""
+    work = sort_candidates(placed.order, placed.candidates, known)
+    work = replace(work, set_aside=(*placed.unnamed, *work.set_aside))
+    return Prepared(order=placed.order, package=placed.package, known=known, work=work)
 
 
 def finish_plan(
@@ -72,10 +96,10 @@ def host_of(spec: JobSpec, package: Package, *, verbose: bool = False) -> Host:
     """Where the spec says the job runs."""
     stream = spec.compute.stream
     if isinstance(stream, LocalStream):
-        from encdec_batch.stream.local import LocalHost  # noqa: PLC0415  (torch only where something is computed)
+        from encdec_batch.stream.local import LocalHost
 
         return LocalHost(package, workers=stream.workers)
-    from encdec_batch.stream.ray_data import RayHost  # noqa: PLC0415  (reads its environment when it is imported)
+    from encdec_batch.stream.ray_data import RayHost
 
     return RayHost(package, stream, verbose=verbose)
 
@@ -91,7 +115,8 @@ def _as_planned_here(spec: JobSpec) -> JobSpec:
 
 def _resolve(prepared: Prepared, host: Host, store: Store) -> Resolved:
     """What an unfinished run resolved stands while it was for the same order, engine and kind of device: parts are of
-    its core. So a resumed run measures nothing again."""
+    its core. So a resumed run measures nothing again.
+    """
     try:
         earlier = read_resolved(store, prepared.order)
     except ObjectMissing:

@@ -12,12 +12,12 @@ from dataclasses import replace
 from encdec_batch.commit.digest import digest_of_markers
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import Lease, acquire_lease
-from encdec_batch.commit.marker import read_markers
+from encdec_batch.commit.marker import Marker
 from encdec_batch.commit.prune import remove_work
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine, remove_quarantine, write_quarantine
 from encdec_batch.commit.scene import PARTS_PREFIX
 from encdec_batch.errors import SpecError
-from encdec_batch.job.plan import Prepared, finish_plan, host_of, prepare
+from encdec_batch.job.plan import Prepared, finish_plan, host_of, place, prepare
 from encdec_batch.job.progress import Progress, Watch
 from encdec_batch.job.runlog import RunLog
 from encdec_batch.job.summary import RunSummary, Tally
@@ -25,15 +25,20 @@ from encdec_batch.job.survey import survey
 from encdec_batch.job.tracker import Tracker
 from encdec_batch.pipeline import Record
 from encdec_batch.plan.item import work_items
+from encdec_batch.plan.open import STAGED_PREFIX
 from encdec_batch.plan.plan import Plan, replan_scene
 from encdec_batch.plan.scene import ScenePlan, SetAside
-from encdec_batch.plan.table import write_plan
+from encdec_batch.plan.table import owners_of_parts, write_plan
 from encdec_batch.report.build import write_report
-from encdec_batch.report.tables import write_quarantine_table, write_scenes
+from encdec_batch.report.tables import markers_of, write_quarantine_table, write_scenes
 from encdec_batch.spec.job import JobSpec
+from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
 from encdec_batch.stream.stream import Stream
+
+TABLES_S = 600.0
+"""Between two times that the derived tables are made anew while a run goes on."""
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +46,7 @@ PASSES = 2
 """A block whose part is gone, and a scene whose object changed, are tried once more in the same run."""
 
 
-def run(
-    spec: JobSpec, *, show: Callable[[Progress], None] = lambda progress: None, verbose: bool = False
-) -> RunSummary:
+def run(spec: JobSpec, *, show: Callable[[Progress], None] = lambda _: None, verbose: bool = False) -> RunSummary:
     """Process every scene that is not done yet.
 
     Args:
@@ -59,6 +62,7 @@ def run(
     """
     run_id = time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime()) + secrets.token_hex(3)
     watch = Watch(show, Progress(run_id=run_id, started=time.time()))
+    placed = place(spec)
     store = open_store(spec.output.uri, spec.output.storage)
     capabilities = store.probe()
     if not capabilities.create_only:
@@ -70,11 +74,11 @@ def run(
         lease = stack.enter_context(acquire_lease(store, HolderInfo.current(run_id)))
         for prefix in ("scenes/", PARTS_PREFIX):
             store.abort_uploads(prefix, before=lease.created)
-        runlog = stack.enter_context(RunLog(store, run_id, watch))
-        prepared = prepare(spec, known=survey(store))
-        _refuse_replacing(prepared, store, can_replace=capabilities.if_match)
+        runlog = stack.enter_context(RunLog(store, spec, watch))
         try:
-            return _Run(prepared, store, lease, watch, runlog, verbose=verbose).go()
+            prepared = prepare(placed, survey(store))
+            _refuse_replacing(prepared, store, can_replace=capabilities.if_match)
+            return _Run(prepared, store, lease, runlog, verbose=verbose).go()
         except BaseException:
             watch.update(state="failed")
             raise
@@ -93,16 +97,15 @@ def _refuse_replacing(prepared: Prepared, store: Store, *, can_replace: bool) ->
 class _Run:
     """The driver's side of one run."""
 
-    def __init__(
-        self, prepared: Prepared, store: Store, lease: Lease, watch: Watch, runlog: RunLog, *, verbose: bool
-    ) -> None:
+    def __init__(self, prepared: Prepared, store: Store, lease: Lease, runlog: RunLog, *, verbose: bool) -> None:
         self._prepared, self._store, self._lease = prepared, store, lease
-        self._watch, self._runlog, self._verbose = watch, runlog, verbose
+        self._watch, self._runlog, self._verbose = runlog.watch, runlog, verbose
         self._tracker, self._tally = Tracker(), Tally()
         self._aside: dict[str, SetAside] = {}
         self._again: dict[str, ScenePlan] = {}
         self._replanned: set[str] = set()
         self._seconds = 0.0
+        self._tables_written = time.monotonic()
 
     def go(self) -> RunSummary:
         work = self._prepared.work
@@ -144,6 +147,8 @@ class _Run:
                     stream.commit(ready)
                 for commit in stream.commits(wait=False):
                     self._handle(commit, plan, last=number == PASSES)
+                if time.monotonic() - self._tables_written > TABLES_S:
+                    self._write_tables()
             for commit in stream.commits(wait=True):
                 self._handle(commit, plan, last=number == PASSES)
             if not self._again:
@@ -226,16 +231,12 @@ class _Run:
 
     def _finish(self, plan: Plan | None) -> RunSummary:
         """Derived tables and the report; parts of committed scenes go."""
-        self._lease.check()
         work = self._prepared.work
         for aside in work.set_aside:
             self._set_aside(aside, work.keys.get(aside.scene_id))
         self._drop_stale_quarantine()
-        markers = list(read_markers(self._store))
-        write_scenes(self._store, markers)
-        write_quarantine_table(self._store, list_quarantine(self._store))
-        committed = {scene.part_key for scene in (plan.scenes if plan else ()) if scene.scene_id not in self._aside}
-        remove_work(self._store, PARTS_PREFIX, committed)
+        markers = self._write_tables()
+        self._remove_work(plan, {marker.scene_id: marker.scene_key for marker, _ in markers})
         done = len(work.todo) + len(work.done) + len(work.set_aside) - len(self._aside)
         summary = RunSummary(
             run_id=self._watch.now.run_id,
@@ -256,6 +257,27 @@ class _Run:
             write_report(self._store, plan, summary.to_dict(), [marker for marker, _ in markers])
         self._watch.update(state="complete")
         return summary
+
+    def _write_tables(self) -> list[tuple[Marker, ObjectInfo]]:
+        """Under the lease alone: an overtaken driver must not write over a newer one's tables."""
+        self._lease.check()
+        markers = list(markers_of(self._store))
+        write_scenes(self._store, markers)
+        write_quarantine_table(self._store, list_quarantine(self._store))
+        self._tables_written = time.monotonic()
+        return markers
+
+    def _remove_work(self, plan: Plan | None, committed: dict[str, str]) -> None:
+        """Parts and staged tiles of scenes that are committed, those that a killed run left behind among them."""
+        scenes = [s for s in (plan.scenes if plan else ()) if committed.get(s.scene_id) == s.scene_key]
+        parts = {scene.part_key for scene in scenes}
+        if set(self._prepared.known.parts) - {scene.part_key for scene in (plan.scenes if plan else ())}:
+            owners = owners_of_parts(self._store)
+            parts |= {key for key, (scene_id, scene_key) in owners.items() if committed.get(scene_id) == scene_key}
+        if parts:
+            remove_work(self._store, PARTS_PREFIX, parts)
+        if any(scene.staged for scene in scenes):
+            remove_work(self._store, STAGED_PREFIX, {scene.scene_key for scene in scenes})
 
     def _drop_stale_quarantine(self) -> None:
         """Records of scenes that are done by now, or no longer in the source."""

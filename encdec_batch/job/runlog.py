@@ -12,10 +12,12 @@ from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml
 
 from encdec_batch.errors import StoreError
 from encdec_batch.job.progress import Watch
 from encdec_batch.pipeline import Record
+from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -44,8 +46,9 @@ def run_folder(run_id: str) -> str:
 class RunLog:
     """Writes below `.encdec/runs/<run id>/`; a store that fails for a while loses nothing but freshness."""
 
-    def __init__(self, store: Store, run_id: str, watch: Watch) -> None:
-        self._store, self._folder, self._watch = store, run_folder(run_id), watch
+    def __init__(self, store: Store, spec: JobSpec, watch: Watch) -> None:
+        self.watch = watch
+        self._store, self._spec, self._folder = store, spec, run_folder(watch.now.run_id)
         self._events: list[dict[str, Any]] = []
         self._segments = 0
         self._lock = threading.Lock()
@@ -70,6 +73,9 @@ class RunLog:
             self._events.append(event)
 
     def __enter__(self) -> Self:
+        # Secrets are named in a spec, never held by it.
+        spec = yaml.safe_dump(self._spec.model_dump(mode="json"), sort_keys=False)
+        self._store.put(f"{self._folder}spec.yaml", spec.encode())
         self._write_progress()
         self._thread.start()
         return self
@@ -91,7 +97,7 @@ class RunLog:
                 last_events = time.monotonic()
 
     def _write_progress(self) -> None:
-        self._put("progress.json", json.dumps(self._watch.now.to_dict()).encode())
+        self._put("progress.json", json.dumps(self.watch.now.to_dict()).encode())
 
     def _write_events(self) -> None:
         with self._lock:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from encdec_batch.commit.marker import read_markers
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine
 from encdec_batch.commit.scene import PARTS_PREFIX
 from encdec_batch.plan.plan import Committed, Known, Quarantined
 from encdec_batch.plan.scene import SetAside
+from encdec_batch.report.tables import markers_of
 from encdec_batch.store.store import Store
 
 
@@ -21,7 +21,7 @@ def survey(store: Store) -> Known:
             generation=marker.generation,
             etag=info.etag,
         )
-        for marker, info in read_markers(store)
+        for marker, info in markers_of(store)
     }
     quarantined = {record.scene_id: _quarantined(record) for record in list_quarantine(store)}
     return Known(committed=committed, quarantined=quarantined, parts=_parts(store))

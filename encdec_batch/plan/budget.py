@@ -45,7 +45,7 @@ class Burden:
         return side * side * (self.bands * self.itemsize + scale * scale * self._output_bytes)
 
     def block_bytes(self, geometry: NetworkGeometry, tiling: Tiling) -> int:
-        """Bytes alive at a time for the largest block: window, normalised window, logits of a batch, products, parts."""
+        """Bytes alive at a time for the largest block: window, normalised, logits of a batch, products, parts."""
         side = int(LARGEST * tiling.block)
         tile = max(make_grid(2 * side, 2 * side, geometry, tiling).tile_shape)
         window = (side + tile) ** 2
@@ -55,7 +55,9 @@ class Burden:
         logits = 4 * self.batch * self.channels * (tile * geometry.scale) ** 2
         blended = out * 4 * (self.channels + 1) if self.blended else 0
         # On the device uint16 is held in 32 bits; the encoded copy is at worst as large as the product.
-        products = out * sum(p.num_bands * max(np.dtype(p.dtype).itemsize, 4 if p.dtype == "uint16" else 1) for p in self.products)
+        products = out * sum(
+            p.num_bands * max(np.dtype(p.dtype).itemsize, 4 if p.dtype == "uint16" else 1) for p in self.products
+        )
         return stored + normalised + logits + blended + 2 * products + out
 
     @property
@@ -101,7 +103,8 @@ def choose_block(
 
 def _sides(scale: int) -> Sequence[int]:
     """Candidate block sides, ascending: the least is one 512 px tile of output, or 512 input pixels where the scale
-    does not divide it."""
+    does not divide it.
+    """
     least = TILE // scale if TILE % scale == 0 else TILE
     return [least * n for n in range(1, 33)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import PurePosixPath
 
@@ -41,7 +41,7 @@ def _listed(source: PrefixSource | GlobSource) -> Iterator[tuple[str, Candidate]
             yield path_id(item.path), Candidate(scene_id="", uri=uri, etag=item.etag, size_bytes=item.size)
 
 
-def _suffix_test(suffixes: tuple[str, ...]):  # type: ignore[no-untyped-def]  # a predicate beside fullmatch
+def _suffix_test(suffixes: tuple[str, ...]) -> Callable[[str], object]:
     endings = tuple(suffix.lower() for suffix in suffixes)
     return lambda path: path.lower().endswith(endings)
 
@@ -57,9 +57,14 @@ def _tabled(source: TableSource) -> Iterator[tuple[str, Candidate]]:
     table = _read_table(source)
     if "uri" not in table.column_names:
         raise SpecError(f"{source.uri} has no column uri", hint=f"its columns are {', '.join(table.column_names)}")
-    for row in table.to_pylist():
-        uri = str(row["uri"])
-        wanted = row.get("scene_id")
+    for number, row in enumerate(table.to_pylist(), 1):
+        uri, wanted = row["uri"], row.get("scene_id")
+        # Arrow gives bytes for what is no UTF-8.
+        if not isinstance(uri, str) or not uri or isinstance(wanted, bytes):
+            raise SpecError(
+                f"{source.uri}: row {number} has no uri, or one that is not text: {uri!r}",
+                hint="write a uri and, where wanted, a scene_id in UTF-8 in each row",
+            )
         scene_id = str(wanted) if wanted not in (None, "") else path_id(PurePosixPath(uri).name)
         yield scene_id, _unseen(uri, _bands(row.get("bands"), source.uri))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from pydantic import TypeAdapter
 
@@ -65,13 +65,17 @@ def work_items(scenes: Iterable[ScenePlan]) -> Iterator[WorkItem]:
 
 def _runs(scene: ScenePlan) -> Iterator[Piece]:
     todo = [b for b in scene.grid().blocks() if b.name not in scene.blocks_done]
+    if scene.staged:
+        # One reader cuts the scene and then reads all of it: faster than any pool of networks takes it.
+        yield Piece(scene=scene, blocks=tuple((block.row, block.col) for block in todo))
+        return
     for _, row in groupby(todo, key=lambda block: block.row):
         # Neighbours have the same difference of column and position: a gap begins a new run.
         for _, neighbours in groupby(enumerate(row), key=lambda pair: pair[1].col - pair[0]):
             blocks = [(block.row, block.col) for _, block in neighbours]
             num_runs = max(1, len(blocks) // RUN)
             edges = [len(blocks) * i // num_runs for i in range(num_runs + 1)]
-            for start, stop in zip(edges, edges[1:], strict=False):
+            for start, stop in pairwise(edges):
                 yield Piece(scene=scene, blocks=tuple(blocks[start:stop]))
 
 

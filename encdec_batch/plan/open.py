@@ -6,23 +6,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from encdec_batch.errors import ObjectForbidden, ObjectMissing, PreconditionFailed, SceneChanged, SceneUnreadable
+from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.read.limits import Limits
 from encdec_batch.read.open import open_reader
 from encdec_batch.read.reader import Reader
+from encdec_batch.read.staged import open_staged
+from encdec_batch.read.staging import stage_scene
 from encdec_batch.spec.job import JobSpec, LimitsSpec
 from encdec_batch.store.object import ObjectInfo
-from encdec_batch.store.open import locate
+from encdec_batch.store.open import locate, open_store
+
+STAGED_PREFIX = ".encdec/staged/"
 
 
 def limits_of(spec: LimitsSpec) -> Limits:
-    return Limits(
-        max_whole_pixels=int(spec.max_whole_megapixels * 1e6), max_decoded_bytes=int(spec.max_tile_mb * 1e6)
-    )
+    return Limits(max_whole_pixels=int(spec.max_whole_megapixels * 1e6), max_decoded_bytes=int(spec.max_tile_mb * 1e6))
 
 
 @contextmanager
-def open_scene(spec: JobSpec, uri: str, etag: str) -> Iterator[Reader]:
-    """A reader over the scene, pinned to `etag` where that is not empty.
+def open_scene(spec: JobSpec, uri: str, etag: str, *, whole: bool = False) -> Iterator[Reader]:
+    """A reader over the scene, pinned to `etag` where that is not empty; `whole`: its pixels will be read too.
 
     Raises:
         SceneUnreadable, UnsupportedScene, SceneChanged: a property of the scene.
@@ -30,12 +33,31 @@ def open_scene(spec: JobSpec, uri: str, etag: str) -> Iterator[Reader]:
     """
     with _as_scene_errors(uri):
         store, path = locate(uri, spec.source.storage)
-        reader = open_reader(store, path, etag=etag or None, limits=limits_of(spec.limits))
+        reader = open_reader(store, path, etag=etag or None, limits=limits_of(spec.limits), whole=whole)
     try:
         with _as_scene_errors(uri):
             yield reader
     finally:
         reader.close()
+
+
+@contextmanager
+def open_staged_scene(spec: JobSpec, scene: ScenePlan) -> Iterator[Reader]:
+    """A reader over the scene's tiles below `.encdec/staged/` of the output; cuts them first where they are not there.
+
+    Raises:
+        SceneError, TransientStoreError: as `open_scene`.
+    """
+    output = open_store(spec.output.uri, spec.output.storage)
+    path = f"{STAGED_PREFIX}{scene.scene_key}/tiles"
+    with open_scene(spec, scene.uri, scene.etag) as reader:
+        # False: an earlier run has done it, or a worker that died since.
+        stage_scene(reader, output, path)
+    staged = open_staged(output, path)
+    try:
+        yield staged
+    finally:
+        staged.close()
 
 
 def look_up(spec: JobSpec, uri: str) -> ObjectInfo:
@@ -55,7 +77,9 @@ def _as_scene_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except ObjectMissing as error:
-        raise SceneUnreadable("the object is missing", hint="correct the list, or restore the object", uri=uri) from error
+        raise SceneUnreadable(
+            "the object is missing", hint="correct the list, or restore the object", uri=uri
+        ) from error
     except ObjectForbidden as error:
         raise SceneUnreadable(
             "the store forbids reading the object", hint="give the job's credentials the right to read it", uri=uri

@@ -20,6 +20,10 @@ from encdec_batch.read.reader import Reader
 from encdec_batch.spec.job import JobSpec
 
 HEADER_THREADS = 16
+STAGED_ABOVE = 2.0
+"""Bytes read for each byte of a scene, above which it is cut into tiles first."""
+STAGED_FROM_BYTES = 8 * 2**20
+"""Smaller scenes are fetched by one get."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +82,7 @@ class Plan:
         """What a user may not expect."""
         asked, resolved = self.recipe.spec.tiling, self.recipe.resolved
         said = []
-        if asked.core != "auto" and asked.core != resolved.core:
+        if asked.core not in ("auto", resolved.core):
             said.append(f"core {asked.core} is rounded up to {resolved.core}, a multiple of the network's stride")
         if asked.halo is not None and asked.stitch.kind == "crop" and asked.halo < self.recipe.geometry.reach:
             said.append(f"halo {asked.halo} is below the reach of {self.recipe.geometry.reach} px: not exact")
@@ -145,7 +149,7 @@ def make_plan(
     aside = list(work.set_aside)
     planned: list[tuple[ScenePlan, int]] = []
     with ThreadPoolExecutor(HEADER_THREADS) as pool:
-        opened = pool.map(lambda c: _open(recipe, c, work.keys[c.scene_id], known), work.todo)
+        opened = pool.map(lambda c: _open(recipe, c, known), work.todo)
         for number, result in enumerate(opened, 1):
             on_header(number, len(work.todo))
             if isinstance(result, SetAside):
@@ -168,7 +172,7 @@ def replan_scene(recipe: Recipe, scene: ScenePlan, known: Known) -> ScenePlan | 
     found = _with_etag(recipe.spec, candidate)
     if isinstance(found, SetAside):
         return found
-    result = _open(recipe, found, _key(recipe.order, found), known)
+    result = _open(recipe, found, known)
     return result if isinstance(result, SetAside) else result[0]
 
 
@@ -211,20 +215,23 @@ def _with_etag(spec: JobSpec, candidate: Candidate) -> Candidate | SetAside:
     return replace(candidate, etag=info.etag, size_bytes=info.size)
 
 
-def _open(recipe: Recipe, candidate: Candidate, key: str, known: Known) -> tuple[ScenePlan, int] | SetAside:
+def _open(recipe: Recipe, candidate: Candidate, known: Known) -> tuple[ScenePlan, int] | SetAside:
     """The scene cut and keyed, and the bytes of pixels that its blocks cost."""
     try:
         with open_scene(recipe.spec, candidate.uri, candidate.etag) as reader:
-            bands = fitting_bands(reader.header, recipe.card, candidate.bands or recipe.spec.source.bands)
-            scene = _cut(recipe, candidate, key, reader, bands, known)
-            return scene, _bytes_to_read(scene, reader, recipe.card)
+            scene = _cut(recipe, candidate, reader, known)
+            bytes_to_read = _bytes_to_read(scene, reader, recipe.card)
+            if _needs_staging(scene, bytes_to_read):
+                # Read once from end to end instead; the tiles cost about what the scene does.
+                return replace(scene, staged=True), scene.header.encoded_bytes
+            return scene, bytes_to_read
     except (SceneError, TransientStoreError) as error:
         return aside_from(error, scene_id=candidate.scene_id, uri=candidate.uri, stage="plan")
 
 
-def _cut(
-    recipe: Recipe, candidate: Candidate, key: str, reader: Reader, bands: tuple[int, ...], known: Known
-) -> ScenePlan:
+def _cut(recipe: Recipe, candidate: Candidate, reader: Reader, known: Known) -> ScenePlan:
+    bands = fitting_bands(reader.header, recipe.card, candidate.bands or recipe.spec.source.bands)
+    key = _key(recipe.order, candidate)
     marker = known.committed.get(candidate.scene_id)
     current = marker is not None and marker.scene_key == key
     outputs = tuple(name for name in recipe.order.wanted if not (marker and current and name in marker.outputs))
@@ -248,6 +255,12 @@ def _cut(
     )
     part_key = recipe.part_key(key, block, scene.grid().tile_shape, outputs)
     return replace(scene, part_key=part_key, blocks_done=known.parts.get(part_key, frozenset()))
+
+
+def _needs_staging(scene: ScenePlan, bytes_to_read: int) -> bool:
+    """Strips as wide as the scene are read again for every block beside it: dear for wide scenes."""
+    large = scene.header.encoded_bytes > STAGED_FROM_BYTES
+    return large and scene.header.layout == "striped" and bytes_to_read > STAGED_ABOVE * scene.header.encoded_bytes
 
 
 def _bytes_to_read(scene: ScenePlan, reader: Reader, card: Card) -> int:

@@ -62,6 +62,8 @@ class ScenePlan:
     """The generation that this commit will be."""
     marker_etag: str | None
     """The marker as it was when the scene was planned; None: there was none."""
+    staged: bool = False
+    """Its strips cost too much by window: it is cut into tiles once, streaming, before its blocks are read."""
     blocks_done: frozenset[str] = frozenset()
     """Names of blocks whose parts lie in the store."""
 

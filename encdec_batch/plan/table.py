@@ -81,6 +81,16 @@ def read_resolved(store: Store, order: Order) -> Resolved | None:
     return Resolved(**{**values, "rates": tuple((int(side), rate) for side, rate in values["rates"])})
 
 
+def owners_of_parts(store: Store) -> dict[str, tuple[str, str]]:
+    """Part key to scene id and scene key, of every plan of this output: says of leftover parts whose they were."""
+    owners: dict[str, tuple[str, str]] = {}
+    for number in sorted(_numbers(store)):
+        data = store.get(f"{PREFIX}plan-{number}.parquet")
+        table = pq.read_table(BytesIO(data), columns=["part_key", "scene_id", "scene_key"])
+        owners |= {row["part_key"]: (row["scene_id"], row["scene_key"]) for row in table.to_pylist()}
+    return owners
+
+
 def _fingerprint(order: Order) -> str:
     """Of everything that `auto` is resolved from, but the device."""
     asked = [order.package_digest, order.spec.tiling.model_dump(mode="json"), order.spec.compute.precision]

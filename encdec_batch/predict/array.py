@@ -68,9 +68,7 @@ def make_predictor(package: Package, device: Device, output: OutputSpec, weights
     """A predictor for all products that a job's output asks for."""
     engine = EagerEngine(build_network(package), device=device.torch_name, precision=device.precision)
     products = products_of(package.card, output)
-    return Predictor(
-        package.card, engine, products, device=device.torch_name, batch=device.batch, weights=weights
-    )
+    return Predictor(package.card, engine, products, batch=device.batch, weights=weights)
 
 
 _recent: dict[str, Predictor] = {}
@@ -82,7 +80,9 @@ def _predictor(package: Package) -> Predictor:
     if package.digest not in _recent:
         if len(_recent) == _KEPT:
             del _recent[next(iter(_recent))]
-        _recent[package.digest] = make_predictor(package, choose_device("auto", "auto", "auto"), OutputSpec(uri="memory"))
+        _recent[package.digest] = make_predictor(
+            package, choose_device("auto", "auto", "auto"), OutputSpec(uri="memory")
+        )
     return _recent[package.digest]
 
 

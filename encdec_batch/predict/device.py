@@ -43,13 +43,13 @@ def choose_device(wanted: str, precision: str, batch: int | Literal["auto"]) -> 
 
 
 def _has_cuda() -> bool:
-    import torch  # noqa: PLC0415  (three seconds that a plan on a CPU does not need)
+    import torch
 
     return bool(torch.cuda.is_available())
 
 
 def _cuda_kind() -> tuple[str, bool]:
-    import torch  # noqa: PLC0415
+    import torch
 
     return f"cuda-{torch.cuda.get_device_name().replace(' ', '-')}", bool(torch.cuda.is_bf16_supported())
 
@@ -67,5 +67,7 @@ def _cpu_kind() -> tuple[str, bool]:
         elif key.strip() in ("flags", "Features"):
             flags = set(value.split())
             break
-    widest = next((isa for isa in ("amx_bf16", "avx512_bf16", "avx512f", "avx2", "sve", "asimd") if isa in flags), "base")
+    widest = next(
+        (isa for isa in ("amx_bf16", "avx512_bf16", "avx512f", "avx2", "sve", "asimd") if isa in flags), "base"
+    )
     return f"cpu-{vendor}-{widest}", bool(flags & {"amx_bf16", "avx512_bf16"})

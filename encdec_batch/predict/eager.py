@@ -25,9 +25,11 @@ class EagerEngine:
     def __init__(self, network: nn.Module, *, device: str, precision: str) -> None:
         if device.startswith("cuda"):
             _be_deterministic()
-        self.name = engine_name()
+        self.device, self.name = device, engine_name()
         self._dtype = PRECISIONS[precision]
-        self._network = network.eval().to(device, self._dtype).to(memory_format=torch.channels_last)
+        self._network = network.eval().to(device, self._dtype)
+        # torch's stubs know only one overload of nn.Module.to
+        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def cores(self, tiles_NCHW: Tensor, keep: Sequence[Window]) -> list[Tensor]:

@@ -18,6 +18,8 @@ class Engine(Protocol):
     bytes on the same kind of device. An engine may skip work whose result falls outside the windows kept.
     """
 
+    device: str
+    """`cpu` or `cuda`: where tiles must be."""
     name: str
     """Engine and version: part of the key of what it makes."""
 

@@ -30,9 +30,7 @@ def affine_of(card: Card, scales: Sequence[float], offsets: Sequence[float]) -> 
     """
     gains, biases = [], []
     constants = card.normalization
-    for band, scale, offset, mean, std in zip(
-        card.bands, scales, offsets, constants.mean, constants.std, strict=True
-    ):
+    for band, scale, offset, mean, std in zip(card.bands, scales, offsets, constants.mean, constants.std, strict=True):
         scale, offset = (scale, offset) if band.unit == "scaled" else (1.0, 0.0)  # noqa: PLW2901
         gains.append(scale / std)
         biases.append((offset - mean) / std)

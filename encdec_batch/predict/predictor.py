@@ -47,19 +47,24 @@ class Predictor:
 
     Args:
         card: of the network that the engine runs.
-        engine: on `device`.
+        engine: runs its network on its device.
         products: the rasters to make.
-        device: `cpu` or `cuda`.
         batch: tiles per forward pass; halved for good when the device runs out of memory.
         weights: of overlapping tiles, for grids with `stitch: blend`.
     """
 
     def __init__(
-        self, card: Card, engine: Engine, products: tuple[Product, ...], *, device: str, batch: int, weights: str = "hann"
+        self,
+        card: Card,
+        engine: Engine,
+        products: tuple[Product, ...],
+        *,
+        batch: int,
+        weights: str = "hann",
     ) -> None:
         self._card, self._engine, self._products = card, engine, products
         self._head = make_head(card, products)
-        self._transfer: Transfer = make_transfer(device)
+        self._transfer: Transfer = make_transfer(engine.device)
         self._wanted_batch = self._batch = batch
         self._weights = weights
 
@@ -157,7 +162,9 @@ class _Canvas:
         valid_HW = work.valid_HW[inside.rows, inside.cols]
         self._valid_HW = valid_HW.repeat_interleave(self._k, 0).repeat_interleave(self._k, 1)
         self._rasters = {
-            p.name: torch.full((p.num_bands, *self._valid_HW.shape), p.nodata or 0, dtype=STORED[p.dtype], device=device)
+            p.name: torch.full(
+                (p.num_bands, *self._valid_HW.shape), p.nodata or 0, dtype=STORED[p.dtype], device=device
+            )
             for p in products
         }
         self.cores: list[CoreSummary] = []

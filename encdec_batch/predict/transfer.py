@@ -65,7 +65,9 @@ class CudaTransfer:
     def download(self, rasters: Mapping[str, Tensor]) -> dict[str, NDArray[np.generic]]:
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
-            hosts = {name: torch.empty(raster.shape, dtype=raster.dtype, pin_memory=True) for name, raster in rasters.items()}
+            hosts = {
+                name: torch.empty(raster.shape, dtype=raster.dtype, pin_memory=True) for name, raster in rasters.items()
+            }
             for name, raster in rasters.items():
                 hosts[name].copy_(raster, non_blocking=True)
                 raster.record_stream(self._stream)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
@@ -11,8 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from encdec_batch.commit.marker import Marker
+from encdec_batch.commit.marker import Marker, list_markers, read_markers
 from encdec_batch.commit.quarantine import QuarantineRecord
+from encdec_batch.errors import ObjectMissing
 from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.store import Store
 
@@ -35,7 +35,7 @@ _SCENES = pa.schema(
         ("valid_pixels", pa.int64()),
         ("class_pixels", pa.map_(pa.string(), pa.int64())),
         ("outputs", pa.map_(pa.string(), pa.string())),
-        ("summary", pa.string()),
+        ("marker", pa.string()),
     ]
 )
 _QUARANTINE = pa.schema(
@@ -43,8 +43,37 @@ _QUARANTINE = pa.schema(
 )
 
 
+def markers_of(store: Store) -> Iterator[tuple[Marker, ObjectInfo]]:
+    """Every marker of an output, sorted by scene id: one listing, the last table, and a get for each that is newer."""
+    listed = dict(list_markers(store))
+    cached = {
+        scene_id: marker
+        for scene_id, etag, marker in _last_markers(store)
+        if scene_id in listed and listed[scene_id].etag == etag
+    }
+    fresh = dict(_by_id(read_markers(store, [scene_id for scene_id in listed if scene_id not in cached])))
+    for scene_id, info in listed.items():
+        if scene_id in cached:
+            yield Marker.model_validate_json(cached[scene_id]), info
+        elif scene_id in fresh:
+            yield fresh[scene_id]
+
+
+def _by_id(found: Iterable[tuple[Marker, ObjectInfo]]) -> Iterator[tuple[str, tuple[Marker, ObjectInfo]]]:
+    return ((marker.scene_id, (marker, info)) for marker, info in found)
+
+
+def _last_markers(store: Store) -> Iterator[tuple[str, str, str]]:
+    """Scene id, etag and text of the markers in the last table; nothing where it is missing or of another version."""
+    try:
+        table = pq.read_table(BytesIO(store.get(SCENES_TABLE)), columns=["scene_id", "marker_etag", "marker"])
+    except (ObjectMissing, pa.ArrowException):
+        return
+    yield from zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True)
+
+
 def write_scenes(store: Store, markers: Iterable[tuple[Marker, ObjectInfo]]) -> None:
-    """One row per marker; `marker_etag` lets the next run know which markers it need not read."""
+    """One row per marker, the marker itself among its columns: the next run need not read it again."""
     _write(store, SCENES_TABLE, [_scene_row(marker, info) for marker, info in markers], _SCENES)
 
 
@@ -84,7 +113,7 @@ def _scene_row(marker: Marker, info: ObjectInfo) -> dict[str, Any]:
         "valid_pixels": summary.get("valid_pixels"),
         "class_pixels": list(pixels.items()) if isinstance(pixels, dict) else None,
         "outputs": [(name, file.path) for name, file in sorted(marker.outputs.items())],
-        "summary": json.dumps(summary, sort_keys=True),
+        "marker": marker.to_json().decode(),
     }
 
 

@@ -44,7 +44,10 @@ class OutputSpec(Spec):
 
     uri: str
     storage: StorageOptions = {}
-    files: Annotated[tuple[OutputFile, ...], Field(min_length=1)] = (CogFile(kind="cog"), QuicklookFile(kind="quicklook"))
+    files: Annotated[tuple[OutputFile, ...], Field(min_length=1)] = (
+        CogFile(kind="cog"),
+        QuicklookFile(kind="quicklook"),
+    )
     probability: bool = False
     """Segmentation: beside the mask a uint8 probability per class (0..254, 255 is nodata)."""
     entropy: bool = False
@@ -61,5 +64,3 @@ class OutputSpec(Spec):
 
     def file(self, kind: str) -> OutputFile | None:
         return next((file for file in self.files if file.kind == kind), None)
-
-

@@ -40,9 +40,7 @@ class LocalHost:
     def stream(self, recipe: Recipe, *, lease_n: int) -> LocalStream:
         on_cpu = recipe.resolved.torch_device == "cpu"
         workers = self._workers or (len(os.sched_getaffinity(0)) if on_cpu else 1)
-        return self._stack.enter_context(
-            closing(LocalStream(recipe, self._package, lease_n=lease_n, workers=workers))
-        )
+        return self._stack.enter_context(closing(LocalStream(recipe, self._package, lease_n=lease_n, workers=workers)))
 
     def __enter__(self) -> Self:
         return self
@@ -97,7 +95,7 @@ class LocalStream:
     def _predict_stage(self) -> PredictStage:
         """A network of this thread's own: predictors are not thread-safe."""
         if not hasattr(self._own, "stage"):
-            import torch  # noqa: PLC0415  (a stream that has nothing to predict starts without it)
+            import torch
 
             # OpenMP counts threads per calling thread: each of ours computes on its own core.
             torch.set_num_threads(1)

@@ -20,7 +20,6 @@ from encdec_batch.pipeline import PredictStage, Record, WriteStage, commit_parts
 from encdec_batch.plan.item import WorkItem
 from encdec_batch.plan.recipe import Recipe, Resolved
 from encdec_batch.plan.scene import ScenePlan
-from encdec_batch.predict.resolve import resolve
 from encdec_batch.spec.compute import RayStream as RaySpec
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.stream.ray_session import ray_session
@@ -60,7 +59,7 @@ class RayHost:
         self._stack.enter_context(
             ray_session(self._ray_spec.address, object_store_bytes=store_bytes, verbose=self._verbose)
         )
-        import ray  # noqa: PLC0415
+        import ray
 
         self._package_ref = ray.put(self._package)
         return self
@@ -72,9 +71,9 @@ class RayHost:
 
     def resolve(self, spec: JobSpec) -> Resolved:
         """Asks a worker of the pool's kind: the driver may have another device."""
-        import ray  # noqa: PLC0415
+        import ray
 
-        task = ray.remote(**_place(self._ray_spec))(resolve)
+        task = ray.remote(**_place(self._ray_spec))(_resolve)
         resolved: Resolved = ray.get(task.remote(spec, self._package_ref))
         return resolved
 
@@ -86,7 +85,7 @@ class RayDataStream:
     """The stages of pipeline.py on Ray."""
 
     def __init__(self, recipe: Recipe, package_ref: ObjectRef[Package], spec: RaySpec, *, lease_n: int) -> None:
-        import ray  # noqa: PLC0415
+        import ray
 
         self._recipe, self._package_ref, self._lease_n, self._spec = recipe, package_ref, lease_n, spec
         self._commit_task = ray.remote(num_cpus=0, max_retries=3)(_commit)
@@ -101,8 +100,8 @@ class RayDataStream:
                 yield pickle.loads(row["payload"])  # noqa: S301  (written by our own workers)
 
     def _expression(self, items: list[WorkItem]) -> Iterator[Row]:
-        import ray.data  # noqa: PLC0415
-        from ray.data import ActorPoolStrategy, TaskPoolStrategy  # noqa: PLC0415
+        import ray.data
+        from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
         spec, recipe = self._spec, self._recipe
         tables = [pa.table({"payload": pa.array([item.to_json()], pa.large_binary())}) for item in items]
@@ -130,7 +129,7 @@ class RayDataStream:
         self._start_commits()
 
     def commits(self, *, wait: bool) -> Iterator[Record]:
-        import ray  # noqa: PLC0415
+        import ray
 
         while self._commits:
             done, self._commits = ray.wait(self._commits, num_returns=1, timeout=None if wait else 0)
@@ -157,7 +156,7 @@ def _place(spec: RaySpec) -> dict[str, Any]:
 
 
 def _all_workers(spec: RaySpec) -> int:
-    import ray  # noqa: PLC0415
+    import ray
 
     there = ray.cluster_resources()
     if spec.gpus_per_worker:
@@ -180,8 +179,8 @@ class _Predicting:
     """An actor of the pool: the network, loaded once."""
 
     def __init__(self, recipe: Recipe, package_ref: ObjectRef[Package]) -> None:
-        import ray  # noqa: PLC0415
-        import torch  # noqa: PLC0415
+        import ray
+        import torch
 
         torch.set_num_threads(1)
         self._stage = PredictStage(recipe, ray.get(package_ref))
@@ -205,6 +204,12 @@ class _Writing:
 
 def _packed(value: object) -> Row:
     return {"payload": pickle.dumps(value, protocol=5)}
+
+
+def _resolve(spec: JobSpec, package: Package) -> Resolved:
+    from encdec_batch.predict.resolve import resolve
+
+    return resolve(spec, package)
 
 
 def _commit(recipe: Recipe, scene: bytes, lease_n: int) -> bytes:

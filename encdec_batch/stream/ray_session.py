@@ -11,6 +11,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,7 @@ def ray_session(address: str, *, object_store_bytes: int, verbose: bool) -> Iter
         EncdecError: the cluster does not answer.
     """
     _set_environment(local=address == "local")
-    import ray  # noqa: PLC0415  (reads its environment when it is imported)
+    import ray
 
     temp = _make_temp() if address == "local" else None
     own: dict[str, Any] = {"object_store_memory": object_store_bytes, "_temp_dir": str(temp)} if temp else {}
@@ -46,7 +47,7 @@ def ray_session(address: str, *, object_store_bytes: int, verbose: bool) -> Iter
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise EncdecError(
                 f"Ray at {address} does not answer: {' '.join(str(error).split())[:200]}",
-                hint="start it, correct compute.stream.address, or say local; a cluster with tokens needs RAY_AUTH_TOKEN",
+                hint="start it, or correct compute.stream.address; a cluster with tokens needs RAY_AUTH_TOKEN",
             ) from error
         try:
             _tame_data(verbose=verbose)
@@ -88,7 +89,8 @@ def _quiet(*, verbose: bool) -> Iterator[None]:
     if verbose:
         yield
         return
-    import ray._private.worker as ray_worker  # noqa: PLC0415
+    warnings.filterwarnings("ignore", module="ray\\.")
+    import ray._private.worker as ray_worker
 
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -114,7 +116,7 @@ def _quiet(*, verbose: bool) -> Iterator[None]:
 
 
 def _tame_data(*, verbose: bool) -> None:
-    import ray.data  # noqa: PLC0415
+    import ray.data
 
     if not verbose:
         for name in ("ray", "ray.data"):

@@ -76,7 +76,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the package nuclei.")
     parser.add_argument("--data", type=Path, required=True, help="folder with train.csv and val.csv")
     parser.add_argument("--out", required=True, help="folder or URI of the new package")
+    parser.add_argument("--threads", type=int, default=1, help="the shipped weights were made with 1")
     given = parser.parse_args()
+    torch.set_num_threads(given.threads)
     torch.manual_seed(RECIPE.seed)
     train = [example for _, example in read_split(given.data, "train")]
     constants = statistics(train)

@@ -78,7 +78,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the package vegetation-rgb.")
     parser.add_argument("--data", type=Path, required=True, help="folder with the naip_*.tif scenes")
     parser.add_argument("--out", required=True, help="folder or URI of the new package")
+    parser.add_argument("--threads", type=int, default=1, help="the shipped weights were made with 1")
     given = parser.parse_args()
+    torch.set_num_threads(given.threads)
     torch.manual_seed(RECIPE.seed)
     scenes = [read_scene(path) for path in sorted(given.data.glob("naip_nd_*.tif"))]
     train = [columns(scene, 0, LAST_TRAINED) for scene in scenes]

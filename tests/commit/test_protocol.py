@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 
+import pytest
 from fakes import FakeStore, fake_bytes, fake_marker
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -280,5 +281,5 @@ class Commits(RuleBasedStateMachine):
             self.read_what_the_marker_names()
 
 
-TestCommits = Commits.TestCase
+TestCommits = pytest.mark.integration(Commits.TestCase)
 TestCommits.settings = settings(stateful_step_count=40)

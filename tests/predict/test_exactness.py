@@ -9,11 +9,11 @@ from random import Random
 import numpy as np
 import pytest
 import torch
+from networks_random import random_network, random_unpadded_network
+from predict.whole import card_of, plain_pass, tiled
 
 from encdec_batch.grid import Tiling
 from encdec_batch.models.reach import measure_geometry
-from networks_random import random_network, random_unpadded_network
-from predict.whole import card_of, plain_pass, tiled
 
 NUM_NETWORKS = 300
 CHUNK = 25
@@ -64,7 +64,9 @@ def assert_equal_to_plain_pass(network: torch.nn.Module, bands: int, draw: Rando
     bilinear = max(image.shape) * geometry.scale * 2.0**-23 if "bilinear" in what else 0.0
     largest = max(float(np.ptp(reference)), 1e-3)
     worst = float(np.abs(result - reference).max())
-    assert worst <= (1e-5 + bilinear) * largest, f"{what}: {worst / largest:.2e} of the range on {image.shape} with {tiling}, {geometry}"
+    assert worst <= (1e-5 + bilinear) * largest, (
+        f"{what}: {worst / largest:.2e} of the range on {image.shape} with {tiling}, {geometry}"
+    )
 
 
 @pytest.mark.integration

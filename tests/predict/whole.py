@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from models.made import declared
 from numpy.typing import NDArray
 from torch import nn
 
@@ -18,7 +19,6 @@ from encdec_batch.predict.predictor import Predictor
 from encdec_batch.read.block import pad
 from encdec_batch.read.patch import Patch
 from encdec_batch.spec.output import OutputSpec
-from models.made import declared
 
 
 def card_of(geometry: GeometryCard, *, bands: int, channels: int, **changes: Any) -> Card:
@@ -52,7 +52,7 @@ def tiled(
     valid = np.ones(image.shape[1:], bool) if valid is None else valid
     products = products_of(card, output or OutputSpec(uri="memory"))
     engine = EagerEngine(network, device="cpu", precision=precision)
-    predictor = Predictor(card, engine, products, device="cpu", batch=batch)
+    predictor = Predictor(card, engine, products, batch=batch)
     affine = affine_of(card, (1.0,) * len(image), (0.0,) * len(image))
     k = grid.geometry.scale
     whole = {p.name: np.zeros((p.num_bands, *grid.output_shape), p.dtype) for p in products}
@@ -77,7 +77,10 @@ def plain_pass(
     if valid is not None:
         x = np.where(valid, x, np.float32(card.nodata.fill))
     height, width = image.shape[1:]
-    before, after = geometry.margin, (grid.rows.padded - geometry.margin - height, grid.cols.padded - geometry.margin - width)
+    before, after = (
+        geometry.margin,
+        (grid.rows.padded - geometry.margin - height, grid.cols.padded - geometry.margin - width),
+    )
     x = np.pad(x, ((0, 0), (before, after[0]), (before, after[1])), card.padding)
     network = network.float().eval().to(memory_format=torch.channels_last)
     y = network(torch.from_numpy(x)[None].to(memory_format=torch.channels_last))[0].numpy()

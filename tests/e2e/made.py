@@ -1,0 +1,175 @@
+"""Whole jobs for tests: packages with known answers, specs, and the command line in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy as np
+import rasterio
+import torch
+import yaml
+from click.testing import CliRunner
+from numpy.typing import NDArray
+
+from encdec_batch.cli import main
+from encdec_batch.commit.marker import Marker, read_markers
+from encdec_batch.models.card import BandCard, ConstantNormalization, ImageOutput
+from encdec_batch.models.publish import publish_package
+from encdec_batch.networks.unet import UNet
+from encdec_batch.store.open import open_store
+from models.made import declared
+
+LOCAL = {"stream": {"kind": "local", "workers": 2}, "device": "cpu", "precision": "float32", "batch": 1}
+CORE, BLOCK = 128, 512
+
+
+def identity_network(bands: int, *, depth: int = 1) -> UNet:
+    """A U-Net that gives its input back, bit for bit, where that is not negative; its other paths carry zeros."""
+    network = UNet(bands, bands, width=bands, depth=depth, norm="none").eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        straight = [*network.encoders[0], network.decoders[0][0], network.decoders[0][2], network.head]
+        for layer in straight:
+            if isinstance(layer, torch.nn.Conv2d):
+                middle = layer.kernel_size[0] // 2
+                for band in range(bands):
+                    layer.weight[band, band, middle, middle] = 1
+    return network
+
+
+def random_network(bands: int, channels: int, seed: int = 0) -> UNet:
+    torch.manual_seed(seed)
+    return UNet(bands, channels, width=2, depth=1, norm="none").eval()
+
+
+@cache
+def identity_package(bands: int = 1, dtypes: tuple[str, ...] = ("uint8",), nan: str = "refuse") -> str:
+    """Folder of a package whose float32 image is the scene itself: what is wrong with it can be read off its values."""
+    changes: dict[str, Any] = {
+        "name": "identity",
+        "architecture": "unet",
+        "arguments": {"in_channels": bands, "out_channels": bands, "width": bands, "depth": 1, "norm": "none"},
+        "dtypes": dtypes,
+        "nodata": {"nan": nan},
+        "output": ImageOutput(
+            kind="image", band_names=tuple(f"out{n}" for n in range(bands)), dtype="float32", range=(0, 255)
+        ),
+    }
+    return _published(identity_network(bands), bands, changes)
+
+
+@cache
+def classes_package(
+    bands: int = 1, dtypes: tuple[str, ...] = ("uint8",), nan: str = "refuse", seed: int = 0, unit: str = "raw"
+) -> str:
+    """Folder of a package with random weights that tells two classes apart."""
+    changes: dict[str, Any] = {
+        "name": "classes",
+        "version": str(seed),
+        "arguments": {"in_channels": bands, "out_channels": 2, "width": 2, "depth": 1, "norm": "none"},
+        "dtypes": dtypes,
+        "nodata": {"nan": nan},
+        "bands": tuple(BandCard(name=f"b{n}", unit=unit) for n in range(bands)),
+        "normalization": ConstantNormalization(kind="constants", mean=(60.0,) * bands, std=(60.0,) * bands),
+    }
+    return _published(random_network(bands, 2, seed), bands, changes)
+
+
+def _published(network: UNet, bands: int, changes: Mapping[str, Any]) -> str:
+    fields: dict[str, Any] = {
+        "bands": tuple(BandCard(name=f"b{n}") for n in range(bands)),
+        "normalization": ConstantNormalization(kind="constants", mean=(0.0,) * bands, std=(1.0,) * bands),
+    }
+    folder = mkdtemp(prefix="encdec-test-package-")
+    sample = np.random.default_rng(0).integers(0, 255, (bands, 64, 64), dtype=np.uint8)
+    publish_package(folder, network, declared(**(fields | dict(changes))), sample)
+    return folder
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A command that has ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What --json printed."""
+        return json.loads(self.stdout)
+
+
+def command(*arguments: str | Path) -> Ended:
+    """The command line in this process; an exception that is not an exit is raised."""
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments], catch_exceptions=False)
+    return Ended(result.exit_code, result.stdout, result.stderr)
+
+
+def write_spec(folder: Path, source: Mapping[str, Any] | str | Path, package: str, **changes: Any) -> Path:
+    """A job on `local`: scenes below `source` (or what that says), output in `folder`/out."""
+    if not isinstance(source, Mapping):
+        source = {"kind": "prefix", "uri": str(source)}
+    spec: dict[str, Any] = {
+        "source": dict(source),
+        "model": {"package": package},
+        "output": {"uri": str(folder / "out"), "files": [{"kind": "cog"}]},
+        "tiling": {"core": CORE, "block": BLOCK},
+        "compute": LOCAL,
+        "report": {"previews": 0},
+    }
+    for key, value in changes.items():
+        spec[key] = {**spec.get(key, {}), **value} if isinstance(value, Mapping) else value
+    path = folder / "job.yaml"
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(spec))
+    return path
+
+
+def run(spec: Path, *more: str) -> Ended:
+    return command("run", spec, "--json", *more)
+
+
+def aside(ended: Ended) -> dict[str, dict[str, Any]]:
+    """What a run set aside, by scene id."""
+    return {row["scene_id"]: row for row in ended.result["set_aside"]}
+
+
+def markers(output: str | Path, options: Mapping[str, str] | None = None) -> dict[str, Marker]:
+    """Every marker of an output, by scene id."""
+    return {marker.scene_id: marker for marker, _ in read_markers(open_store(str(output), options))}
+
+
+def image_of(output: Path, scene_id: str, name: str = "image.tif") -> NDArray[Any]:
+    """(bands, height, width) of a committed file, by another reader than ours."""
+    with rasterio.open(output / markers(output)[scene_id].outputs[name].path) as file:
+        return file.read()
+
+
+def write_tiff(path: Path, pixels: NDArray[Any], **profile: Any) -> Path:
+    """A tiled GeoTIFF by GDAL; strips where the image is small."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count, height, width = pixels.shape
+    given: dict[str, Any] = {"compress": "DEFLATE", "crs": "EPSG:32633", "transform": rasterio.Affine(1, 0, 5e5, 0, -1, 4e6)}
+    if min(height, width) > 256:
+        given |= {"tiled": True, "blockxsize": 256, "blockysize": 256}
+    given |= {"count": count, "height": height, "width": width, "dtype": pixels.dtype.name} | profile
+    with rasterio.open(path, "w", driver="GTiff", **given) as file:
+        file.write(pixels)
+    return path
+
+
+def paragraphs(text: str) -> list[str]:
+    """What a person reads: lines that are not empty."""
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def scene_names(ids: Iterable[str]) -> set[str]:
+    return set(ids)

@@ -1,0 +1,133 @@
+"""The scenes that a source names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from encdec_batch.errors import SpecError
+from encdec_batch.plan.discover import find_scenes
+from encdec_batch.plan.scene import Candidate
+from encdec_batch.spec.source import GlobSource, ListSource, PrefixSource, TableSource
+
+TREE = ("a.tif", "b.TIFF", "c.png", "d.jpg", "e.jpeg", "notes.txt", "a.tif.aux.xml", "sub/f.tif", "sub/deep/g.tif")
+
+
+@pytest.fixture
+def archive(tmp_path) -> Path:
+    for name in TREE:
+        path = tmp_path / "archive" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * (1 + len(name)))
+    return tmp_path / "archive"
+
+
+def found(source) -> dict[str, Candidate]:
+    kept, aside = find_scenes(source)
+    assert aside == []
+    return {scene.scene_id: scene for scene in kept}
+
+
+def names(source) -> set[str]:
+    return {scene.uri.rsplit("/archive/")[1] for scene in found(source).values()}
+
+
+def test_a_prefix_gives_every_image_below_it_with_size_and_etag(archive):
+    scenes = found(PrefixSource(kind="prefix", uri=str(archive)))
+    assert {scene.uri for scene in scenes.values()} == {
+        f"file://{archive}/{name}" for name in TREE if name not in ("notes.txt", "a.tif.aux.xml")
+    }
+    assert scenes["a"].size_bytes == 6
+    assert all(scene.etag for scene in scenes.values())
+    assert {"a", "b", "c", "d", "e"} < set(scenes)
+    assert any(scene_id.startswith("sub_f-") for scene_id in scenes)
+
+
+def test_suffixes_are_the_users(archive):
+    assert names(PrefixSource(kind="prefix", uri=str(archive), suffixes=(".TXT",))) == {"notes.txt"}
+
+
+def test_a_prefix_that_is_not_there_is_empty(tmp_path):
+    assert found(PrefixSource(kind="prefix", uri=str(tmp_path / "nothing"))) == {}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "wanted"),
+    [
+        ("*.tif", {"a.tif"}),
+        ("**/*.tif", {"a.tif", "sub/f.tif", "sub/deep/g.tif"}),
+        ("sub/**", {"sub/f.tif", "sub/deep/g.tif"}),
+        ("sub/*", {"sub/f.tif"}),
+        ("?.png", {"c.png"}),
+        ("*/deep/*.tif", {"sub/deep/g.tif"}),
+        ("[a].tif", set()),
+        ("a.ti", set()),
+    ],
+)
+def test_a_glob(archive, pattern, wanted):
+    assert names(GlobSource(kind="glob", uri=str(archive), pattern=pattern)) == wanted
+
+
+def test_a_list_is_not_looked_at(archive):
+    scenes = found(ListSource(kind="list", uris=(f"{archive}/a.tif", "s3://nowhere/x/y.tif")))
+    assert scenes["a"].uri == f"{archive}/a.tif"
+    assert scenes["y"].uri == "s3://nowhere/x/y.tif"
+    assert scenes["a"].etag == ""
+
+
+def test_a_list_of_equal_names_is_set_aside(tmp_path):
+    kept, aside = find_scenes(ListSource(kind="list", uris=("s3://a/x.tif", "s3://b/x.tif", "s3://b/y.tif")))
+    assert [scene.scene_id for scene in kept] == ["y"]
+    assert {row.uri for row in aside} == {"s3://a/x.tif", "s3://b/x.tif"}
+    assert len({row.scene_id for row in aside}) == 2
+
+
+def test_a_csv_table(tmp_path):
+    table = tmp_path / "scenes.csv"
+    table.write_text("uri,scene_id,bands\ns3://a/x.tif,one,1;2;3\ns3://a/y.tif,,\ns3://a/z.tif,../up,4\n")
+    scenes = found(TableSource(kind="table", uri=str(table)))
+    assert scenes["one"].bands == (1, 2, 3)
+    assert scenes["y"].bands is None
+    assert any(name.startswith("_.._up-") and scene.bands == (4,) for name, scene in scenes.items())
+
+
+@pytest.mark.parametrize(
+    ("bands", "wanted"), [([[2, 1], None], (2, 1)), (["2;1", None], (2, 1)), ([7, None], (7,))]
+)
+def test_a_parquet_table_with_bands_as_list_text_or_number(tmp_path, bands, wanted):
+    table = tmp_path / "scenes.parquet"
+    pq.write_table(pa.table({"uri": ["s3://a/x.tif", "s3://a/y.tif"], "bands": bands}), table)
+    scenes = found(TableSource(kind="table", uri=str(table)))
+    assert (scenes["x"].bands, scenes["y"].bands) == (wanted, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"url,id\ns3://a/x.tif,x\n", "no column uri"),
+        (b"", "neither Parquet nor CSV"),
+        (b"uri,bands\ns3://a/x.tif,0\n", "bands"),
+        (b"uri,bands\ns3://a/x.tif,red\n", "bands"),
+        (b"uri,bands\ns3://a/x.tif,1;;2\n", "bands"),
+        (b"uri\ns3://a/\xff\xfe.tif\n", "uri"),
+        (b"uri,scene_id\n,x\n", "uri"),
+    ],
+    ids=["no_uri", "empty", "band_0", "band_name", "band_gap", "not_utf8", "row_without_uri"],
+)
+def test_a_wrong_table_is_the_users_to_correct(tmp_path, content, words):
+    table = tmp_path / "scenes.csv"
+    table.write_bytes(content)
+    with pytest.raises(SpecError, match=words) as caught:
+        find_scenes(TableSource(kind="table", uri=str(table)))
+    assert "scenes.csv" in str(caught.value)
+
+
+def test_a_table_that_is_missing_or_no_parquet(tmp_path):
+    with pytest.raises(SpecError, match="cannot read the table"):
+        find_scenes(TableSource(kind="table", uri=str(tmp_path / "none.csv")))
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1, it says")
+    with pytest.raises(SpecError, match="neither Parquet nor CSV"):
+        find_scenes(TableSource(kind="table", uri=str(tmp_path / "bad.parquet")))
