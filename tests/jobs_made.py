@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+import tifffile
 import torch
 import yaml
 from models.made import declared, network, sample
@@ -168,3 +170,35 @@ def wait_until(condition: Callable[[], bool], *, within_s: float = 120.0, what: 
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen within {within_s} s"
         time.sleep(0.005)
+
+
+def spoil_tile(path: Path, row: int, col: int) -> None:
+    """Overwrites the bytes of the tile that holds this pixel; the header stays as it is."""
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages[0]
+        across = -(-page.imagewidth // page.tilewidth)
+        number = row // page.tilelength * across + col // page.tilewidth
+        start, size = page.dataoffsets[number], page.databytecounts[number]
+    data = bytearray(path.read_bytes())
+    data[start : start + size] = b"\xff" * size
+    path.write_bytes(data)
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_package(tmp_path_factory.mktemp("packages") / "one")
+
+
+@pytest.fixture(scope="session")
+def other_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_package(tmp_path_factory.mktemp("packages") / "other", seed=1)
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    return make_archive(tmp_path / "archive")
+
+
+@pytest.fixture
+def job(tmp_path: Path, archive: Path, package: Path) -> MadeJob:
+    return make_job(tmp_path / "job", archive, package)

@@ -8,6 +8,7 @@ from functools import cache
 from itertools import groupby, pairwise
 
 from pydantic import TypeAdapter
+from pydantic_core import to_json
 
 from encdec_batch.plan.scene import ScenePlan
 
@@ -34,7 +35,7 @@ class WorkItem:
     pieces: tuple[Piece, ...]
 
     def to_json(self) -> bytes:
-        return _adapter().dump_json(self)
+        return to_json(self, inf_nan_mode="constants")
 
     @classmethod
     def from_json(cls, data: bytes) -> WorkItem:

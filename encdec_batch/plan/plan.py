@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from encdec_batch.errors import EncdecError, SceneError, TransientStoreError
+from encdec_batch.errors import EncdecError, PermanentStoreError, SceneError, TransientStoreError
 from encdec_batch.grid import Grid
 from encdec_batch.models.card import Card
 from encdec_batch.plan.fit import fitting_bands
@@ -24,6 +24,8 @@ STAGED_ABOVE = 2.0
 """Bytes read for each byte of a scene, above which it is cut into tiles first."""
 STAGED_FROM_BYTES = 8 * 2**20
 """Smaller scenes are fetched by one get."""
+_OF_ONE_SCENE = (SceneError, TransientStoreError, PermanentStoreError)
+"""What sets a scene aside: a name that the store cannot take is no reason to stop the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +212,7 @@ def _with_etag(spec: JobSpec, candidate: Candidate) -> Candidate | SetAside:
         return candidate
     try:
         info = look_up(spec, candidate.uri)
-    except (SceneError, TransientStoreError) as error:
+    except _OF_ONE_SCENE as error:
         return aside_from(error, scene_id=candidate.scene_id, uri=candidate.uri, stage="plan")
     return replace(candidate, etag=info.etag, size_bytes=info.size)
 
@@ -225,7 +227,7 @@ def _open(recipe: Recipe, candidate: Candidate, known: Known) -> tuple[ScenePlan
                 # Read once from end to end instead; the tiles cost about what the scene does.
                 return replace(scene, staged=True), scene.header.encoded_bytes
             return scene, bytes_to_read
-    except (SceneError, TransientStoreError) as error:
+    except _OF_ONE_SCENE as error:
         return aside_from(error, scene_id=candidate.scene_id, uri=candidate.uri, stage="plan")
 
 

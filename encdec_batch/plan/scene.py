@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from pydantic import TypeAdapter
+from pydantic_core import to_json
 
 from encdec_batch.grid import Grid, NetworkGeometry, Tiling, make_grid
 from encdec_batch.read.header import SceneHeader
@@ -75,7 +76,8 @@ class ScenePlan:
         return self.header.height * self.header.width
 
     def to_json(self) -> bytes:
-        return _adapter().dump_json(self)
+        # NaN is a nodata value like any other; by default JSON would make null of it.
+        return to_json(self, inf_nan_mode="constants")
 
     @classmethod
     def from_json(cls, data: bytes) -> ScenePlan:

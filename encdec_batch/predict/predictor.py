@@ -7,6 +7,7 @@ H height, W width.
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import dataclass
 from math import nan
 
@@ -43,7 +44,9 @@ class BlockOnDevice:
 
 
 class Predictor:
-    """A network, ready for blocks. Not thread-safe; made in the process that uses it.
+    """A network, ready for blocks; made in the process that uses it.
+
+    Thread-safe: one block computes at a time, while another thread's goes to the device or comes back from it.
 
     Args:
         card: of the network that the engine runs.
@@ -67,6 +70,7 @@ class Predictor:
         self._transfer: Transfer = make_transfer(engine.device)
         self._wanted_batch = self._batch = batch
         self._weights = weights
+        self._busy = threading.Lock()
 
     @torch.inference_mode()
     def predict(self, patch: Patch, grid: Grid, block: Block, affine: Affine) -> Prediction:
@@ -82,30 +86,30 @@ class Predictor:
             torch.OutOfMemoryError: not even one tile fits the device.
         """
         pixels_CHW, valid_HW = self._transfer.upload(patch)
-        work = BlockOnDevice(
-            grid=grid,
-            block=block,
-            origin=grid.padded_window(block),
-            x_CHW=normalize(pixels_CHW, valid_HW, affine, self._card.nodata.fill),
-            valid_HW=valid_HW,
-        )
+        with self._busy:
+            work = BlockOnDevice(
+                grid=grid,
+                block=block,
+                origin=grid.padded_window(block),
+                x_CHW=normalize(pixels_CHW, valid_HW, affine, self._card.nodata.fill),
+                valid_HW=valid_HW,
+            )
+            canvas = self._painted(work)
+            notes = () if self._batch == self._wanted_batch else (f"batch halved to {self._batch}: device memory",)
+        return Prediction(rasters=canvas.download(self._transfer), cores=tuple(canvas.cores), notes=notes)
+
+    def _painted(self, work: BlockOnDevice) -> _Canvas:
         while True:
+            canvas = _Canvas(work, self._products, self._head.num_classes)
             try:
-                return self._predict(work)
+                (self._blend if work.grid.stitch == "blend" else self._crop)(work, canvas)
             except torch.OutOfMemoryError:
                 if self._batch == 1:
                     raise
                 self._batch //= 2
-                log.warning("predict.batch_halved", extra={"batch": self._batch, "block": block.name})
-
-    def _predict(self, work: BlockOnDevice) -> Prediction:
-        canvas = _Canvas(work, self._products, self._head.num_classes)
-        if work.grid.stitch == "blend":
-            self._blend(work, canvas)
-        else:
-            self._crop(work, canvas)
-        notes = () if self._batch == self._wanted_batch else (f"batch halved to {self._batch}: device memory",)
-        return Prediction(rasters=canvas.download(self._transfer), cores=tuple(canvas.cores), notes=notes)
+                log.warning("predict.batch_halved", extra={"batch": self._batch, "block": work.block.name})
+            else:
+                return canvas
 
     def _crop(self, work: BlockOnDevice, canvas: _Canvas) -> None:
         """Each core from its own tile; tiles without a valid core pixel cannot change a byte and are skipped."""

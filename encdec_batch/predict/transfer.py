@@ -41,37 +41,37 @@ class CpuTransfer:
 
 
 class CudaTransfer:
-    """Copies run on a stream of their own from and to page-locked memory.
+    """Copies run on streams of their own, one each way, from and to page-locked memory.
 
-    The uploaded tensors are made on the copy stream and used on the current one, which waits for them; in this way a
-    second thread can upload the next block while the first computes (stream/ray_data.py gives an actor two calls).
+    Double buffering: the predictor lets a second thread upload its block and download its products while the first one
+    computes. Uploaded tensors are used on the current stream, which waits for them.
     """
 
     def __init__(self, device: str) -> None:
         self._device = torch.device(device)
-        self._stream = torch.cuda.Stream(self._device)
+        self._up, self._down = torch.cuda.Stream(self._device), torch.cuda.Stream(self._device)
 
     def upload(self, patch: Patch) -> tuple[Tensor, Tensor]:
         pinned = [_view(array).pin_memory() for array in (patch.pixels, patch.valid_mask)]
-        with torch.cuda.stream(self._stream):
+        with torch.cuda.stream(self._up):
             pixels, valid = (host.to(self._device, non_blocking=True) for host in pinned)
         current = torch.cuda.current_stream(self._device)
-        current.wait_stream(self._stream)
+        current.wait_stream(self._up)
         for tensor in (pixels, valid):
             # The allocator must not hand this memory out again before the current stream is through with it.
             tensor.record_stream(current)
         return pixels, valid
 
     def download(self, rasters: Mapping[str, Tensor]) -> dict[str, NDArray[np.generic]]:
-        self._stream.wait_stream(torch.cuda.current_stream(self._device))
-        with torch.cuda.stream(self._stream):
+        self._down.wait_stream(torch.cuda.current_stream(self._device))
+        with torch.cuda.stream(self._down):
             hosts = {
                 name: torch.empty(raster.shape, dtype=raster.dtype, pin_memory=True) for name, raster in rasters.items()
             }
             for name, raster in rasters.items():
                 hosts[name].copy_(raster, non_blocking=True)
-                raster.record_stream(self._stream)
-        self._stream.synchronize()
+                raster.record_stream(self._down)
+        self._down.synchronize()
         # Page-locked memory is scarce: what leaves the predictor is ordinary memory.
         return {name: host.numpy().copy() for name, host in hosts.items()}
 

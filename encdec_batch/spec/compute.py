@@ -42,7 +42,7 @@ class LocalStream(Spec):
 
     kind: Literal["local"]
     workers: Annotated[int, Field(ge=1)] | None = None
-    """Threads that run the network, one core each; None: one for each core of the machine, one on a GPU."""
+    """Threads that run the network, one core each; None: one for each core of the machine, two that share a GPU."""
 
 
 Stream = Annotated[RayStream | LocalStream, Field(discriminator="kind")]

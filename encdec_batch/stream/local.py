@@ -18,6 +18,8 @@ from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.predict.resolve import resolve
 from encdec_batch.spec.job import JobSpec
 
+DOUBLE_BUFFER = 2
+"""Threads that share the network on a GPU: one computes while the other copies."""
 COMMITS = 2
 """Scenes that are assembled at a time."""
 
@@ -27,7 +29,7 @@ class LocalHost:
 
     Args:
         package: the network.
-        workers: threads that run the network; None: one for each core, one on a GPU.
+        workers: threads that run the network; None: one for each core, two on a GPU.
     """
 
     def __init__(self, package: Package, *, workers: int | None = None) -> None:
@@ -39,7 +41,7 @@ class LocalHost:
 
     def stream(self, recipe: Recipe, *, lease_n: int) -> LocalStream:
         on_cpu = recipe.resolved.torch_device == "cpu"
-        workers = self._workers or (len(os.sched_getaffinity(0)) if on_cpu else 1)
+        workers = self._workers or (len(os.sched_getaffinity(0)) if on_cpu else DOUBLE_BUFFER)
         return self._stack.enter_context(closing(LocalStream(recipe, self._package, lease_n=lease_n, workers=workers)))
 
     def __enter__(self) -> Self:
@@ -58,6 +60,8 @@ class LocalStream:
         self._recipe, self._package, self._lease_n, self._workers = recipe, package, lease_n, workers
         self._write = WriteStage(recipe, lease_n)
         self._own = threading.local()
+        self._making = threading.Lock()
+        self._shared: PredictStage | None = None
         self._pool = ThreadPoolExecutor(workers, "predict")
         self._committers = ThreadPoolExecutor(COMMITS, "commit")
         self._commits: set[Future[Record]] = set()
@@ -93,7 +97,11 @@ class LocalStream:
         return predicted if isinstance(predicted, Record) else self._write(predicted)
 
     def _predict_stage(self) -> PredictStage:
-        """A network of this thread's own: predictors are not thread-safe."""
+        """On a CPU a network of each thread's own, on a GPU one for all."""
+        if self._recipe.resolved.torch_device != "cpu":
+            with self._making:
+                self._shared = self._shared or PredictStage(self._recipe, self._package)
+            return self._shared
         if not hasattr(self._own, "stage"):
             import torch
 

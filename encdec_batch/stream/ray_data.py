@@ -109,6 +109,9 @@ class RayDataStream:
             min_size=min(spec.min_workers or self._workers, self._workers),
             max_size=self._workers,
             max_tasks_in_flight_per_actor=IN_FLIGHT,
+            # On a GPU a second call copies its block while the first computes; on a CPU one thread is one core.
+            max_concurrent_calls_per_actor=2 if spec.gpus_per_worker else 1,
+            enable_true_multi_threading=bool(spec.gpus_per_worker),
         )
         return iter(
             ray.data.from_arrow(tables)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from encdec_batch.plan.item import GROUP_PIXELS, GROUP_SCENES, RUN, WorkItem, is_small, work_items
 from encdec_batch.plan.scene import ScenePlan
-from plan.recipes import scene
+from plan.recipes import header, scene
 
 sides = st.integers(1, 6000)
 
@@ -105,3 +105,11 @@ def test_items_are_made_as_they_are_drawn():
 def test_an_item_survives_its_journey(made):
     for item in work_items([made]):
         assert WorkItem.from_json(item.to_json()) == item
+
+
+def test_numbers_that_json_has_no_word_for_survive_too():
+    made = scene("a", 100, 100, header=header(nodata=(float("nan"), float("-inf")), scales=(float("nan"), 1.0)))
+    (item,) = work_items([made])
+    read = WorkItem.from_json(item.to_json()).pieces[0].scene
+    assert repr(read) == repr(made)
+    assert repr(ScenePlan.from_json(made.to_json())) == repr(made)

@@ -46,13 +46,14 @@ def tiled(
     batch: int = 1,
     output: OutputSpec | None = None,
     precision: str = "float32",
+    weights: str = "hann",
 ) -> dict[str, NDArray[np.generic]]:
     """Every product of the image, put together from its blocks."""
     grid = make_grid(*image.shape[1:], card.network_geometry, tiling)
     valid = np.ones(image.shape[1:], bool) if valid is None else valid
     products = products_of(card, output or OutputSpec(uri="memory"))
     engine = EagerEngine(network, device="cpu", precision=precision)
-    predictor = Predictor(card, engine, products, batch=batch)
+    predictor = Predictor(card, engine, products, batch=batch, weights=weights)
     affine = affine_of(card, (1.0,) * len(image), (0.0,) * len(image))
     k = grid.geometry.scale
     whole = {p.name: np.zeros((p.num_bands, *grid.output_shape), p.dtype) for p in products}
