@@ -136,12 +136,14 @@ def verify(*, uri: str, storage: tuple[str, ...], as_json: bool) -> int:
 @main.command()
 @_output_uri
 @_options
+@_as_json
 @_command
-def retry(*, uri: str, storage: tuple[str, ...]) -> int:
+def retry(*, uri: str, storage: tuple[str, ...], as_json: bool) -> int:
     """Take every scene out of quarantine: the next run tries it again."""
     from encdec_batch.job.status import retry as retry_output
 
-    click.echo(f"{retry_output(uri, _parse_options(storage))} scenes taken out of quarantine")
+    taken = retry_output(uri, _parse_options(storage))
+    click.echo(json.dumps({"taken_out": taken}) if as_json else f"{taken} scenes taken out of quarantine")
     return 0
 
 
@@ -149,7 +151,7 @@ def _parse_options(pairs: tuple[str, ...]) -> dict[str, str | int | float | bool
     parsed: dict[str, str | int | float | bool] = {}
     for pair in pairs:
         key, found, value = pair.partition("=")
-        if not found:
+        if not found or not key:
             raise SpecError(f"--storage {pair}", hint="write --storage endpoint_url=http://127.0.0.1:9000")
         parsed[key] = value
     return parsed

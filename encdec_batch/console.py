@@ -110,7 +110,8 @@ def print_summary(console: Console, summary: RunSummary) -> None:
 def print_aside(console: Console, aside: tuple[SetAside, ...]) -> None:
     for item in aside[:SHOWN_ASIDE]:
         hint = f" -> {item.hint}" if item.hint else ""
-        console.print(f"set aside  {item.scene_id}  {item.stage}: {item.reason}{hint}", highlight=False, markup=False)
+        said = f"set aside  {item.scene_id}  {item.stage}: {item.reason}{hint}"
+        console.print(said, highlight=False, soft_wrap=True)
     if len(aside) > SHOWN_ASIDE:
         console.print(f"set aside  ... and {len(aside) - SHOWN_ASIDE} more, see quarantine.parquet", highlight=False)
 
@@ -137,17 +138,18 @@ def print_status(console: Console, status: Status) -> None:
 
 def print_verdict(console: Console, verdict: Verdict) -> None:
     for path in verdict.bad:
-        console.print(f"bad  {path}", highlight=False, markup=False)
+        console.print(f"bad  {path}", highlight=False, soft_wrap=True)
     console.print(f"{verdict.files} files, {len(verdict.bad)} of them not what their markers say", highlight=False)
     console.print(f"digest  {verdict.digest}", highlight=False)
 
 
 def stdout() -> Console:
-    return Console(file=sys.stdout)
+    # Names of scenes and folders may hold square brackets, which rich would take for its markup.
+    return Console(file=sys.stdout, markup=False)
 
 
 def stderr() -> Console:
-    return Console(file=sys.stderr)
+    return Console(file=sys.stderr, markup=False)
 
 
 def _what(now: Progress) -> str:

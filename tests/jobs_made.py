@@ -39,7 +39,7 @@ SCENES = {"large": (1300, 1500), "tall": (1100, 300), "small": (300, 400), "thin
 BLOCKS = {"large": 9, "tall": 2, "small": 1, "thin": 1}
 PARAMETERS: dict[str, Any] = {
     "schema_version": 1,
-    "tiling": {"core": 128, "block": BLOCK},
+    "tiling": {"core": 256, "block": BLOCK},
     "compute": {"stream": {"kind": "local", "workers": 1}, "device": "cpu", "precision": "float32", "batch": 1},
     "report": {"previews": 0},
 }
@@ -202,3 +202,10 @@ def archive(tmp_path: Path) -> Path:
 @pytest.fixture
 def job(tmp_path: Path, archive: Path, package: Path) -> MadeJob:
     return make_job(tmp_path / "job", archive, package)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, package: Path) -> str:
+    """The digest of what `job` makes in one go."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return make_job(folder / "job", make_archive(folder / "archive"), package).run().digest

@@ -17,6 +17,7 @@ from encdec_batch.commit.geo import geo_of
 from encdec_batch.commit.marker import InputObject, Marker, MoveResult, OutputFile, carry_on, move_marker, read_marker
 from encdec_batch.commit.parts import MemoryParts, Parts, SceneTiles, StoredParts, digest_d
 from encdec_batch.commit.png import write_png, write_quicklook
+from encdec_batch.commit.prune import PARTS_PREFIX
 from encdec_batch.commit.pyramid import COARSE, has_coarse, write_coarse
 from encdec_batch.commit.summary import scene_summary
 from encdec_batch.errors import CommitConflict, PartMissing
@@ -30,7 +31,6 @@ from encdec_batch.store.store import Store
 from encdec_batch.write.sink import Sink, Written
 from encdec_batch.write.versions import encoder_versions
 
-PARTS_PREFIX = ".encdec/parts/"
 FILES_AT_ONCE = 4
 """Files of a scene that are written together: for small scenes the store's latency is most of a commit."""
 
@@ -81,7 +81,7 @@ def commit_scene(store: Store, order: CommitOrder, parts: Parts) -> MoveResult:
         scene.scene_id,
         generation=scene.generation,
         scene_key=scene.scene_key,
-        content=digest_d(parts, encoder_versions()),
+        content=digest_d(parts, encoder_versions() | _file_options(order)),
     )
     made = _write_files(store, order, folder, parts, _coarse(store, order, parts))
     asked = order.recipe.order.wanted
@@ -95,6 +95,12 @@ def commit_scene(store: Store, order: CommitOrder, parts: Parts) -> MoveResult:
         notes=tuple(_notes(order)),
     )
     return move_marker(store, marker, expected_etag=scene.marker_etag, lease_n=order.lease_n)
+
+
+def _file_options(order: CommitOrder) -> dict[str, str]:
+    """What of the spec decides bytes of a file and is in no part: without it a folder's name would not name them."""
+    files = order.recipe.spec.output.files
+    return {f"{file.kind}.max_side": str(file.max_side) for file in files if isinstance(file, PngFile | QuicklookFile)}
 
 
 def _previous(store: Store, scene: ScenePlan) -> Marker | None:

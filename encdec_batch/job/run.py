@@ -13,9 +13,8 @@ from encdec_batch.commit.digest import digest_of_markers
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import Lease, acquire_lease
 from encdec_batch.commit.marker import Marker
-from encdec_batch.commit.prune import remove_work
+from encdec_batch.commit.prune import PARTS_PREFIX, remove_work
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine, remove_quarantine, write_quarantine
-from encdec_batch.commit.scene import PARTS_PREFIX
 from encdec_batch.errors import SpecError
 from encdec_batch.job.plan import Prepared, finish_plan, host_of, place, prepare
 from encdec_batch.job.progress import Progress, Watch
@@ -269,7 +268,10 @@ class _Run:
 
     def _remove_work(self, plan: Plan | None, committed: dict[str, str]) -> None:
         """Parts and staged tiles of scenes that are committed, those that a killed run left behind among them."""
-        scenes = [s for s in (plan.scenes if plan else ()) if committed.get(s.scene_id) == s.scene_key]
+        planned = [*plan.scenes, *self._tracker.scenes.values()] if plan else []
+        # A scene that was planned again is there twice, the later plan behind: with that committed, both may go.
+        wanted = {scene.scene_id: scene.scene_key for scene in planned}
+        scenes = [scene for scene in planned if committed.get(scene.scene_id) == wanted[scene.scene_id]]
         parts = {scene.part_key for scene in scenes}
         if set(self._prepared.known.parts) - {scene.part_key for scene in (plan.scenes if plan else ())}:
             owners = owners_of_parts(self._store)

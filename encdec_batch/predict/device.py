@@ -43,6 +43,9 @@ def choose_device(wanted: str, precision: str, batch: int | Literal["auto"]) -> 
 
 
 def _has_cuda() -> bool:
+    # Importing torch takes seconds; without a driver's device file it could not find a card either.
+    if not any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg")):
+        return False
     import torch
 
     return bool(torch.cuda.is_available())

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from encdec_batch.predict.resolve import eager_name
 from encdec_batch.window import Window
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -25,7 +26,7 @@ class EagerEngine:
     def __init__(self, network: nn.Module, *, device: str, precision: str) -> None:
         if device.startswith("cuda"):
             _be_deterministic()
-        self.device, self.name = device, engine_name()
+        self.device, self.name = device, eager_name()
         self._dtype = PRECISIONS[precision]
         self._network = network.eval().to(device, self._dtype)
         # torch's stubs know only one overload of nn.Module.to
@@ -36,11 +37,6 @@ class EagerEngine:
         x_NCHW = tiles_NCHW.to(self._dtype, memory_format=torch.channels_last)
         y_NCHW = self._network(x_NCHW)
         return [y_NCHW[n, :, window.rows, window.cols].float() for n, window in enumerate(keep)]
-
-
-def engine_name() -> str:
-    """Engine and version, the part after the last hyphen."""
-    return f"eager-torch-{torch.__version__.split('+')[0]}"
 
 
 def _be_deterministic() -> None:

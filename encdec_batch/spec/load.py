@@ -59,7 +59,7 @@ def _parse(path: Path) -> dict[str, Any]:
             data = tomllib.loads(text)
         else:
             data = yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise SpecError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise SpecError(f"{path} holds no keys", hint="see jobs/archive.yaml for every key with a comment")
@@ -77,7 +77,7 @@ def _apply(data: dict[str, Any], override: str) -> None:
             raise SpecError(f"--set {override}: {parent} has no keys of its own")
     try:
         data[last] = yaml.safe_load(value)
-    except yaml.YAMLError:
+    except (ValueError, RecursionError, yaml.YAMLError):  # ValueError: a date that is none
         raise SpecError(f"--set {override}: the value is not YAML") from None
 
 
@@ -97,7 +97,10 @@ def _absolute(uri: str, folder: Path) -> str:
     if "://" in uri:
         return uri
     trailing = "/" if uri.endswith("/") else ""
-    return str((folder / Path(uri).expanduser()).resolve()) + trailing
+    try:
+        return str((folder / Path(uri).expanduser()).resolve()) + trailing
+    except (ValueError, RuntimeError) as error:  # a NUL in it; a user who has no home
+        raise SpecError(f"{uri!r} is not a path: {error}") from None
 
 
 def _fault(fault: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from encdec_batch.pipeline import PredictStage, Record, WriteStage, commit_parts
 from encdec_batch.plan.item import WorkItem
 from encdec_batch.plan.recipe import Recipe, Resolved
 from encdec_batch.plan.scene import ScenePlan
+from encdec_batch.predict.resolve import resolve
 from encdec_batch.spec.compute import RayStream as RaySpec
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.stream.ray_session import ray_session
@@ -70,10 +71,12 @@ class RayHost:
         self._stack.close()
 
     def resolve(self, spec: JobSpec) -> Resolved:
-        """Asks a worker of the pool's kind: the driver may have another device."""
+        """Asks a worker of the pool's kind: on a cluster the driver may have another device."""
+        if self._ray_spec.address == "local" and spec.tiling.core != "auto":
+            return resolve(spec, self._package)
         import ray
 
-        task = ray.remote(**_place(self._ray_spec))(_resolve)
+        task = ray.remote(**_place(self._ray_spec))(resolve)
         resolved: Resolved = ray.get(task.remote(spec, self._package_ref))
         return resolved
 
@@ -207,12 +210,6 @@ class _Writing:
 
 def _packed(value: object) -> Row:
     return {"payload": pickle.dumps(value, protocol=5)}
-
-
-def _resolve(spec: JobSpec, package: Package) -> Resolved:
-    from encdec_batch.predict.resolve import resolve
-
-    return resolve(spec, package)
 
 
 def _commit(recipe: Recipe, scene: bytes, lease_n: int) -> bytes:

@@ -15,6 +15,7 @@ import rasterio
 import torch
 import yaml
 from click.testing import CliRunner
+from models.made import declared
 from numpy.typing import NDArray
 
 from encdec_batch.cli import main
@@ -23,7 +24,6 @@ from encdec_batch.models.card import BandCard, ConstantNormalization, ImageOutpu
 from encdec_batch.models.publish import publish_package
 from encdec_batch.networks.unet import UNet
 from encdec_batch.store.open import open_store
-from models.made import declared
 
 LOCAL = {"stream": {"kind": "local", "workers": 2}, "device": "cpu", "precision": "float32", "batch": 1}
 CORE, BLOCK = 128, 512
@@ -157,7 +157,11 @@ def write_tiff(path: Path, pixels: NDArray[Any], **profile: Any) -> Path:
     """A tiled GeoTIFF by GDAL; strips where the image is small."""
     path.parent.mkdir(parents=True, exist_ok=True)
     count, height, width = pixels.shape
-    given: dict[str, Any] = {"compress": "DEFLATE", "crs": "EPSG:32633", "transform": rasterio.Affine(1, 0, 5e5, 0, -1, 4e6)}
+    given: dict[str, Any] = {
+        "compress": "DEFLATE",
+        "crs": "EPSG:32633",
+        "transform": rasterio.Affine(1, 0, 5e5, 0, -1, 4e6),
+    }
     if min(height, width) > 256:
         given |= {"tiled": True, "blockxsize": 256, "blockysize": 256}
     given |= {"count": count, "height": height, "width": width, "dtype": pixels.dtype.name} | profile

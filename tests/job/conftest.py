@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from jobs_made import archive, job, other_package, package
+from jobs_made import archive, job, other_package, package, undisturbed
 
-__all__ = ["archive", "job", "other_package", "package"]
+__all__ = ["archive", "job", "other_package", "package", "undisturbed"]

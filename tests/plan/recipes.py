@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from models.made import declared
+
 from encdec_batch.models.card import Card, GeometryCard
 from encdec_batch.plan.recipe import Order, Recipe, Resolved
 from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.read.header import SceneHeader
 from encdec_batch.spec.load import parse_spec
-from models.made import declared
 
 RESOLVED = Resolved(
     device_kind="cpu-Test-avx2", torch_device="cpu", precision="float32", batch=1, engine="eager-2.13.0", core=256

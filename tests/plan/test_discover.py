@@ -94,9 +94,7 @@ def test_a_csv_table(tmp_path):
     assert any(name.startswith("_.._up-") and scene.bands == (4,) for name, scene in scenes.items())
 
 
-@pytest.mark.parametrize(
-    ("bands", "wanted"), [([[2, 1], None], (2, 1)), (["2;1", None], (2, 1)), ([7, None], (7,))]
-)
+@pytest.mark.parametrize(("bands", "wanted"), [([[2, 1], None], (2, 1)), (["2;1", None], (2, 1)), ([7, None], (7,))])
 def test_a_parquet_table_with_bands_as_list_text_or_number(tmp_path, bands, wanted):
     table = tmp_path / "scenes.parquet"
     pq.write_table(pa.table({"uri": ["s3://a/x.tif", "s3://a/y.tif"], "bands": bands}), table)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from plan.recipes import card, header
 
 from encdec_batch.errors import UnsupportedScene
 from encdec_batch.plan.fit import fitting_bands
-from plan.recipes import card, header
 
 CARD = card(dtypes=("uint8", "uint16"))
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from plan.recipes import card, order, recipe
 from rasters import coordinate_image, gtiff
 
 from encdec_batch.plan.discover import find_scenes
 from encdec_batch.plan.plan import Committed, Known, Quarantined, make_plan, replan_scene, sort_candidates
 from encdec_batch.plan.scene import Candidate, SetAside
 from encdec_batch.spec.load import parse_spec
-from plan.recipes import card, order, recipe
 
 NOTHING = Known(committed={}, quarantined={}, parts={})
 
@@ -23,7 +23,8 @@ NOTHING = Known(committed={}, quarantined={}, parts={})
 def archive(tmp_path) -> Path:
     folder = tmp_path / "archive"
     folder.mkdir()
-    gtiff(coordinate_image(2, 300, 1200), tile=256, compress="DEFLATE")(folder / "a.tif")
+    noise = np.random.default_rng(0).integers(0, 255, (2, 300, 1100), dtype=np.uint8)
+    gtiff(noise, tile=256, compress="DEFLATE")(folder / "a.tif")
     gtiff(coordinate_image(2, 100, 90), compress="DEFLATE")(folder / "b.tif")
     gtiff(coordinate_image(3, 100, 90), compress="DEFLATE")(folder / "c.tif")
     (folder / "d.tif").write_bytes(b"not an image")
@@ -65,7 +66,7 @@ def test_scenes_that_fit_are_cut_and_the_others_set_aside_with_the_reason(archiv
     plan = planned(job(archive))
     assert {made.scene_id: made.grid().num_blocks for made in plan.scenes} == {"a": 2, "b": 1}
     assert plan.num_blocks == 3
-    assert plan.num_pixels_left == 300 * 1200 + 100 * 90
+    assert plan.num_pixels_left == 300 * 1100 + 100 * 90
     rows = {row.scene_id: row for row in plan.set_aside}
     assert set(rows) == {"c", "d"}
     assert "it has 3 bands" in rows["c"].reason
@@ -76,8 +77,9 @@ def test_scenes_that_fit_are_cut_and_the_others_set_aside_with_the_reason(archiv
 
 def test_the_bytes_that_are_announced_are_those_of_the_pixels(archive):
     plan = planned(job(archive))
-    for made in plan.scenes:
-        assert plan.bytes_to_read[made.scene_id] == made.header.encoded_bytes
+    a = plan.scenes[0]
+    # The first 64 KiB of a file come with its header.
+    assert 0 <= a.header.encoded_bytes - plan.bytes_to_read["a"] < 1 << 16
 
 
 def test_planning_the_same_twice_gives_the_same(archive):
@@ -238,7 +240,7 @@ def test_what_a_user_may_not_expect_is_said(archive):
 
 
 def test_a_wide_striped_scene_is_staged(tmp_path):
-    noise = np.random.default_rng(0).integers(0, 255, (2, 1200, 5000), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 255, (2, 400, 512 * 24), dtype=np.uint8)
     gtiff(noise, tile=None, blockysize=16, interleave="pixel")(tmp_path / "wide.tif")
     plan = planned(job(tmp_path))
     (made,) = plan.scenes

@@ -6,10 +6,10 @@ from io import BytesIO
 
 import pyarrow.parquet as pq
 from fakes import FakeStore
+from plan.recipes import order, recipe, scene
 
 from encdec_batch.plan.plan import Plan
 from encdec_batch.plan.table import owners_of_parts, read_resolved, write_plan
-from plan.recipes import order, recipe, scene
 
 
 def plan_of(*scenes, recipe_=None) -> Plan:

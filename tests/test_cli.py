@@ -1,0 +1,195 @@
+"""The command line: its flags, its exit codes, and where it talks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+from e2e.made import classes_package, command, paragraphs, run, write_spec, write_tiff
+from rasters import coordinate_image
+
+from encdec_batch import __version__
+from encdec_batch.cli import main
+
+FLAGS = {
+    "plan": {"spec_file", "--set", "--json", "-v/--verbose"},
+    "run": {"spec_file", "--set", "--json", "-v/--verbose"},
+    "status": {"uri", "--storage", "--json"},
+    "verify": {"uri", "--storage", "--json"},
+    "retry": {"uri", "--storage", "--json"},
+}
+"""Frozen: settings go into the spec."""
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory) -> Path:
+    """The folder of a job that is complete, with one scene set aside."""
+    folder = tmp_path_factory.mktemp("job")
+    write_tiff(folder / "in/a.tif", coordinate_image(1, 300, 300))
+    (folder / "in/b.tif").write_bytes(b"no image")
+    write_spec(folder, folder / "in", classes_package())
+    assert run(folder / "job.yaml").code == 3
+    return folder
+
+
+def flags_of(name: str) -> set[str]:
+    return {
+        "/".join(parameter.opts) if isinstance(parameter, click.Option) else parameter.name
+        for parameter in main.commands[name].params
+    }
+
+
+def test_the_flags_are_these():
+    assert {name: flags_of(name) for name in main.commands} == FLAGS
+
+
+def test_no_command_has_more_than_five_flags():
+    assert all(len(flags) <= 5 for flags in FLAGS.values())
+
+
+def test_every_command_and_flag_says_what_it_is_for():
+    for word in ("-h", "--help"):
+        shown = command(word)
+        assert shown.code == 0
+        assert all(name in shown.stdout for name in FLAGS)
+        assert "Exit codes: 0 complete" in shown.stdout
+    for name, found in main.commands.items():
+        assert command(name, "--help").code == 0
+        assert found.help
+        assert all(parameter.help for parameter in found.params if isinstance(parameter, click.Option))
+
+
+def test_the_version():
+    assert command("--version").stdout == f"encdec-batch, version {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "keys"),
+    [
+        ("plan", ("job.yaml",), {"scenes", "blocks", "pixels", "bytes_to_read", "projected_bytes", "set_aside"}),
+        ("run", ("job.yaml",), {"scenes_done", "set_aside", "digest", "exit_code", "report_uri"}),
+        ("status", ("out",), {"scenes_committed", "scenes_set_aside", "state", "progress"}),
+        ("verify", ("out",), {"digest", "files", "bad"}),
+    ],
+)
+def test_every_result_is_one_json_object_where_that_is_asked_for(done, name, arguments, keys):
+    ended = command(name, *(done / argument for argument in arguments), "--json")
+    assert keys <= set(json.loads(ended.stdout))
+    assert ended.stdout.count("\n") == 1
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"), [("plan", "job.yaml"), ("run", "job.yaml"), ("status", "out"), ("verify", "out")]
+)
+def test_and_text_where_it_is_not(done, name, argument):
+    ended = command(name, done / argument)
+    assert ended.code == (3 if argument == "job.yaml" else 0)
+    assert paragraphs(ended.stdout)
+    with pytest.raises(ValueError, match=r"Expecting value|Extra data"):
+        json.loads(ended.stdout)
+    if argument == "job.yaml":
+        assert "set aside  b  plan:" in ended.stdout
+
+
+def test_plan_writes_nothing(tmp_path):
+    write_tiff(tmp_path / "in/a.tif", coordinate_image(1, 300, 300))
+    spec = write_spec(tmp_path, tmp_path / "in", classes_package())
+    ended = command("plan", spec, "--json")
+    assert (ended.code, ended.result["blocks"], ended.result["pixels"]) == (0, 1, 90_000)
+    assert not (tmp_path / "out").exists()
+
+
+def test_exit_codes(tmp_path):
+    write_tiff(tmp_path / "in/a.tif", coordinate_image(1, 300, 300))
+    spec = write_spec(tmp_path, tmp_path / "in", classes_package())
+    assert command("run", spec).code == 0
+    assert command("run", spec).code == 0
+    assert command("status", tmp_path / "nothing").code == 1
+    assert command("run", tmp_path / "none.yaml").code == 2
+    assert command("run", spec, "--set", "tiling.core=big").code == 2
+    assert command("run", spec, "--wrong").code == 2
+    assert command("run").code == 2
+    assert command("walk").code == 2
+    (tmp_path / "in/b.tif").write_bytes(b"no image")
+    assert command("run", spec).code == 3
+    assert command("plan", spec).code == 3
+    (tmp_path / "in/b.tif").unlink()
+    assert command("run", spec).code == 0
+
+
+def test_retry_takes_scenes_out_of_quarantine(tmp_path):
+    write_tiff(tmp_path / "in/a.tif", coordinate_image(1, 300, 300))
+    (tmp_path / "in/b.tif").write_bytes(b"no image")
+    spec = write_spec(tmp_path, tmp_path / "in", classes_package())
+    assert run(spec).code == 3
+    assert command("status", tmp_path / "out", "--json").result["scenes_set_aside"] == 1
+    assert command("retry", tmp_path / "out", "--json").result == {"taken_out": 1}
+    assert command("retry", tmp_path / "out").stdout == "0 scenes taken out of quarantine\n"
+    assert command("status", tmp_path / "out", "--json").result["scenes_set_aside"] == 0
+
+
+def test_verify_tells_a_damaged_file(tmp_path):
+    write_tiff(tmp_path / "in/a.tif", coordinate_image(1, 300, 300))
+    spec = write_spec(tmp_path, tmp_path / "in", classes_package())
+    digest = run(spec).result["digest"]
+    assert command("verify", tmp_path / "out", "--json").result == {"digest": digest, "files": 1, "bad": []}
+    (mask,) = (tmp_path / "out/scenes").rglob("mask.tif")
+    data = bytearray(mask.read_bytes())
+    data[-1] ^= 1
+    mask.write_bytes(data)
+    ended = command("verify", tmp_path / "out", "--json")
+    assert (ended.code, ended.result["bad"]) == (1, [str(mask.relative_to(tmp_path / "out"))])
+
+
+def test_square_brackets_in_names_are_no_markup(tmp_path):
+    folder = tmp_path / "a[b]c[/d]"
+    write_tiff(folder / "in/a.tif", coordinate_image(1, 64, 64))
+    (folder / "in/x[red].tif").write_bytes(b"[/bold]")
+    spec = write_spec(folder, folder / "in", classes_package())
+    ended = command("run", spec)
+    assert ended.code == 3
+    assert f"output  file://{folder}/out" in ended.stdout
+    assert "set aside  x_red_-" in ended.stdout
+    assert "x[red].tif: not an image: it begins with b'[/bold]'" in ended.stdout
+    for name in ("plan", "status", "verify"):
+        assert command(name, spec if name == "plan" else folder / "out").code == (3 if name == "plan" else 0)
+
+
+@pytest.mark.parametrize("pair", ["endpoint_url", "=x"])
+def test_a_wrong_storage_option(tmp_path, pair):
+    ended = command("status", tmp_path, "--storage", pair)
+    assert ended.code == 2
+    assert len(paragraphs(ended.stderr)) == 1
+
+
+def test_a_secret_on_the_command_line_is_refused_and_not_repeated(tmp_path):
+    for name in ("status", "verify", "retry"):
+        ended = command(name, tmp_path, "--storage", "secret=hunter2hunter2")
+        assert ended.code == 2
+        assert "hunter2" not in ended.stderr + ended.stdout
+        assert "env:NAME" in ended.stderr
+
+
+@pytest.mark.integration
+def test_as_a_user_starts_it(tmp_path):
+    """In a process of its own: the entry point, the exit code, both streams."""
+    write_tiff(tmp_path / "in/a.tif", coordinate_image(1, 300, 300))
+    (tmp_path / "in/b.tif").write_bytes(b"no image")
+    spec = write_spec(tmp_path, tmp_path / "in", classes_package())
+    program = Path(sys.executable).with_name("encdec-batch")
+    ended = subprocess.run([program, "run", spec, "--json"], capture_output=True, text=True, check=False)
+    assert ended.returncode == 3
+    assert json.loads(ended.stdout)["scenes_done"] == 1
+    assert "Traceback" not in ended.stderr
+    broken = yaml.safe_load(spec.read_text()) | {"modle": 1}
+    spec.write_text(yaml.safe_dump(broken))
+    ended = subprocess.run([program, "run", spec], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("error: ")
+    assert "modle: unknown key, did you mean model?" in ended.stderr

@@ -1,0 +1,69 @@
+"""The tree of exceptions: every class survives its journey between processes, and the docstring draws the tree."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import pickle
+import pkgutil
+
+import pytest
+
+import encdec_batch
+from encdec_batch import errors
+from encdec_batch.errors import EncdecError
+
+
+def subclasses(kind: type[EncdecError]) -> list[type[EncdecError]]:
+    return [kind, *(deeper for below in kind.__subclasses__() for deeper in subclasses(below))]
+
+
+CLASSES = list(dict.fromkeys(subclasses(EncdecError)))
+
+
+def drawn_tree() -> dict[str, str]:
+    """Class to its parent, as the docstring of the module draws them."""
+    tree: dict[str, str] = {}
+    above = ["EncdecError"]
+    for line in errors.__doc__.splitlines():
+        branch = line.find("── ")
+        if branch < 0:
+            continue
+        depth = branch // 4 + 1
+        name = line[branch + 3 :].split()[0]
+        tree[name] = above[depth - 1]
+        above[depth:] = [name]
+    return tree
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_every_class_survives_pickling_with_all_it_says(kind, protocol):
+    error = kind("what, where", hint="what to do", uri="s3://a/b", blocks=("0-0", "0-1"))
+    again = pickle.loads(pickle.dumps(error, protocol))
+    assert type(again) is kind
+    assert (again.message, again.hint, again.context) == (error.message, error.hint, error.context)
+    assert str(again) == "what, where; what to do"
+    assert again.args == error.args
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_every_class_can_be_copied_and_needs_no_hint(kind):
+    again = copy.deepcopy(kind("what"))
+    assert (str(again), again.hint, again.context) == ("what", "", {})
+
+
+def test_the_tree_is_the_one_that_is_documented():
+    real = {kind.__name__: kind.__bases__[0].__name__ for kind in CLASSES if kind is not EncdecError}
+    assert drawn_tree() == real
+
+
+def test_all_errors_of_the_package_stand_in_one_module():
+    for module in pkgutil.walk_packages(encdec_batch.__path__, "encdec_batch."):
+        if ".networks" not in module.name and not module.name.startswith(("encdec_batch.train", "encdec_batch.submit")):
+            importlib.import_module(module.name)
+    assert {kind.__module__ for kind in subclasses(EncdecError)} == {"encdec_batch.errors"}
+
+
+def test_a_wrong_window_is_a_value_error_too():
+    assert issubclass(errors.WindowError, ValueError)
