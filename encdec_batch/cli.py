@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,39 @@ def retry(*, uri: str, storage: tuple[str, ...], as_json: bool) -> int:
 
     taken = retry_output(uri, _parse_options(storage))
     click.echo(json.dumps({"taken_out": taken}) if as_json else f"{taken} scenes taken out of quarantine")
+    return 0
+
+
+@main.command()
+@_output_uri
+@_options
+@click.option("--keep-hours", default=24.0, show_default=True, help="Time that readers of a replaced scene are given.")
+@click.option("--dry-run", is_flag=True, help="Say what would be deleted, delete nothing.")
+@_as_json
+@_command
+def prune(*, uri: str, storage: tuple[str, ...], keep_hours: float, dry_run: bool, as_json: bool) -> int:
+    """Delete the files of replaced generations that no marker can name again."""
+    from encdec_batch.job.maintain import prune_output
+
+    folders = prune_output(uri, _parse_options(storage), keep_hours=keep_hours, dry_run=dry_run)
+    if as_json:
+        click.echo(json.dumps({"folders": [asdict(folder) for folder in folders], "dry_run": dry_run}))
+    else:
+        console.print_pruned(console.stdout(), folders, dry_run=dry_run)
+    return 0
+
+
+@main.command()
+@_output_uri
+@_options
+@_as_json
+@_command
+def report(*, uri: str, storage: tuple[str, ...], as_json: bool) -> int:
+    """Make the tables and the page of an output anew, from its markers."""
+    from encdec_batch.job.maintain import rebuild_report
+
+    page = rebuild_report(uri, _parse_options(storage))
+    click.echo(json.dumps({"report": page}) if as_json else page)
     return 0
 
 

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColu
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
+from encdec_batch.commit.prune import PrunableFolder
 from encdec_batch.job.progress import Progress
 from encdec_batch.job.status import Status, Verdict
 from encdec_batch.job.summary import RunSummary
@@ -141,6 +142,13 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
         console.print(f"bad  {path}", highlight=False, soft_wrap=True)
     console.print(f"{verdict.files} files, {len(verdict.bad)} of them not what their markers say", highlight=False)
     console.print(f"digest  {verdict.digest}", highlight=False)
+
+
+def print_pruned(console: Console, folders: list[PrunableFolder], *, dry_run: bool) -> None:
+    for folder in folders:
+        console.print(f"{folder.reason}  {folder.path}", highlight=False, markup=False, soft_wrap=True)
+    size = format_bytes(sum(folder.size_bytes for folder in folders))
+    console.print(f"{len(folders)} folders, {size}{', would be deleted' if dry_run else ' deleted'}", highlight=False)
 
 
 def stdout() -> Console:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -54,6 +55,8 @@ class Cost:
 
     seconds: dict[str, float] = field(default_factory=dict)
     """By stage."""
+    workers: dict[str, int] = field(default_factory=dict)
+    """By stage: the thread that did it, told apart over all processes of a machine."""
     bytes_read: int = 0
     peak_bytes: dict[int, int] = field(default_factory=dict)
     """Process id to the most memory that process has had resident."""
@@ -62,6 +65,7 @@ class Cost:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         return Cost(
             seconds={**self.seconds, stage: self.seconds.get(stage, 0.0) + seconds},
+            workers={**self.workers, stage: threading.get_native_id()},
             bytes_read=self.bytes_read + bytes_read,
             peak_bytes={**self.peak_bytes, os.getpid(): peak},
         )

@@ -26,6 +26,7 @@ def scene_summary(scene: ScenePlan, recipe: Recipe, parts: Parts) -> dict[str, J
         "height": height,
         "width": width,
         "input_pixels": scene.num_pixels,
+        "bands": list(scene.bands),
         "blocks": grid.num_blocks,
         "core": scene.tiling.core,
         "halo": recipe.halo_pixels,

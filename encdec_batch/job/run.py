@@ -16,7 +16,7 @@ from encdec_batch.commit.marker import Marker
 from encdec_batch.commit.prune import PARTS_PREFIX, remove_work
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine, remove_quarantine, write_quarantine
 from encdec_batch.errors import SpecError
-from encdec_batch.job.plan import Prepared, finish_plan, host_of, place, prepare
+from encdec_batch.job.plan import Prepared, finish_plan, host_of, place, prepare, projected_bytes
 from encdec_batch.job.progress import Progress, Watch
 from encdec_batch.job.runlog import RunLog
 from encdec_batch.job.summary import RunSummary, Tally
@@ -28,7 +28,7 @@ from encdec_batch.plan.open import STAGED_PREFIX
 from encdec_batch.plan.plan import Plan, replan_scene
 from encdec_batch.plan.scene import ScenePlan, SetAside
 from encdec_batch.plan.table import owners_of_parts, write_plan
-from encdec_batch.report.build import write_report
+from encdec_batch.report.build import Material, write_report
 from encdec_batch.report.tables import markers_of, write_quarantine_table, write_scenes
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.object import ObjectInfo
@@ -249,13 +249,26 @@ class _Run:
             seconds=self._seconds,
             bytes_read=self._tally.bytes_read,
             stage_seconds=dict(self._tally.stage_seconds),
+            stage_workers={stage: len(threads) for stage, threads in self._tally.workers.items()},
             peak_bytes=self._tally.peak_bytes,
+            projected_bytes=projected_bytes(plan) if plan else 0,
+            bytes_in_scenes=sum(scene.header.encoded_bytes for scene in plan.scenes) if plan else 0,
+            package_digest=self._prepared.package.digest,
+            resolved=plan.recipe.resolved if plan else None,
             digest=digest_of_markers(marker for marker, _ in markers),
         )
+        self._runlog.finish(summary.to_dict())
         if plan is not None:
-            write_report(self._store, plan, summary.to_dict(), [marker for marker, _ in markers])
+            write_report(self._store, self._material(summary, [marker for marker, _ in markers]))
         self._watch.update(state="complete")
         return summary
+
+    def _material(self, summary: RunSummary, markers: list[Marker]) -> Material:
+        order = self._prepared.order
+        quarantine = list(list_quarantine(self._store))
+        return Material(
+            spec=order.spec, card=order.card, summary=summary.to_dict(), markers=markers, quarantine=quarantine
+        )
 
     def _write_tables(self) -> list[tuple[Marker, ObjectInfo]]:
         """Under the lease alone: an overtaken driver must not write over a newer one's tables."""

@@ -72,6 +72,10 @@ class RunLog:
         with self._lock:
             self._events.append(event)
 
+    def finish(self, summary: dict[str, Any]) -> None:
+        """What the run came to; the page can be made from it again."""
+        self._put("summary.json", json.dumps(summary).encode())
+
     def __enter__(self) -> Self:
         # Secrets are named in a spec, never held by it.
         spec = yaml.safe_dump(self._spec.model_dump(mode="json"), sort_keys=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -111,8 +110,7 @@ def _sha256(store: Store, path: str, size: int) -> str:
 
 def _newest_progress(store: Store) -> tuple[dict[str, Any], float]:
     """The progress of the run that began last (run ids begin with the time), and its age in seconds."""
-    run_ids = sorted(set(_run_ids(store)), reverse=True)
-    for run_id in run_ids[:1]:
+    for run_id in run_ids(store)[:1]:
         try:
             data, info = store.get_with_info(run_folder(run_id) + "progress.json")
         except ObjectMissing:
@@ -122,6 +120,6 @@ def _newest_progress(store: Store) -> tuple[dict[str, Any], float]:
     return {}, 0.0
 
 
-def _run_ids(store: Store) -> Iterator[str]:
-    for info in store.list(RUNS):
-        yield info.path.removeprefix(RUNS).partition("/")[0]
+def run_ids(store: Store) -> list[str]:
+    """Of every run on an output, the newest first: an id begins with the time."""
+    return sorted({info.path.removeprefix(RUNS).partition("/")[0] for info in store.list(RUNS)}, reverse=True)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from encdec_batch.pipeline import Record
+from encdec_batch.plan.recipe import Resolved
 from encdec_batch.plan.scene import SetAside
 
 
@@ -29,8 +30,17 @@ class RunSummary:
     """Of the stream: from the first item handed out to the last marker."""
     bytes_read: int
     stage_seconds: Mapping[str, float]
+    stage_workers: Mapping[str, int]
+    """Processes that took part in each stage."""
     peak_bytes: int
     """The most memory that one worker process had resident."""
+    projected_bytes: int
+    """What `plan` said the largest block takes, beside the network; 0 where nothing was to do."""
+    bytes_in_scenes: int
+    """Encoded pixels of the scenes that this run was to process."""
+    package_digest: str
+    resolved: Resolved | None
+    """What `auto` became; None where nothing was to do."""
     digest: str
     """Of the output: sha256 over scene ids, outputs and their digests."""
 
@@ -57,6 +67,7 @@ class Tally:
     bytes_read: int = 0
     stage_seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     peaks: dict[int, int] = field(default_factory=dict)
+    workers: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
 
     def add(self, record: Record) -> None:
         self.blocks += len(record.blocks) if not record.trouble else 0
@@ -65,6 +76,7 @@ class Tally:
         self.bytes_read += record.cost.bytes_read
         for stage, seconds in record.cost.seconds.items():
             self.stage_seconds[stage] += seconds
+            self.workers[stage].add(record.cost.workers[stage])
         for pid, peak in record.cost.peak_bytes.items():
             self.peaks[pid] = max(self.peaks.get(pid, 0), peak)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine
 from encdec_batch.commit.prune import PARTS_PREFIX
+from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine
 from encdec_batch.plan.plan import Committed, Known, Quarantined
 from encdec_batch.plan.scene import SetAside
 from encdec_batch.report.tables import markers_of

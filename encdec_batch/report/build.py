@@ -1,21 +1,25 @@
-"""From markers, a plan and a summary to report/index.html."""
+"""From what lies in an output to report/index.html."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import platform
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import yaml
 
 from encdec_batch.commit.marker import Marker
+from encdec_batch.commit.quarantine import QuarantineRecord
 from encdec_batch.errors import EncdecError
+from encdec_batch.models.card import Card
 from encdec_batch.plan.open import open_scene
-from encdec_batch.plan.plan import Plan
 from encdec_batch.plan.product import Product
+from encdec_batch.plan.products import products_of
 from encdec_batch.read.open import open_reader
 from encdec_batch.report.page import render_page
 from encdec_batch.report.preview import preview_classes, preview_pixels
@@ -29,24 +33,41 @@ from encdec_batch.report.record import (
     StageTime,
     Totals,
 )
+from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.store import Store
+
+log = logging.getLogger(__name__)
 
 REPORT = "report/index.html"
 PICTURE_SIDE = 720
 LIBRARIES = ("encdec-batch", "torch", "ray", "rasterio", "imagecodecs", "pyarrow", "numpy")
 
 
-def write_report(store: Store, plan: Plan, summary: Mapping[str, Any], markers: Sequence[Marker]) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What the page of a run is made from; all of it lies in the output, so that the page can be made anew."""
+
+    spec: JobSpec
+    card: Card
+    summary: Mapping[str, Any]
+    """As `RunSummary.to_dict` gives it."""
+    markers: Sequence[Marker]
+    """Of the whole output."""
+    quarantine: Sequence[QuarantineRecord]
+
+
+def write_report(store: Store, material: Material) -> None:
     """Draws the page of a run and puts it into the output."""
-    store.put(REPORT, render_page(build_report(store, plan, summary, markers)).encode())
+    store.put(REPORT, render_page(build_report(store, material)).encode())
 
 
-def build_report(store: Store, plan: Plan, summary: Mapping[str, Any], markers: Sequence[Marker]) -> RunReport:
+def build_report(store: Store, material: Material) -> RunReport:
     """Everything the page says; only pictures need the store."""
-    recipe = plan.recipe
-    num_aside = len(summary["set_aside"])
+    summary, spec = material.summary, material.spec
+    num_aside = len(material.quarantine)
+    product = products_of(material.card, spec.output)[0]
     return RunReport(
-        title=f"{recipe.card.name} over {_source_name(plan)}",
+        title=f"{material.card.name} over {_source_name(spec)}",
         run_id=summary["run_id"],
         output_uri=store.uri,
         state="complete",
@@ -58,33 +79,44 @@ def build_report(store: Store, plan: Plan, summary: Mapping[str, Any], markers: 
             num_pixels=summary["pixels"],
             seconds=summary["seconds"],
             bytes_read=summary["bytes_read"],
-            bytes_in_scenes=sum(scene.header.encoded_bytes for scene in plan.scenes),
+            bytes_in_scenes=summary["bytes_in_scenes"],
         ),
         stages=tuple(
-            StageTime(name=name, seconds=seconds, num_pixels=summary["pixels"])
+            StageTime(name=name, seconds=seconds, num_pixels=summary["pixels"], num_workers=_workers(name, summary))
             for name, seconds in summary["stage_seconds"].items()
         ),
-        memory=(MemoryPeak(process="worker", peak_bytes=summary["peak_bytes"]),),
-        classes=tuple(_areas(recipe.products[0], markers)),
-        pictures=tuple(_pictures(store, plan, markers)),
+        memory=(
+            MemoryPeak(
+                process="a worker",
+                peak_bytes=summary["peak_bytes"],
+                projected_bytes=summary["projected_bytes"] or None,
+            ),
+        ),
+        classes=tuple(_areas(product, material.markers)),
+        pictures=tuple(_pictures(store, material, product)),
         set_aside=tuple(
             SetAside(
-                scene_id=aside["scene_id"],
-                stage=aside["stage"],
-                reason=aside["reason"],
-                hint=aside["hint"],
-                block=aside["block"] or "",
+                scene_id=record.scene_id,
+                stage=record.stage,
+                reason=record.reason,
+                hint=record.hint,
+                block=record.block or "",
             )
-            for aside in summary["set_aside"]
+            for record in material.quarantine
         ),
-        facts=tuple(_facts(plan, summary)),
-        spec_text=yaml.safe_dump(recipe.spec.model_dump(mode="json"), sort_keys=False),
+        facts=tuple(_facts(material)),
+        spec_text=yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False),
     )
 
 
-def _source_name(plan: Plan) -> str:
-    source = plan.recipe.spec.source
+def _source_name(spec: JobSpec) -> str:
+    source = spec.source
     return f"{len(source.uris)} scenes" if source.kind == "list" else source.uri
+
+
+def _workers(stage: str, summary: Mapping[str, Any]) -> int:
+    """Processes that shared a stage; a stage that was never reached has one."""
+    return max(1, summary["stage_workers"].get(stage, 1))
 
 
 def _areas(product: Product, markers: Iterable[Marker]) -> Iterator[ClassArea]:
@@ -104,53 +136,52 @@ def _areas(product: Product, markers: Iterable[Marker]) -> Iterator[ClassArea]:
         yield ClassArea(name=name, color=color, num_pixels=pixels[name], area_m2=area.get(name))
 
 
-def _pictures(store: Store, plan: Plan, markers: Sequence[Marker]) -> Iterator[ScenePicture]:
+def _pictures(store: Store, material: Material, product: Product) -> Iterator[ScenePicture]:
     """Scenes spread over the archive; one that cannot be shown within the limits is left out."""
-    wanted = plan.recipe.spec.report.previews
-    by_id = {marker.scene_id: marker for marker in markers}
-    scenes = [scene for scene in plan.scenes if scene.scene_id in by_id]
-    step = max(1, -(-len(scenes) // wanted)) if wanted else 0
-    product = plan.recipe.products[0]
-    for scene in scenes[::step] if step else ():
-        file = by_id[scene.scene_id].outputs.get(f"{product.name}.tif")
-        if file is None:
-            continue
+    wanted = material.spec.report.previews
+    if not wanted:
+        return
+    markers = [marker for marker in material.markers if f"{product.name}.tif" in marker.outputs]
+    for marker in markers[:: max(1, -(-len(markers) // wanted))]:
         try:
-            with open_scene(plan.recipe.spec, scene.uri, scene.etag) as reader:
-                seen = reader.thumbnail(PICTURE_SIDE)
-            result = open_reader(store, file.path)
-            try:
-                made = result.thumbnail(PICTURE_SIDE)
-            finally:
-                result.close()
-        except EncdecError:
-            continue
-        bands = scene.bands[:3] if len(scene.bands) >= 3 else scene.bands[:1]
-        shown = (
-            preview_classes(made.pixels[0], product)
-            if product.kind == "classes"
-            else preview_pixels(made.pixels, made.valid_mask)
-        )
-        yield ScenePicture(
-            scene_id=scene.scene_id,
-            input_image=preview_pixels(seen.pixels, seen.valid_mask, bands=bands),
-            result_image=shown,
-            width=scene.header.width,
-            height=scene.header.height,
-            pixelated=product.kind == "classes",
-        )
+            yield _picture(store, material.spec, marker, product)
+        except EncdecError as error:
+            log.info("report.no_picture", extra={"scene_id": marker.scene_id, "reason": str(error)})
 
 
-def _facts(plan: Plan, summary: Mapping[str, Any]) -> Iterator[Fact]:
-    recipe = plan.recipe
-    resolved, geometry = recipe.resolved, recipe.card.geometry
+def _picture(store: Store, spec: JobSpec, marker: Marker, product: Product) -> ScenePicture:
+    with open_scene(spec, marker.input.uri, marker.input.etag) as reader:
+        header, seen = reader.header, reader.thumbnail(PICTURE_SIDE)
+    result = open_reader(store, marker.outputs[f"{product.name}.tif"].path)
+    try:
+        made = result.thumbnail(PICTURE_SIDE)
+    finally:
+        result.close()
+    listed = marker.summary.get("bands")
+    bands = [int(str(band)) for band in listed] if isinstance(listed, list) else [1]
+    classes = product.kind == "classes"
+    return ScenePicture(
+        scene_id=marker.scene_id,
+        input_image=preview_pixels(seen.pixels, seen.valid_mask, bands=bands[:3] if len(bands) >= 3 else bands[:1]),
+        result_image=preview_classes(made.pixels[0], product)
+        if classes
+        else preview_pixels(made.pixels, made.valid_mask),
+        width=header.width,
+        height=header.height,
+        pixelated=classes,
+    )
+
+
+def _facts(material: Material) -> Iterator[Fact]:
+    summary, card, resolved = material.summary, material.card, material.summary["resolved"]
+    geometry = card.geometry
     yield Fact(name="digest of the output", value=summary["digest"])
-    yield Fact(name="model", value=f"{recipe.card.name} {recipe.card.version}, {recipe.order.package_digest}")
+    yield Fact(name="model", value=f"{card.name} {card.version}, {summary['package_digest']}")
     yield Fact(name="reach, stride, scale", value=f"{geometry.reach} px, {geometry.stride}, {geometry.scale}")
     yield Fact(name="exactness", value=geometry.exactness)
-    yield Fact(name="core, halo", value=f"{resolved.core} px, {recipe.halo_pixels} px")
-    yield Fact(name="device", value=f"{resolved.device_kind}, {resolved.precision}, batch {resolved.batch}")
-    yield Fact(name="engine", value=resolved.engine)
+    yield Fact(name="core", value=f"{resolved['core']} px")
+    yield Fact(name="device", value=f"{resolved['device_kind']}, {resolved['precision']}, batch {resolved['batch']}")
+    yield Fact(name="engine", value=resolved["engine"])
     for name in LIBRARIES:
         yield Fact(name=name, value=importlib.metadata.version(name))
     yield Fact(name="python", value=platform.python_version())

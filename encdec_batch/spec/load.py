@@ -46,6 +46,18 @@ def parse_spec(data: Any, *, name: str = "spec") -> JobSpec:
         raise SpecError(f"{name} is not a job:\n  {faults}") from None
 
 
+def parse_text(text: str, *, name: str) -> JobSpec:
+    """The job that a YAML text describes.
+
+    Raises:
+        SpecError: it is not a job; one line per fault.
+    """
+    try:
+        return parse_spec(yaml.safe_load(text), name=name)
+    except yaml.YAMLError as error:
+        raise SpecError(f"{name}: {' '.join(str(error).split())}") from None
+
+
 def _parse(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text()
