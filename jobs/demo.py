@@ -187,7 +187,6 @@ def s3_server() -> Iterator[Any]:
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0, text=True
     ) as process:
-        assert process.stdin is not None and process.stdout is not None
         try:
             port = process.stdout.readline().strip()
             check(port.isdecimal(), "the S3 server should start (it is part of the dev extra)")

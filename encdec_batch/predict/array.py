@@ -15,6 +15,7 @@ from encdec_batch.models.package import Package, load_package
 from encdec_batch.plan.products import products_of
 from encdec_batch.predict.device import Device, choose_device
 from encdec_batch.predict.eager import EagerEngine
+from encdec_batch.predict.head import Wanted
 from encdec_batch.predict.normalize import affine_of
 from encdec_batch.predict.predictor import Predictor
 from encdec_batch.read.block import pad
@@ -67,8 +68,8 @@ def predict_array(
 def make_predictor(package: Package, device: Device, output: OutputSpec, weights: str = "hann") -> Predictor:
     """A predictor for all products that a job's output asks for."""
     engine = EagerEngine(build_network(package), device=device.torch_name, precision=device.precision)
-    products = products_of(package.card, output)
-    return Predictor(package.card, engine, products, batch=device.batch, weights=weights)
+    wanted = Wanted(products=products_of(package.card, output))
+    return Predictor(package.card, engine, wanted, batch=device.batch, weights=weights)
 
 
 _recent: dict[str, Predictor] = {}

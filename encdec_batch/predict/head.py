@@ -6,7 +6,7 @@ Shapes: C channels, B bands, H height, W width, in output pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log
+from math import log, nan
 from typing import Protocol
 
 import torch
@@ -30,7 +30,16 @@ class Verdict:
     """Product name to (B, H, W)."""
     class_counts: tuple[int, ...]
     probability_sum: float
-    """Of the winning class over valid pixels; 0 for images."""
+    """Of the winning class over valid pixels; NaN for images, and where nobody asked for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is to be made of a block."""
+
+    products: tuple[Product, ...]
+    cells: bool = False
+    """The mean probability of each core too; it costs more than the mask itself."""
 
 
 class Head(Protocol):
@@ -44,30 +53,32 @@ class Head(Protocol):
     def __call__(self, logits_CHW: Tensor, valid_HW: Tensor) -> Verdict: ...
 
 
-def make_head(card: Card, products: tuple[Product, ...]) -> Head:
+def make_head(card: Card, wanted: Wanted) -> Head:
     """The head for what the card says the network's channels mean."""
     if isinstance(card.output, ImageOutput):
-        return ImageHead(card.output, products[0])
-    return ClassHead(card.output, products)
+        return ImageHead(card.output, wanted.products[0])
+    return ClassHead(card.output, wanted)
 
 
 class ClassHead:
     """Argmax of logits, ties to the first class; beside it, where asked for, probabilities and entropy."""
 
-    def __init__(self, output: ClassesOutput, products: tuple[Product, ...]) -> None:
+    def __init__(self, output: ClassesOutput, wanted: Wanted) -> None:
         self.num_channels, self.num_classes = output.num_channels, len(output.classes)
         self._sigmoid = output.activation == "sigmoid"
         self._ids = torch.tensor([item.id for item in output.classes], dtype=torch.int32)
-        self._products = {product.name: product for product in products}
+        self._products = {product.name: product for product in wanted.products}
+        self._cells = wanted.cells
+        self._needs_p = wanted.cells or not self._products.keys() <= {"mask"}
 
     def __call__(self, logits_CHW: Tensor, valid_HW: Tensor) -> Verdict:
         if self._sigmoid:
             # One channel is the logit of the second class against the first, whose logit is 0.
             logits_CHW = torch.cat([torch.zeros_like(logits_CHW), logits_CHW])
         index_HW = logits_CHW.argmax(0)
-        p_CHW = logits_CHW.softmax(0)
+        p_CHW = logits_CHW.softmax(0) if self._needs_p else logits_CHW
         counts = torch.bincount(index_HW[valid_HW], minlength=self.num_classes)
-        winner_HW = torch.where(valid_HW, p_CHW.amax(0), 0.0)
+        winner_HW = torch.where(valid_HW, p_CHW.amax(0), 0.0) if self._cells else torch.tensor(nan)
         return Verdict(
             rasters={name: self._raster(name, index_HW, p_CHW, valid_HW) for name in self._products},
             class_counts=tuple(int(n) for n in counts.tolist()),
@@ -101,7 +112,7 @@ class ImageHead:
             # Stored 0 is nodata, so values take 1 and up: a value at the low end is never mistaken for a hole.
             values = 1 + torch.floor((values.clamp(self._low, self._high) - self._low) * gain + 0.5)
         rasters = {self._product.name: _stored(values, valid_HW, self._product)}
-        return Verdict(rasters=rasters, class_counts=(), probability_sum=0.0)
+        return Verdict(rasters=rasters, class_counts=(), probability_sum=nan)
 
 
 def quantum_levels(dtype: str) -> int:

@@ -21,7 +21,7 @@ from encdec_batch.models.card import Card
 from encdec_batch.plan.product import Product
 from encdec_batch.predict.blend import Blender
 from encdec_batch.predict.engine import Engine
-from encdec_batch.predict.head import STORED, Verdict, make_head
+from encdec_batch.predict.head import STORED, Verdict, Wanted, make_head
 from encdec_batch.predict.normalize import Affine, normalize
 from encdec_batch.predict.prediction import CoreSummary, Prediction
 from encdec_batch.predict.transfer import Transfer, make_transfer
@@ -51,7 +51,7 @@ class Predictor:
     Args:
         card: of the network that the engine runs.
         engine: runs its network on its device.
-        products: the rasters to make.
+        wanted: what to make of each block.
         batch: tiles per forward pass; halved for good when the device runs out of memory.
         weights: of overlapping tiles, for grids with `stitch: blend`.
     """
@@ -60,13 +60,13 @@ class Predictor:
         self,
         card: Card,
         engine: Engine,
-        products: tuple[Product, ...],
+        wanted: Wanted,
         *,
         batch: int,
         weights: str = "hann",
     ) -> None:
-        self._card, self._engine, self._products = card, engine, products
-        self._head = make_head(card, products)
+        self._card, self._engine, self._products = card, engine, wanted.products
+        self._head = make_head(card, wanted)
         self._transfer: Transfer = make_transfer(engine.device)
         self._wanted_batch = self._batch = batch
         self._weights = weights
@@ -190,7 +190,7 @@ class _Canvas:
         valid_HW = self.valid(core)
         num_valid = int(valid_HW.sum())
         counts = verdict.class_counts if verdict else (0,) * self._num_classes
-        mean = verdict.probability_sum / num_valid if verdict and self._num_classes else nan
+        mean = verdict.probability_sum / num_valid if verdict and num_valid else nan
         self.cores.append(
             CoreSummary(
                 window=core.scale(self._k),

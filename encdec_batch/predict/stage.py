@@ -5,10 +5,11 @@ from __future__ import annotations
 from encdec_batch.grid import Block
 from encdec_batch.models.network import build_network
 from encdec_batch.models.package import Package
-from encdec_batch.plan.products import needed_products
+from encdec_batch.plan.products import CELLS, needed_products
 from encdec_batch.plan.recipe import Recipe
 from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.predict.eager import EagerEngine
+from encdec_batch.predict.head import Wanted
 from encdec_batch.predict.normalize import affine_of
 from encdec_batch.predict.prediction import Prediction
 from encdec_batch.predict.predictor import Predictor
@@ -26,7 +27,7 @@ class BlockPredictor:
         self._recipe = recipe
         resolved = recipe.resolved
         self._engine = EagerEngine(build_network(package), device=resolved.torch_device, precision=resolved.precision)
-        self._predictors: dict[tuple[str, ...], Predictor] = {}
+        self._predictors: dict[Wanted, Predictor] = {}
 
     def predict(self, scene: ScenePlan, block: Block, patch: Patch) -> Prediction:
         """The products of a block; `patch` covers its padded window."""
@@ -36,15 +37,17 @@ class BlockPredictor:
         return self._for(scene).predict(patch, scene.grid(), block, affine)
 
     def _for(self, scene: ScenePlan) -> Predictor:
-        products = needed_products(self._recipe.products, scene.outputs)
-        names = tuple(product.name for product in products)
-        if names not in self._predictors:
+        wanted = Wanted(
+            products=needed_products(self._recipe.products, scene.outputs),
+            cells=CELLS in scene.outputs,
+        )
+        if wanted not in self._predictors:
             stitch, resolved = self._recipe.spec.tiling.stitch, self._recipe.resolved
-            self._predictors[names] = Predictor(
+            self._predictors[wanted] = Predictor(
                 self._recipe.card,
                 self._engine,
-                products,
+                wanted,
                 batch=resolved.batch,
                 weights=stitch.weights if stitch.kind == "blend" else "hann",
             )
-        return self._predictors[names]
+        return self._predictors[wanted]

@@ -116,7 +116,7 @@ def _source_name(spec: JobSpec) -> str:
 
 def _workers(stage: str, summary: Mapping[str, Any]) -> int:
     """Processes that shared a stage; a stage that was never reached has one."""
-    return max(1, summary["stage_workers"].get(stage, 1))
+    return max(1, int(summary["stage_workers"].get(stage, 1)))
 
 
 def _areas(product: Product, markers: Iterable[Marker]) -> Iterator[ClassArea]:

@@ -19,6 +19,7 @@ from servers import s3_server_process
 
 from encdec_batch.commit.marker import list_markers
 from encdec_batch.job.plan import build_plan, prepare
+from encdec_batch.job.plan import place as find
 from encdec_batch.job.run import run
 from encdec_batch.job.status import DEAD_AFTER_S, status
 from encdec_batch.job.survey import survey
@@ -112,7 +113,9 @@ def made_before(job: MadeJob) -> set[tuple[str, str]]:
 def computed_by(job: MadeJob, run_id: str) -> list[tuple[str, str]]:
     """Scene and block of everything that the events of a run say was computed."""
     rows = []
-    for info in job.store.list(f".encdec/runs/{run_id}/events-"):
+    for info in job.store.list(f".encdec/runs/{run_id}/"):
+        if "/events-" not in info.path:
+            continue
         rows += pq.read_table(BytesIO(job.store.get(info.path))).to_pylist()
     return [(row["scene_id"], block) for row in rows for block in row["blocks"]]
 
@@ -203,7 +206,7 @@ def digests(marker, names) -> dict[str, str]:
 def test_no_part_of_another_kind_of_device_is_used(left):
     """A kind of device cannot be changed here, so the recipe is told of another one; the rest is the plan as it is."""
     spec = left.spec()
-    plan, prepared = build_plan(spec), prepare(spec, known=survey(left.store))
+    plan, prepared = build_plan(spec), prepare(find(spec), survey(left.store))
     [scene] = [scene for scene in plan.scenes if scene.scene_id == "second"]
     assert scene.blocks_done
     for change in ({"device_kind": "another"}, {"engine": "another-1"}, {"batch": 2}, {"precision": "float16"}):
@@ -215,10 +218,11 @@ def test_no_part_of_another_kind_of_device_is_used(left):
 
 
 def test_a_killed_run_is_dead_when_its_lease_would_be(left):
-    assert status(left.output_uri).state in ("planning", "running")
     [progress] = (left.output / ".encdec" / "runs").glob("*/progress.json")
-    stat = progress.stat()
-    os.utime(progress, (stat.st_atime, stat.st_mtime - DEAD_AFTER_S - 1))
+    os.utime(progress)
+    assert status(left.output_uri).state in ("planning", "running")
+    written = progress.stat().st_mtime
+    os.utime(progress, (written, written - DEAD_AFTER_S - 1))
     found = status(left.output_uri)
     assert (found.state, found.scenes_committed) == ("dead", len(left.markers()))
     assert found.age_s > DEAD_AFTER_S

@@ -10,19 +10,20 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from predict.whole import card_of, plain_pass, tiled
 from torch import Tensor, nn
 
 from encdec_batch.grid import Tiling, make_grid
 from encdec_batch.models.card import ClassCard, ClassesOutput, GeometryCard, ImageOutput
 from encdec_batch.plan.products import products_of
 from encdec_batch.predict.eager import EagerEngine
+from encdec_batch.predict.head import Wanted
 from encdec_batch.predict.normalize import Affine, affine_of
 from encdec_batch.predict.predictor import Predictor
 from encdec_batch.read.block import pad
 from encdec_batch.read.patch import Patch
 from encdec_batch.spec.output import OutputSpec
 from encdec_batch.window import Window
-from predict.whole import card_of, plain_pass, tiled
 
 LOCAL = GeometryCard(scale=1, stride=1, reach=1, exactness="exact")
 
@@ -153,7 +154,7 @@ def test_out_of_memory_halves_the_batch_and_repeats_the_block() -> None:
     card = card_of(LOCAL, bands=1, channels=1)
     products = products_of(card, OutputSpec(uri="memory"))
     grid = make_grid(64, 64, card.network_geometry, Tiling(core=16, block=64))
-    predictor = Predictor(card, ScarceEngine(network), products, batch=8)
+    predictor = Predictor(card, ScarceEngine(network), Wanted(products=products, cells=True), batch=8)
     patch = pad(Patch(pixels=image, valid_mask=np.ones((64, 64), bool)), grid, grid.block(0, 0), "reflect")
     made = predictor.predict(patch, grid, grid.block(0, 0), affine_of(card, (1.0,), (0.0,)))
     assert made.notes == ("batch halved to 2: device memory",)
@@ -170,7 +171,7 @@ def test_out_of_memory_with_one_tile_is_an_error() -> None:
         def cores(self, tiles_NCHW: Tensor, keep: Sequence[Window]) -> list[Tensor]:
             raise torch.OutOfMemoryError("no room")
 
-    predictor = Predictor(card, Full(convolution(1, 1)), products, batch=2)
+    predictor = Predictor(card, Full(convolution(1, 1)), Wanted(products=products, cells=True), batch=2)
     patch = Patch(pixels=np.zeros((1, 8, 8), np.float32), valid_mask=np.ones((8, 8), bool))
     with pytest.raises(torch.OutOfMemoryError):
         predictor.predict(patch, grid, grid.block(0, 0), Affine(gain=(1.0,), bias=(0.0,)))
@@ -198,7 +199,9 @@ def test_cores_say_what_is_in_them() -> None:
     card = card_of(LOCAL, bands=1, channels=1, output=classes_of(3))
     products = products_of(card, OutputSpec(uri="memory"))
     grid = make_grid(50, 40, card.network_geometry, Tiling(core=10, block=64))
-    predictor = Predictor(card, EagerEngine(network, device="cpu", precision="float32"), products, batch=1)
+    predictor = Predictor(
+        card, EagerEngine(network, device="cpu", precision="float32"), Wanted(products=products, cells=True), batch=1
+    )
     patch = pad(Patch(pixels=image, valid_mask=valid), grid, grid.block(0, 0), "reflect")
     made = predictor.predict(patch, grid, grid.block(0, 0), affine_of(card, (1.0,), (0.0,)))
     mask = made.rasters["mask"][0]

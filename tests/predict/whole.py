@@ -14,6 +14,7 @@ from encdec_batch.grid import Grid, NetworkGeometry, Tiling, make_grid
 from encdec_batch.models.card import Card, GeometryCard, ImageOutput
 from encdec_batch.plan.products import products_of
 from encdec_batch.predict.eager import EagerEngine
+from encdec_batch.predict.head import Wanted
 from encdec_batch.predict.normalize import affine_of
 from encdec_batch.predict.predictor import Predictor
 from encdec_batch.read.block import pad
@@ -53,7 +54,7 @@ def tiled(
     valid = np.ones(image.shape[1:], bool) if valid is None else valid
     products = products_of(card, output or OutputSpec(uri="memory"))
     engine = EagerEngine(network, device="cpu", precision=precision)
-    predictor = Predictor(card, engine, products, batch=batch, weights=weights)
+    predictor = Predictor(card, engine, Wanted(products=products, cells=True), batch=batch, weights=weights)
     affine = affine_of(card, (1.0,) * len(image), (0.0,) * len(image))
     k = grid.geometry.scale
     whole = {p.name: np.zeros((p.num_bands, *grid.output_shape), p.dtype) for p in products}

@@ -1,0 +1,46 @@
+"""`python -m bench [figure ...] [--quick]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from importlib import import_module
+from pathlib import Path
+
+from bench.figure import Bench, Figure
+from bench.machine import describe, load
+
+FIGURES = ("efficiency", "plain", "peers", "memory", "items", "start", "reads")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Ratios, measured within one run.")
+    parser.add_argument("figures", nargs="*", metavar="figure", help=f"any of {', '.join(FIGURES)}; all by default")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, measures nothing")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of which the median counts")
+    parser.add_argument("--core", type=int, default=768, help="side of a core, pixels")
+    parser.add_argument("--folder", type=Path, default=Path("bench-output"), help="for scenes, outputs and results")
+    said = parser.parse_args(arguments)
+    unknown = set(said.figures) - set(FIGURES)
+    if unknown:
+        parser.error(f"no such figure: {', '.join(sorted(unknown))}")
+    bench = Bench(
+        folder=said.folder.resolve(), quick=said.quick, rounds=1 if said.quick else said.rounds, core=said.core
+    )
+    bench.folder.mkdir(parents=True, exist_ok=True)
+    machine = describe()
+    print(json.dumps(machine), flush=True)
+    for name in said.figures or FIGURES:
+        clock, before = time.perf_counter(), load()
+        figure: Figure = import_module(f"bench.{name}").measure(bench)
+        seconds = time.perf_counter() - clock
+        figure.notes.append(f"{seconds:.0f} s; load average {before:.1f} before, {load():.1f} after")
+        print(figure.text(), flush=True)
+        line = {"figure": name, "quick": bench.quick, "rounds": bench.rounds, "machine": machine, "seconds": seconds}
+        with (bench.folder / "results.jsonl").open("a") as file:
+            file.write(json.dumps(line | {"title": figure.title, "rows": figure.rows, "notes": figure.notes}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Peak memory of any process, for a giant scene against a sixteenth of it, and against what `plan` projects."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+from bench import jobs, scenes
+from bench.figure import Bench, Figure
+from bench.packages import package
+from bench.watch import PERIOD_S
+
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "tiled": {"blockxsize": 512, "blockysize": 512, "tiled": True},
+    "striped": {"tiled": False, "blockysize": 1},
+}
+MIB = 2**20
+
+
+def measure(bench: Bench) -> Figure:
+    small, large = bench.pick((10_000, 40_000), (768, 1536))
+    figure = Figure(title="memory: peak PSS of any process of a run, all outputs, a network that does next to nothing")
+    for kind in bench.pick(("ray", "local"), ("local",)):
+        for layout in LAYOUTS:
+            peaks = {side: _peaks(bench, figure, kind, layout, side) for side in (small, large)}
+            few, many = peaks[small], peaks[large]
+            for process in many:
+                figure.row(
+                    stream=kind, layout=layout, process=process, MiB_small=few.get(process), MiB_large=many[process],
+                    ratio=many[process] / few[process] if few.get(process) else None,
+                )  # fmt: skip
+            ratio = max(many.values()) / max(few.values())
+            figure.notes.append(f"{kind}, {layout}: any process, {large} px / {small} px: {ratio:.3f}")
+    figure.notes.append(f"PSS from smaps_rollup every {PERIOD_S} s: shared pages are divided among who maps them")
+    shutil.rmtree(bench.folder / "memory", ignore_errors=True)
+    return figure
+
+
+def _peaks(bench: Bench, figure: Figure, kind: str, layout: str, side: int) -> dict[str, float]:
+    """Kind of process to the largest peak of one such process, MiB."""
+    folder = bench.folder / "memory"
+    source = folder / f"{layout}-{side}"
+    file = scenes.giant(source / "scene.tif", side, **LAYOUTS[layout])
+    made = jobs.make_job(
+        folder, source, package(bench.folder, "no-op"), kind=kind, output=jobs.all_outputs(), tiling={"core": bench.core}
+    )
+    planned = jobs.plan(made)
+    ran = jobs.run(made)
+    peaks = {name: pss / MIB for name, pss in sorted(ran.usage.peak_by_kind().items())}
+    figure.row(
+        run=f"{kind}, {layout}, {side} px", projected_MiB=planned["projected_bytes"] / MIB,
+        largest_MiB=max(peaks.values()), file_MB=file.stat().st_size / 1e6, samples=ran.usage.samples,
+        seconds=ran.wall_s, mpx_per_s=ran.mpx_per_s,
+    )  # fmt: skip
+    shutil.rmtree(made.output)
+    return peaks

@@ -1,0 +1,56 @@
+"""Networks to measure with, as packages: random weights compute as fast as trained ones."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from bench.scenes import BANDS
+
+SIZED = {"full": (16, 4), "quick": (2, 2), "no-op": (1, 1)}
+"""Width and depth: 1.93 M parameters; one that is quick; and the least U-Net there is, 20 to 30 Mpx/s a core."""
+
+
+def package(folder: Path, size: str) -> Path:
+    """The folder of a package, made once."""
+    path = folder / "packages" / size
+    if not (path / "card.json").exists():
+        shutil.rmtree(path, ignore_errors=True)
+        _publish(path, *SIZED[size])
+    return path
+
+
+def _publish(path: Path, width: int, depth: int) -> None:
+    import torch
+
+    from encdec_batch.models.card import (
+        BandCard,
+        ClassCard,
+        ClassesOutput,
+        ConstantNormalization,
+        Declared,
+        TrainingCard,
+    )
+    from encdec_batch.models.publish import publish_package
+    from encdec_batch.networks.unet import UNet
+
+    arguments = {"in_channels": BANDS, "out_channels": 2, "width": width, "depth": depth}
+    torch.manual_seed(0)
+    network = UNet(**arguments).eval()
+    classes = tuple(ClassCard(id=i, name=name, color=(255 * i, 0, 0)) for i, name in enumerate(("no", "yes")))
+    declared = Declared(
+        name=f"bench-{width}-{depth}",
+        version="1",
+        task="semantic-segmentation",
+        architecture="unet",
+        arguments=arguments,
+        bands=tuple(BandCard(name=name) for name in ("red", "green", "blue")),
+        dtypes=("uint8",),
+        normalization=ConstantNormalization(kind="constants", mean=(110.0,) * BANDS, std=(50.0,) * BANDS),
+        output=ClassesOutput(kind="classes", activation="softmax", classes=classes),
+        training=TrainingCard(data="none: random weights", licence="none"),
+    )
+    sample = np.random.default_rng(0).integers(0, 255, (BANDS, 64, 64), dtype=np.uint8)
+    publish_package(str(path), network, declared, sample)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+from contracts.stream import LEASE, StreamContract
+
+from encdec_batch.models.package import load_package
+from encdec_batch.plan.item import work_items
+from encdec_batch.stream.local import LocalHost
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(params=[1, 2])
+def workers(request):
+    return request.param
+
+
+class TestLocalStream(StreamContract):
+    @pytest.fixture
+    def host(self, package, workers):
+        with LocalHost(load_package(str(package)), workers=workers) as host:
+            yield host
+
+
+def test_items_are_drawn_as_they_are_needed(package, job, archive):
+    from encdec_batch.job.plan import build_plan
+
+    plan = build_plan(job.spec())
+    [scene] = [scene for scene in plan.scenes if scene.scene_id == "large"]
+    drawn = []
+
+    def items():
+        for item in work_items([scene]):
+            drawn.append(item)
+            yield item
+
+    with LocalHost(load_package(str(package)), workers=1) as host:
+        records = host.stream(plan.recipe, lease_n=LEASE).records(items())
+        next(records)
+        assert len(drawn) == 1
+        records.close()
+
+
+def test_leaving_the_host_ends_its_threads(package, job):
+    from encdec_batch.job.plan import build_plan
+
+    plan = build_plan(job.spec())
+    before = set(threading.enumerate())
+    with LocalHost(load_package(str(package)), workers=2) as host:
+        records = host.stream(plan.recipe, lease_n=LEASE).records(work_items(plan.scenes))
+        next(records)
+    assert set(threading.enumerate()) <= before
