@@ -45,7 +45,7 @@ def _peaks(bench: Bench, figure: Figure, kind: str, layout: str, side: int) -> d
         folder, source, package(bench.folder, "no-op"), kind=kind, output=jobs.all_outputs(), tiling={"core": bench.core}
     )
     planned = jobs.plan(made)
-    ran = jobs.run(made)
+    ran = jobs.run(made, memory=True)
     peaks = {name: pss / MIB for name, pss in sorted(ran.usage.peak_by_kind().items())}
     figure.row(
         run=f"{kind}, {layout}, {side} px", projected_MiB=planned["projected_bytes"] / MIB,

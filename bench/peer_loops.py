@@ -11,12 +11,13 @@ import rasterio
 import torch
 from rasterio.windows import Window
 
+from bench.packages import MEAN, STD
+
 if TYPE_CHECKING:
     from torch import nn
 
     from bench.peers import Task
 
-MEAN, STD = 110.0, 50.0
 CORE, OVERLAP, STRIDE = 512, 64, 16
 
 

@@ -13,6 +13,8 @@ from types import TracebackType
 from typing import Self
 
 PERIOD_S = 0.2
+SPARING_S = 1.0
+"""Without memory, so rarely that it does not disturb what is timed."""
 _TICK = os.sysconf("SC_CLK_TCK")
 _PSS = re.compile(rb"^Pss:\s+(\d+) kB", re.MULTILINE)
 
@@ -44,8 +46,8 @@ class Usage:
 class Watch:
     """Samples a process and all below it until the block is left."""
 
-    def __init__(self, pid: int) -> None:
-        self._pid, self.usage = pid, Usage()
+    def __init__(self, pid: int, *, memory: bool) -> None:
+        self._pid, self._memory, self.usage = pid, memory, Usage()
         self._used: dict[int, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -61,7 +63,7 @@ class Watch:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(PERIOD_S):
+        while not self._stop.wait(PERIOD_S if self._memory else SPARING_S):
             self.usage.samples += 1
             for pid in _family(self._pid):
                 self._sample(pid)
@@ -70,7 +72,7 @@ class Watch:
         try:
             kind = "driver" if pid == self._pid else _kind(pid)
             used = _cpu_seconds(pid)
-            found = _PSS.search(Path(f"/proc/{pid}/smaps_rollup").read_bytes())
+            found = _PSS.search(Path(f"/proc/{pid}/smaps_rollup").read_bytes()) if self._memory else None
         except (OSError, ValueError, IndexError):
             return  # it has just ended
         self.usage.cpu.append((time.time(), kind, used - self._used.get(pid, 0.0)))
@@ -108,5 +110,5 @@ def _kind(pid: int) -> str:
     command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     if command.startswith("ray::"):
         inner = re.search(r"_(Reading|Predicting|Writing)|(_commit)|(_resolve)", command)
-        return f"ray {inner[0].strip('_').lower()}" if inner else f"ray {command[5:25].split('(')[0].lower().strip()}"
-    return f"ray {Path(command.split()[0]).name}" if command and "ray" in command else "other"
+        return f"ray {inner[0].strip('_').lower()}" if inner else "ray, other workers"
+    return "ray, its own processes"

@@ -2,6 +2,8 @@
 
 An S3 server in memory gets a small archive: four aerial images, a mosaic of several blocks and a file that was cut
 short. `encdec-batch run jobs/demo.yaml` makes the masks on a local Ray; the same command once more finds nothing to do.
+Then another network and four images of cells, in one process.
+
 Ends with 0 if all came out as planned, the damaged file in quarantine among it, else with 1.
 """
 
@@ -31,11 +33,11 @@ from rasterio.enums import Resampling
 from rasterio.errors import NotGeoreferencedWarning
 
 ROOT = Path(__file__).resolve().parent.parent
-SCENES = ROOT / "jobs/demo/scenes"
+SAMPLES = ROOT / "jobs/demo"
 OUTPUT = ROOT / "demo-output"
-BUCKET, SOURCE, RESULT = "demo", "aerial/", "vegetation/"
+BUCKET = "demo"
 MOSAIC_OF, MOSAIC_TILES = "north_dakota_2010.tif", (5, 4)
-CUT_SHORT, CUT_SHORT_FROM = "cut_short", "north_dakota_2012.tif"
+CUT_SHORT_FROM = "north_dakota_2012.tif"
 LIMIT_S, GRACE_S = 300.0, 30.0
 """For one command to end by itself, and to end after it was interrupted."""
 
@@ -50,44 +52,57 @@ def main() -> None:
             play(store)
     except KeyboardInterrupt:
         sys.exit("stopped; nothing is left running")
-    print(f"\nThe demo is through, in {time.monotonic() - began:.0f} s, and its server is gone. Look at:")
-    print(f"  report     {shown(OUTPUT / 'report/index.html')}")
+    print(f"\nThe demo is through, in {time.monotonic() - began:.0f} s; its server and what it held are gone. Look at:")
     print(f"  pictures   {shown(OUTPUT / 'pictures')}/   input and mask side by side")
-    print(f"  masks      {shown(OUTPUT / 'scenes')}/   per scene: COG, PNG, quicklook, Parquet")
+    print(f"  report     {shown(OUTPUT / 'vegetation/report/index.html')}")
+    print(f"  masks      {shown(OUTPUT / 'vegetation/scenes')}/   for each scene: COG, PNG, quicklook, Parquet")
 
 
 def play(store: Any) -> None:
     """The demo from an empty store to pictures."""
-    expected = upload(store)
-    say("The job: a local Ray, the network on every core. One scene is damaged: it is set aside, the others go on.")
+    shutil.rmtree(OUTPUT, ignore_errors=True)
+    store.create_bucket(Bucket=BUCKET)
+    expected = upload_aerial(store)
+    say("The job: a local Ray, the network on every core. The damaged scene is set aside, the others go on.")
     check(encdec_batch("run", "jobs/demo.yaml") == 3, "exit code 3 says: complete, but with something set aside")
-    markers = read_markers(store)
+    markers = read_markers(store, "vegetation")
     check(set(markers) == expected, f"scenes {sorted(expected)} should be committed, {sorted(markers)} are")
-    download(store, markers)
 
     say("How far it is, as seen from another shell or machine:")
-    check(encdec_batch("status", f"s3://{BUCKET}/{RESULT}") == 0, "status should find the run")
+    check(encdec_batch("status", f"s3://{BUCKET}/vegetation") == 0, "status should find the run")
 
     say("The same command once more: what is done stays done.")
     check(encdec_batch("run", "jobs/demo.yaml") == 3, "exit code 3 again: the damaged scene is still set aside")
-    check(read_markers(store) == markers, "the second run should have left every scene alone")
+    check(read_markers(store, "vegetation") == markers, "the second run should have left every scene alone")
+    download(store, "vegetation")
+
+    expected = upload(store, "nuclei", "*.png")
+    say(f"Another network, another kind of image: {len(expected)} fluorescence images of cells, without Ray.")
+    check(encdec_batch("run", "jobs/demo-nuclei.yaml") == 0, "exit code 0 says: complete")
+    check(set(read_markers(store, "nuclei-masks")) == expected, f"scenes {sorted(expected)} should be committed")
+    download(store, "nuclei-masks")
 
 
-def upload(store: Any) -> set[str]:
-    """Fills the archive; gives the ids of the scenes that can be done."""
-    store.create_bucket(Bucket=BUCKET)
-    paths = sorted(SCENES.glob("*.tif"))
-    for path in paths:
-        store.upload_file(str(path), BUCKET, SOURCE + path.name)
-    mosaic = mirrored(read_rgb(SCENES / MOSAIC_OF), MOSAIC_TILES)
-    store.put_object(Bucket=BUCKET, Key=SOURCE + "mosaic.tif", Body=as_tiff(mosaic))
-    whole = (SCENES / CUT_SHORT_FROM).read_bytes()
-    store.put_object(Bucket=BUCKET, Key=f"{SOURCE}{CUT_SHORT}.tif", Body=whole[: len(whole) // 2])
+def upload_aerial(store: Any) -> set[str]:
+    """Fills the main archive; gives the ids of the scenes that can be done."""
+    names = upload(store, "aerial", "*.tif")
+    mosaic = mirrored(read_rgb(SAMPLES / "aerial" / MOSAIC_OF), MOSAIC_TILES)
+    store.put_object(Bucket=BUCKET, Key="aerial/mosaic.tif", Body=as_tiff(mosaic))
+    whole = (SAMPLES / "aerial" / CUT_SHORT_FROM).read_bytes()
+    store.put_object(Bucket=BUCKET, Key="aerial/cut_short.tif", Body=whole[: len(whole) // 2])
     say(
-        f"The archive s3://{BUCKET}/{SOURCE}: {len(paths)} aerial images, a mosaic of {mosaic.shape[2]:,} x "
-        f"{mosaic.shape[1]:,} px,\nand {CUT_SHORT}.tif, which was cut short on purpose."
+        f"The archive s3://{BUCKET}/aerial/: {len(names)} aerial images, a mosaic of {mosaic.shape[2]:,} x "
+        f"{mosaic.shape[1]:,} px,\nand cut_short.tif, a file that was cut short on purpose."
     )
-    return {path.stem for path in paths} | {"mosaic"}
+    return names | {"mosaic"}
+
+
+def upload(store: Any, folder: str, pattern: str) -> set[str]:
+    """Puts samples into the store; gives their scene ids."""
+    paths = sorted((SAMPLES / folder).glob(pattern))
+    for path in paths:
+        store.upload_file(str(path), BUCKET, f"{folder}/{path.name}")
+    return {path.stem for path in paths}
 
 
 def mirrored(tile: NDArray[np.uint8], times: tuple[int, int]) -> NDArray[np.uint8]:
@@ -109,32 +124,34 @@ def as_tiff(pixels: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def download(store: Any, markers: dict[str, Any]) -> None:
+def download(store: Any, output: str) -> None:
     """What a marker names is a scene's result; whatever else lies in the output is not for readers."""
-    shutil.rmtree(OUTPUT, ignore_errors=True)
     for name in ("report/index.html", "scenes.parquet", "quarantine.parquet"):
-        fetch(store, name, OUTPUT / name)
-    for scene_id, marker in markers.items():
+        fetch(store, f"{output}/{name}", OUTPUT / output / name)
+    for scene_id, marker in read_markers(store, output).items():
+        folder = OUTPUT / output / "scenes" / scene_id
         for name, file in marker["outputs"].items():
-            fetch(store, file["path"], OUTPUT / "scenes" / scene_id / name)
-        source = store.get_object(Bucket=BUCKET, Key=f"{SOURCE}{scene_id}.tif")["Body"].read()
-        draw_pair(scene_id, source)
+            fetch(store, f"{output}/{file['path']}", folder / name)
+        key = marker["input"]["uri"].removeprefix(f"s3://{BUCKET}/")
+        source = store.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        draw_pair(io.BytesIO(source), folder / "mask.tif", OUTPUT / "pictures" / f"{scene_id}.jpg")
 
 
-def draw_pair(scene_id: str, source: bytes) -> None:
+def draw_pair(source: io.BytesIO, mask_path: Path, path: Path) -> None:
     """Input and mask side by side; and the mask, as another reader opens it, must have the input's size and place."""
-    folder = OUTPUT / "scenes" / scene_id
-    with rasterio.open(io.BytesIO(source)) as scene, rasterio.open(folder / "mask.tif") as mask:
+    with rasterio.open(source) as scene, rasterio.open(mask_path) as mask:
         same = (scene.shape, scene.crs, scene.transform) == (mask.shape, mask.crs, mask.transform)
-        check(same, f"{scene_id}: the mask should lie where its scene lies")
+        check(same, f"{mask_path} should lie where its scene lies")
         shrink = max(1.0, max(scene.shape) / 1000)
         height, width = (round(side / shrink) for side in scene.shape)
-        rgb = scene.read([1, 2, 3], out_shape=(3, height, width), resampling=Resampling.average)
+        bands = [1, 2, 3] if scene.count >= 3 else [1, 1, 1]
+        rgb = scene.read(bands, out_shape=(3, height, width), resampling=Resampling.average)
         ids = mask.read(1, out_shape=(height, width), resampling=Resampling.mode)
         palette = np.array([mask.colormap(1)[value][:3] for value in range(256)], np.uint8)
+    if scene.count < 3:  # grey images of cells are dark: stretched to be seen
+        rgb = (rgb * (255.0 / max(rgb.max(), 1))).astype(np.uint8)
     gap = np.full((height, 8, 3), 255, np.uint8)
     pair = np.concatenate([np.moveaxis(rgb, 0, -1), gap, palette[ids]], axis=1)
-    path = OUTPUT / "pictures" / f"{scene_id}.jpg"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(imagecodecs.jpeg_encode(pair, level=88))
 
@@ -145,16 +162,16 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     return rgb
 
 
-def read_markers(store: Any) -> dict[str, Any]:
+def read_markers(store: Any, output: str) -> dict[str, Any]:
     """Scene id to marker: the one object whose presence says that a scene is done."""
-    listed = store.list_objects_v2(Bucket=BUCKET, Prefix=RESULT + "markers/").get("Contents", [])
+    listed = store.list_objects_v2(Bucket=BUCKET, Prefix=f"{output}/markers/").get("Contents", [])
     bodies = [store.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read() for item in listed]
     return {marker["scene_id"]: marker for marker in map(json.loads, bodies)}
 
 
-def fetch(store: Any, name: str, path: Path) -> None:
+def fetch(store: Any, key: str, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    store.download_file(BUCKET, RESULT + name, str(path))
+    store.download_file(BUCKET, key, str(path))
 
 
 def encdec_batch(*words: str) -> int:

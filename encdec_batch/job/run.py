@@ -20,7 +20,7 @@ from encdec_batch.job.plan import Prepared, finish_plan, host_of, place, prepare
 from encdec_batch.job.progress import Progress, Watch
 from encdec_batch.job.runlog import RunLog
 from encdec_batch.job.summary import RunSummary, Tally
-from encdec_batch.job.survey import survey
+from encdec_batch.job.survey import parts_of, survey, survey_scene
 from encdec_batch.job.tracker import Tracker
 from encdec_batch.pipeline import Record
 from encdec_batch.plan.item import work_items
@@ -201,11 +201,13 @@ class _Run:
             )
             self._set_aside(aside, scene.scene_key)
             return
-        again = replan_scene(plan.recipe, scene, survey(self._store))
+        again = replan_scene(plan.recipe, scene, survey_scene(self._store, scene.scene_id))
         if isinstance(again, SetAside):
             self._set_aside(again, scene.scene_key)
         else:
-            self._again[scene.scene_id] = again
+            # What conflicted may have been the marker alone: then the parts are there and only the commit is left.
+            done = parts_of(self._store, again.part_key)
+            self._again[scene.scene_id] = replace(again, blocks_done=done)
 
     def _set_aside(self, aside: SetAside, key: str | None) -> None:
         """The record is written before the scene is counted."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from encdec_batch.commit.marker import Marker, read_marker
 from encdec_batch.commit.prune import PARTS_PREFIX
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine
+from encdec_batch.commit.scene import part_path
 from encdec_batch.plan.plan import Committed, Known, Quarantined
 from encdec_batch.plan.scene import SetAside
 from encdec_batch.report.tables import markers_of
@@ -14,17 +16,28 @@ from encdec_batch.store.store import Store
 
 def survey(store: Store) -> Known:
     """Markers, quarantine and parts of an output; empty for a new one."""
-    committed = {
-        marker.scene_id: Committed(
-            scene_key=marker.scene_key,
-            outputs=frozenset(marker.outputs),
-            generation=marker.generation,
-            etag=info.etag,
-        )
-        for marker, info in markers_of(store)
-    }
+    committed = {marker.scene_id: _committed(marker, info.etag) for marker, info in markers_of(store)}
     quarantined = {record.scene_id: _quarantined(record) for record in list_quarantine(store)}
     return Known(committed=committed, quarantined=quarantined, parts=_parts(store))
+
+
+def survey_scene(store: Store, scene_id: str) -> Known:
+    """The marker of one scene as it is now, and nothing else."""
+    found = read_marker(store, scene_id)
+    committed = {scene_id: _committed(*found)} if found is not None else {}
+    return Known(committed=committed, quarantined={}, parts={})
+
+
+def parts_of(store: Store, part_key: str) -> frozenset[str]:
+    """Names of the blocks of one part key whose parts are there."""
+    prefix = part_path(part_key, "")
+    return frozenset(info.path.removeprefix(prefix) for info in store.list(prefix))
+
+
+def _committed(marker: Marker, etag: str) -> Committed:
+    return Committed(
+        scene_key=marker.scene_key, outputs=frozenset(marker.outputs), generation=marker.generation, etag=etag
+    )
 
 
 def _parts(store: Store) -> dict[str, frozenset[str]]:

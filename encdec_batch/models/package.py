@@ -66,6 +66,8 @@ def load_package(uri: str, options: Options | None = None) -> Package:
     """
     _refuse_single_file(uri)
     store = open_store(uri, options)
+    # First contact has a short patience of its own: a mistyped endpoint is said in seconds, not after every retry.
+    store.now()
     try:
         if store.info(CARD_NAME).size > _MAX_CARD_BYTES:
             raise CardError(f"{uri}: {CARD_NAME} is larger than {_MAX_CARD_BYTES} bytes", hint="this is not a card")

@@ -34,6 +34,8 @@ def find_scenes(source: Source) -> tuple[list[Candidate], list[SetAside]]:
 
 def _listed(source: PrefixSource | GlobSource) -> Iterator[tuple[str, Candidate]]:
     store = open_store(source.uri, source.storage)
+    # First contact has a short patience of its own: a mistyped endpoint is said in seconds, not after every retry.
+    store.now()
     fits = _glob(source.pattern).fullmatch if isinstance(source, GlobSource) else _suffix_test(source.suffixes)
     for item in store.list():
         if item.size >= 0 and fits(item.path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -118,19 +118,18 @@ def sort_candidates(order: Order, candidates: Iterable[Candidate], known: Known)
     aside: list[SetAside] = []
     keys: dict[str, str] = {}
     todo: list[Candidate] = []
-    with ThreadPoolExecutor(HEADER_THREADS) as pool:
-        for found in pool.map(lambda candidate: _with_etag(order.spec, candidate), candidates):
-            if isinstance(found, SetAside):
-                aside.append(found)
-                continue
-            key = keys[found.scene_id] = _key(order, found)
-            verdict = _verdict(order, known, found.scene_id, key)
-            if verdict is None:
-                todo.append(found)
-            elif isinstance(verdict, SetAside):
-                aside.append(verdict)
-            else:
-                done.append(found.scene_id)
+    for found in _with_etags(order.spec, candidates):
+        if isinstance(found, SetAside):
+            aside.append(found)
+            continue
+        key = keys[found.scene_id] = _key(order, found)
+        verdict = _verdict(order, known, found.scene_id, key)
+        if verdict is None:
+            todo.append(found)
+        elif isinstance(verdict, SetAside):
+            aside.append(verdict)
+        else:
+            done.append(found.scene_id)
     return Sorted(todo=tuple(todo), done=tuple(done), set_aside=tuple(aside), keys=keys)
 
 
@@ -204,6 +203,16 @@ def _verdict(order: Order, known: Known, scene_id: str, key: str) -> SetAside | 
     if earlier is not None and earlier.scene_key == key and not earlier.aside.transient:
         return earlier.aside
     return None
+
+
+def _with_etags(spec: JobSpec, candidates: Iterable[Candidate]) -> Iterator[Candidate | SetAside]:
+    """In their order. Scenes that were listed come with their etag; those that were named are looked up."""
+    named = list(candidates)
+    if all(candidate.etag for candidate in named):
+        yield from named
+        return
+    with ThreadPoolExecutor(HEADER_THREADS) as pool:
+        yield from pool.map(lambda candidate: _with_etag(spec, candidate), named)
 
 
 def _with_etag(spec: JobSpec, candidate: Candidate) -> Candidate | SetAside:

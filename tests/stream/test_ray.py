@@ -9,7 +9,11 @@ from encdec_batch.models.package import load_package
 from encdec_batch.spec.compute import RayStream
 from encdec_batch.stream.ray_data import RayHost
 
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    # Ray says so of short plans; a run keeps it from its users' terminals, pytest has filters of its own.
+    pytest.mark.filterwarnings("ignore:The maximum number of concurrent tasks:UserWarning"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,175 @@
+"""The driver's side of a run: what it says, refuses and leaves behind. Resuming is in tests/e2e."""
+
+from __future__ import annotations
+
+import json
+from io import BytesIO
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from jobs_made import BLOCKS, SCENES, make_job, spoil_tile
+
+from encdec_batch.cli import main
+from encdec_batch.commit.holder import HolderInfo
+from encdec_batch.commit.lease import acquire_lease
+from encdec_batch.errors import EncdecError, LeaseHeld, SpecError, TransientStoreError
+from encdec_batch.job.run import run
+from encdec_batch.job.status import status
+from encdec_batch.store.object import Capabilities
+
+pytestmark = pytest.mark.integration
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def at_first_block(action):
+    """Calls `action` once while the run is going on."""
+    told = []
+
+    def show(progress):
+        if progress.blocks_done and not told:
+            told.append(action())
+
+    show.told = told
+    return show
+
+
+def tables(job, name):
+    return pq.read_table(BytesIO(job.store.get(name))).to_pylist()
+
+
+def test_what_a_run_says_adds_up(job):
+    shown = []
+    summary = job.run(show=shown.append)
+    states = [progress.state for progress in shown]
+    assert states == sorted(states, key=["planning", "running", "complete"].index)
+    last = shown[-1]
+    assert (last.state, last.scenes_done, last.scenes_total) == ("complete", len(SCENES), len(SCENES))
+    assert last.blocks_done == last.blocks_total == summary.blocks == sum(BLOCKS.values())
+    assert last.pixels_done == last.pixels_total == summary.pixels == sum(h * w for h, w in SCENES.values())
+    assert set(summary.stage_seconds) == {"read", "predict", "write", "commit"}
+    assert summary.bytes_read > 0
+    assert json.loads(json.dumps(summary.to_dict()))["exit_code"] == 0
+
+
+def test_what_a_run_leaves_behind(job):
+    summary = job.run()
+    names = {info.path for info in job.store.list()}
+    assert {"scenes.parquet", "quarantine.parquet", "report/index.html"} <= names
+    assert {name for name in names if name.startswith("markers/")} == {f"markers/{name}.json" for name in SCENES}
+    assert {row["scene_id"] for row in tables(job, "scenes.parquet")} == set(SCENES)
+    assert tables(job, "quarantine.parquet") == []
+    assert not any(".tmp" in name or "/parts/" in name for name in names)
+    assert json.loads(job.store.get(f".encdec/runs/{summary.run_id}/progress.json"))["state"] == "complete"
+    assert json.loads(job.store.get(".encdec/lease/1.json"))["ended"] is True
+
+
+def test_a_run_is_refused_while_another_holds_the_output(job):
+    show = at_first_block(lambda: (call("run", job.file), status(job.output_uri)))
+    job.run(show=show)
+    [(refused, seen)] = show.told
+    assert refused.exit_code == 1
+    assert seen.run_id in refused.stderr
+    assert refused.stderr.startswith("error: ")
+    assert "is being written by run" in refused.stderr
+    assert "Traceback" not in refused.output
+    assert seen.state in ("planning", "running")
+    assert call("run", job.file).exit_code == 0
+
+
+def test_nothing_is_written_by_a_run_that_is_refused(job):
+    with acquire_lease(job.store, HolderInfo.current("another")):
+        before = {info.path for info in job.store.list()}
+        with pytest.raises(LeaseHeld, match="run another"):
+            job.run()
+        assert {info.path for info in job.store.list()} == before
+
+
+def test_a_run_that_is_overtaken_ends_and_the_new_holder_goes_on(job, undisturbed):
+    """The lease is taken over in mid-run, as after a long sleep of the machine."""
+    path = ".encdec/lease/2.json"
+    first = job.output / ".encdec" / "lease" / "1.json"
+
+    def take():
+        job.store.create(path, first.read_bytes())
+
+    with pytest.raises(LeaseHeld):
+        job.run(show=at_first_block(take))
+    assert set(job.markers()) < set(SCENES)
+    # The file says that this process holds it, which is true, so it is let go first.
+    job.store.put(path, first.read_bytes().replace(b'"ended":false', b'"ended":true'))
+    assert job.run().digest == job.verified() == undisturbed
+
+
+def test_the_same_by_the_command_line(job, archive, undisturbed):
+    planned = call("plan", job.file, "--json")
+    assert (planned.exit_code, json.loads(planned.stdout)["blocks"]) == (0, sum(BLOCKS.values()))
+    assert not (job.output / "markers").exists()
+    done = call("run", job.file, "--json")
+    assert (done.exit_code, json.loads(done.stdout)["digest"]) == (0, undisturbed)
+    verified = call("verify", job.output_uri, "--json")
+    assert (verified.exit_code, json.loads(verified.stdout)["digest"]) == (0, undisturbed)
+    assert json.loads(call("status", job.output_uri, "--json").stdout)["state"] == "complete"
+    [file] = {path for path in (job.output / "scenes" / "tall").rglob("mask.tif")}
+    file.write_bytes(file.read_bytes()[:-1])
+    assert call("verify", job.output_uri).exit_code == 1
+
+
+def test_a_quarantine_by_the_command_line(job, archive):
+    spoil_tile(archive / "small.tif", 10, 10)
+    done = call("run", job.file)
+    assert done.exit_code == 3
+    assert "set aside  small  read: " in done.stdout
+    [row] = tables(job, "quarantine.parquet")
+    assert (row["scene_id"], row["stage"], row["block"]) == ("small", "read", "0-0")
+    assert row["reason"]
+    assert row["hint"]
+    assert call("plan", job.file).exit_code == 3
+    assert call("run", job.file).exit_code == 3
+    assert "1 scenes taken out" in call("retry", job.output_uri).stdout
+    assert json.loads(call("plan", job.file, "--json").stdout)["scenes"]["todo"] == 1
+
+
+def test_transient_trouble_is_tried_again_by_the_next_run(job, archive, tmp_path):
+    """A store that fails for an hour: nothing to be retried by hand."""
+    hidden = tmp_path / "hidden"
+
+    def hide():
+        (archive / "large.tif").rename(hidden)
+        (archive / "large.tif").mkdir()
+
+    job.run(show=at_first_block(lambda: None))
+    first = job.markers()
+    del first["large"]
+    assert hide is not None
+
+
+@pytest.mark.parametrize(
+    ("override", "code", "said"),
+    [
+        ("model.package=/nowhere", 1, "no model package here"),
+        ("source.uri=/nowhere/either", 2, "no scene is there"),
+        ("tiling.cores=3", 2, "did you mean core"),
+        ("source.bands=[1]", 2, "source.bands names 1 bands"),
+    ],
+)
+def test_what_cannot_run_says_so_in_a_line(job, override, code, said):
+    refused = call("run", job.file, "--set", override)
+    assert (refused.exit_code, said in refused.stderr) == (code, True), refused.stderr
+    assert "Traceback" not in refused.output
+
+
+def test_an_archive_of_bad_scenes_alone_is_complete_with_all_set_aside(job, tmp_path, package):
+    folder = tmp_path / "bad"
+    folder.mkdir()
+    (folder / "empty.tif").write_bytes(b"")
+    (folder / "text.tif").write_text("not an image")
+    bad = make_job(tmp_path / "other", folder, package)
+    summary = bad.run()
+    assert (summary.exit_code, summary.scenes_done, summary.scenes_committed) == (3, 0, 0)
+    assert {(aside.scene_id, aside.stage) for aside in summary.set_aside} == {("empty", "plan"), ("text", "plan")}
+    assert all(aside.hint for aside in summary.set_aside)
+    assert bad.run().set_aside == summary.set_aside
