@@ -55,7 +55,10 @@ def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
     lines = [heads, *cells]
     return [
         "   "
-        + "  ".join(text.rjust(width) if right else text.ljust(width) for text, width, right in zip(line, widths, numeric, strict=True))
+        + "  ".join(
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(line, widths, numeric, strict=True)
+        )
         for line in lines
     ] + [""]
 

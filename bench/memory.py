@@ -42,7 +42,12 @@ def _peaks(bench: Bench, figure: Figure, kind: str, layout: str, side: int) -> d
     source = folder / f"{layout}-{side}"
     file = scenes.giant(source / "scene.tif", side, **LAYOUTS[layout])
     made = jobs.make_job(
-        folder, source, package(bench.folder, "no-op"), kind=kind, output=jobs.all_outputs(), tiling={"core": bench.core}
+        folder,
+        source,
+        package(bench.folder, "no-op"),
+        kind=kind,
+        output=jobs.all_outputs(),
+        tiling={"core": bench.core},
     )
     planned = jobs.plan(made)
     ran = jobs.run(made, memory=True)

@@ -73,7 +73,8 @@ def _tasks(bench: Bench, common: dict[str, Any], *, with_monai: bool) -> dict[st
         trial = common | {"crop": bench.pick(2048, 256), "runs": 1}
         rois = bench.pick(BEST_ROIS, ((128, 1),))
         rates = {
-            (roi, batch): 1 / _in_process(_work, Task(peer="monai", roi=roi, batch=batch, low=True, **trial))["forward_s"]
+            (roi, batch): 1
+            / _in_process(_work, Task(peer="monai", roi=roi, batch=batch, low=True, **trial))["forward_s"]
             for roi, batch in rois
         }
         roi, batch = max(rates, key=lambda key: rates[key])

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 ARCHITECTURES: Mapping[str, str] = {
+    "espcn": "encdec_batch.networks.espcn:ESPCN",
     "unet": "encdec_batch.networks.unet:UNet",
 }
 """Key in the card to `module:class`. A key is never given to another network: old packages name it."""

@@ -306,7 +306,7 @@ def test_a_forbidden_or_missing_object_of_a_bucket_is_one_row(tmp_path, method):
     with faulty_s3_server() as faulty:
         bucket = faulty.server.make_bucket()
         faulty.server.client().put_object(Bucket=bucket, Key="no.tif", Body=(tmp_path / "in/a.tif").read_bytes())
-        faulty.faults.extend(Fault(method=method, status=403, code="AccessDenied") for _ in range(2))
+        faulty.faults.extend(Fault(method=method, status=403, code="AccessDenied") for _ in range(20))
         uris = [f"{tmp_path}/in/a.tif", f"s3://{bucket}/no.tif"]
         source = {"kind": "list", "uris": uris, "storage": faulty.server.options}
         spec = write_spec(tmp_path, source, identity_package())

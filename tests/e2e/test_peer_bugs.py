@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,8 @@ from e2e.made import classes_package, command, identity_package, image_of, marke
 from jobs_made import spoil_tile
 from rasters import coordinate_image
 
-from encdec_batch import load_package, predict_array
+from encdec_batch import build_plan, load_package, load_spec, predict_array
+from encdec_batch.plan.item import work_items
 
 pytestmark = pytest.mark.integration
 
@@ -36,8 +39,12 @@ def copied(tmp_path: Path, pixels: np.ndarray, **changes) -> np.ndarray:
     return image_of(tmp_path / "out", "a")
 
 
-SHAPES = [(1, 1), (1, 7), (7, 1), (2, 2), (5, 300), (300, 5), (127, 129), (129, 1500), (1500, 129), (700, 1100), (512, 1024)]
-STITCHES = {"crop": {"kind": "crop"}, "hann": {"kind": "blend", "weights": "hann"}, "gaussian": {"kind": "blend", "weights": "gaussian"}}
+SHAPES = [(1, 1), (1, 7), (7, 1), (2, 2), (5, 300), (300, 5), (127, 129), (129, 1500), (1500, 129), (700, 1100)]
+STITCHES = {
+    "crop": {"kind": "crop"},
+    "hann": {"kind": "blend", "weights": "hann"},
+    "gaussian": {"kind": "blend", "weights": "gaussian"},
+}
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
@@ -57,16 +64,16 @@ def test_every_pixel_is_written_once_and_where_it_belongs(tmp_path, shape, stitc
         np.testing.assert_allclose(result, pixels, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("core", "block"), [(2, 512), (50, 512), (128, 512), (500, 512), (512, 1024), (3000, 3072)])
+@pytest.mark.parametrize(("core", "block"), [(8, 512), (50, 512), (500, 512), (512, 1024), (3000, 3072)])
 def test_no_core_or_block_leaves_a_gap(tmp_path, core, block):
-    shape = (130, 600) if core == 2 else (1300, 1100)
+    shape = (130, 700) if core == 8 else (1300, 1100)
     pixels = places(*shape)
     result = copied(tmp_path, pixels, tiling={"core": core, "block": block})
     np.testing.assert_array_equal(result, pixels)
 
 
 def test_an_archive_of_many_sizes_is_done_to_the_last_one(tmp_path):
-    sides = (1, 2, 3, 15, 16, 17, 127, 130)
+    sides = (1, 2, 3, 17, 127, 130)
     for height, width in itertools.product(sides, sides):
         write_tiff(tmp_path / f"in/{height}x{width}.tif", places(height, width))
     ended = run(write_spec(tmp_path, tmp_path / "in", identity_package(1, FLOAT)))
@@ -110,7 +117,7 @@ def test_a_dark_corner_is_judged_as_part_of_its_scene(tmp_path):
 
 def job_of_two(tmp_path: Path) -> Path:
     for name in ("a", "b"):
-        write_tiff(tmp_path / f"in/{name}.tif", coordinate_image(1, 700, 1100, origin=(0, 9 * (name == "b"))))
+        write_tiff(tmp_path / f"in/{name}.tif", coordinate_image(1, 300, 700, origin=(0, 9 * (name == "b"))))
     return write_spec(tmp_path, tmp_path / "in", classes_package(1))
 
 
@@ -150,34 +157,26 @@ def test_a_committed_file_that_was_damaged_is_found(tmp_path):
 
 
 def test_a_part_that_is_cut_short_is_not_taken_as_done(tmp_path):
-    spec = job_of_two(tmp_path)
-    expected_digest = run(spec).result["digest"]
-    clean = tmp_path / "clean"
-    # Parts of an unfinished run: put there by a run over a scene of which one block cannot be read.
-    archive = clean / "in"
-    write_tiff(archive / "a.tif", np.random.default_rng(0).integers(0, 255, (1, 700, 1100), dtype=np.uint8))
-    good = (archive / "a.tif").read_bytes()
-    stamp = (archive / "a.tif").stat().st_mtime_ns
-    spec = write_spec(clean, archive, classes_package(1))
-    reference = run(spec).result["digest"]
-    assert reference != expected_digest
-    spoil_tile(archive / "a.tif", 600, 1000)
-    _set_time(archive / "a.tif", stamp)
-    again = write_spec(clean / "second", archive, classes_package(1))
-    assert run(again).code == 3
-    parts = [path for path in (clean / "second/out/.encdec/parts").rglob("*") if path.is_file()]
-    assert parts
-    parts[0].write_bytes(parts[0].read_bytes()[:-20])
-    (archive / "a.tif").write_bytes(good)
-    _set_time(archive / "a.tif", stamp)
-    assert command("retry", clean / "second/out").code == 0
-    ended = run(again)
+    noise = np.random.default_rng(0).integers(0, 255, (1, 300, 700), dtype=np.uint8)
+    scene = write_tiff(tmp_path / "in/a.tif", noise)
+    good, stamp = scene.read_bytes(), scene.stat().st_mtime_ns
+    reference = run(write_spec(tmp_path / "one", tmp_path / "in", classes_package(1))).result["digest"]
+    # Parts of an unfinished run: the second of two blocks cannot be read.
+    spoil_tile(scene, 200, 680)
+    _set_time(scene, stamp)
+    spec = write_spec(tmp_path / "two", tmp_path / "in", classes_package(1))
+    assert run(spec).code == 3
+    (part,) = [path for path in (tmp_path / "two/out/.encdec/parts").rglob("*") if path.is_file()]
+    part.write_bytes(part.read_bytes()[:-20])
+    scene.write_bytes(good)
+    _set_time(scene, stamp)
+    assert command("retry", tmp_path / "two/out").code == 0
+    ended = run(spec)
     assert (ended.code, ended.result["digest"]) == (0, reference)
+    assert ended.result["blocks"] == 2
 
 
 def _set_time(path: Path, stamp: int) -> None:
-    import os
-
     os.utime(path, ns=(stamp, stamp))
 
 
@@ -205,8 +204,6 @@ def test_a_rerun_never_mixes_two_models(tmp_path):
 
 
 def test_a_new_model_at_the_same_address_is_noticed(tmp_path):
-    import shutil
-
     shutil.copytree(classes_package(1), tmp_path / "package")
     write_tiff(tmp_path / "in/a.tif", coordinate_image(1, 300, 400))
     spec = write_spec(tmp_path, tmp_path / "in", str(tmp_path / "package"))
@@ -268,10 +265,6 @@ def test_the_result_lies_where_the_scene_lies(tmp_path):
 
 def test_no_work_item_carries_a_scene(tmp_path):
     """MAPLE: the bytes of a scene were copied into each row of its tiles. Ours name windows."""
-    from encdec_batch.job.plan import build_plan
-    from encdec_batch.plan.item import work_items
-    from encdec_batch.spec.load import load_spec
-
     write_tiff(tmp_path / "in/a.tif", np.random.default_rng(0).integers(0, 255, (1, 1100, 5000), dtype=np.uint8))
     plan = build_plan(load_spec(write_spec(tmp_path, tmp_path / "in", classes_package(1))))
     items = list(work_items(plan.scenes))

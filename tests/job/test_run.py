@@ -13,8 +13,9 @@ from jobs_made import BLOCKS, SCENES, make_job, spoil_tile
 from encdec_batch.cli import main
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import acquire_lease
-from encdec_batch.errors import EncdecError, LeaseHeld, SpecError, TransientStoreError
-from encdec_batch.job.run import run
+from encdec_batch.commit.quarantine import QuarantineRecord, write_quarantine
+from encdec_batch.errors import LeaseHeld, SpecError
+from encdec_batch.job.plan import build_plan
 from encdec_batch.job.status import status
 from encdec_batch.store.object import Capabilities
 
@@ -133,18 +134,36 @@ def test_a_quarantine_by_the_command_line(job, archive):
     assert json.loads(call("plan", job.file, "--json").stdout)["scenes"]["todo"] == 1
 
 
-def test_transient_trouble_is_tried_again_by_the_next_run(job, archive, tmp_path):
-    """A store that fails for an hour: nothing to be retried by hand."""
-    hidden = tmp_path / "hidden"
+@pytest.mark.parametrize(("kind", "done"), [("transient", len(SCENES)), ("condemned", len(SCENES) - 1)])
+def test_what_was_no_fault_of_the_scene_is_tried_again_by_the_next_run(job, kind, done):
+    key = build_plan(job.spec()).keys["tall"]
+    record = QuarantineRecord(stage="read", scene_id="tall", uri="u", reason="no answer", kind=kind, key=key)
+    write_quarantine(job.store, record)
+    summary = job.run()
+    assert (summary.scenes_done, summary.exit_code) == (done, 0 if done == len(SCENES) else 3)
+    assert [row["scene_id"] for row in tables(job, "quarantine.parquet")] == [aside.scene_id for aside in summary.set_aside]
+    assert len(list(job.store.list(".encdec/quarantine/"))) == len(SCENES) - done
 
-    def hide():
-        (archive / "large.tif").rename(hidden)
-        (archive / "large.tif").mkdir()
 
-    job.run(show=at_first_block(lambda: None))
-    first = job.markers()
-    del first["large"]
-    assert hide is not None
+def test_a_scene_that_left_the_archive_leaves_the_quarantine(job, archive):
+    spoil_tile(archive / "small.tif", 10, 10)
+    assert job.run().exit_code == 3
+    (archive / "small.tif").unlink()
+    assert job.run().exit_code == 0
+    assert list(job.store.list(".encdec/quarantine/")) == []
+
+
+def test_a_store_that_overwrites_is_refused(job, monkeypatch):
+    """Without create-only two runs could mix; without If-Match a committed scene cannot be replaced."""
+    store_class = type(job.store)
+    monkeypatch.setattr(store_class, "probe", lambda self: Capabilities(create_only=False, if_match=True))
+    with pytest.raises(SpecError, match="overwrites"):
+        job.run()
+    monkeypatch.setattr(store_class, "probe", lambda self: Capabilities(create_only=True, if_match=False))
+    assert job.run().scenes_committed == len(SCENES)
+    with pytest.raises(SpecError, match="ignores If-Match"):
+        job.run("tiling.core=128")
+    assert job.run().blocks == 0
 
 
 @pytest.mark.parametrize(

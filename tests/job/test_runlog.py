@@ -4,6 +4,7 @@ import json
 from io import BytesIO
 
 import pyarrow.parquet as pq
+import yaml
 from fakes import FakeStore
 
 from encdec_batch.errors import TransientStoreError
@@ -11,9 +12,18 @@ from encdec_batch.job.progress import Progress, Watch
 from encdec_batch.job.runlog import RunLog, run_folder
 from encdec_batch.pipeline import Cost, Record
 from encdec_batch.plan.scene import SetAside
+from encdec_batch.spec.load import parse_spec
 
 RUN = "20260101T000000Z-abc"
 PROGRESS = run_folder(RUN) + "progress.json"
+SPEC_FILE = run_folder(RUN) + "spec.yaml"
+SPEC = parse_spec(
+    {
+        "source": {"kind": "prefix", "uri": "s3://scenes", "storage": {"secret": "env:NAME"}},
+        "model": {"package": "package"},
+        "output": {"uri": "s3://output"},
+    }
+)
 
 
 def watch() -> Watch:
@@ -32,7 +42,7 @@ def record(*blocks: str, **fields) -> Record:
 
 def test_progress_is_there_from_the_start_and_right_at_the_end():
     store, told = FakeStore(), watch()
-    with RunLog(store, RUN, told):
+    with RunLog(store, SPEC, told):
         assert json.loads(store.get(PROGRESS))["state"] == "planning"
         told.update(state="running")
         told.add(blocks=3)
@@ -44,7 +54,7 @@ def test_progress_is_there_from_the_start_and_right_at_the_end():
 def test_every_record_is_an_event():
     store = FakeStore()
     aside = SetAside(scene_id="a", uri="u", stage="read", reason="bad tile", hint="")
-    with RunLog(store, RUN, watch()) as log:
+    with RunLog(store, SPEC, watch()) as log:
         log.note(record("0-0", pixels=5, notes=("batch halved",)))
         log.note(record(committed=True))
         log.note(record("0-1", "0-2", trouble=aside))
@@ -61,27 +71,33 @@ def test_every_record_is_an_event():
 
 def test_a_run_without_records_leaves_no_events():
     store = FakeStore()
-    with RunLog(store, RUN, watch()):
+    with RunLog(store, SPEC, watch()):
         pass
-    assert [info.path for info in store.list(run_folder(RUN))] == [PROGRESS]
+    assert [info.path for info in store.list(run_folder(RUN))] == [PROGRESS, SPEC_FILE]
+
+
+def test_the_spec_of_a_run_lies_beside_its_progress_and_is_that_spec():
+    store = FakeStore()
+    with RunLog(store, SPEC, watch()):
+        assert parse_spec(yaml.safe_load(store.get(SPEC_FILE))) == SPEC
 
 
 def test_a_store_that_fails_does_not_end_the_run(caplog):
     def fail(operation, path):
-        if operation == "put":
+        if operation == "put" and path != SPEC_FILE:
             raise TransientStoreError("no answer")
 
     store = FakeStore(before=fail)
-    with RunLog(store, RUN, watch()) as log:
+    with RunLog(store, SPEC, watch()) as log:
         log.note(record("0-0"))
-    assert store.objects == {}
+    assert list(store.objects) == [SPEC_FILE]
     assert "runlog.not_written" in caplog.text
 
 
 def test_the_run_s_own_error_is_not_hidden():
     store, told = FakeStore(), watch()
     try:
-        with RunLog(store, RUN, told) as log:
+        with RunLog(store, SPEC, told) as log:
             log.note(record("0-0"))
             told.update(state="failed")
             raise KeyError("as told")

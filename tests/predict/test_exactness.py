@@ -59,8 +59,8 @@ def assert_equal_to_plain_pass(network: torch.nn.Module, bands: int, draw: Rando
     reference = plain_pass(network, card, image)
     result = tiled(network, card, image, tiling, batch=draw.choice((1, 3)))["image"]
     assert result.shape == reference.shape
-    # torch computes bilinear source coordinates in float32: at factors that are no power of two they are rounded, by more
-    # the farther a pixel is from the origin, in a tile as in the plain pass (docs/results.md).
+    # torch computes bilinear source coordinates in float32: at factors that are no power of two they are rounded, more
+    # so the farther a pixel is from the origin, in a tile as in the plain pass (docs/results.md).
     bilinear = max(image.shape) * geometry.scale * 2.0**-23 if "bilinear" in what else 0.0
     largest = max(float(np.ptp(reference)), 1e-3)
     worst = float(np.abs(result - reference).max())

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import main
+
+pytestmark = pytest.mark.integration
+
+
+def test_quick_figures_run_and_leave_a_line_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["reads", "start", "plain", "--quick", "--folder", str(tmp_path)])
+    printed = capsys.readouterr().out
+    lines = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    assert [line["figure"] for line in lines] == ["reads", "start", "plain"]
+    for line in lines:
+        assert line["title"] in printed
+        assert line["machine"]["versions"]["torch"]
+        assert line["rows"]
+        numbers = [value for row in line["rows"] for value in row.values() if isinstance(value, int | float)]
+        assert all(math.isfinite(number) for number in numbers)
+
+
+def test_reads_count_every_byte_of_a_scene_once(tmp_path: Path) -> None:
+    main(["reads", "--quick", "--folder", str(tmp_path)])
+    line = json.loads((tmp_path / "results.jsonl").read_text())
+    # A scene of this size is fetched by one get: anything else is a fault of the counting or of the reader.
+    assert {row["bytes_ratio"] for row in line["rows"]} == {1.0}
+    assert all(row["read_requests"] >= 1 and row["write_requests"] >= 1 for row in line["rows"])
+
+
+def test_an_unknown_figure_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        main(["speed", "--folder", str(tmp_path)])
+    assert not (tmp_path / "results.jsonl").exists()
