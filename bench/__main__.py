@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.figure import Bench, Figure
 from bench.machine import describe, load
 
-FIGURES = ("efficiency", "plain", "peers", "memory", "items", "start", "reads")
+FIGURES = ("reads", "start", "items", "steps", "plain", "efficiency", "peers", "memory")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -21,12 +21,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=3, help="measurements of which the median counts")
     parser.add_argument("--core", type=int, default=768, help="side of a core, pixels")
     parser.add_argument("--folder", type=Path, default=Path("bench-output"), help="for scenes, outputs and results")
+    parser.add_argument(
+        "--stream", action="append", choices=("local", "ray"), help="one of them alone; both by default"
+    )
     said = parser.parse_args(arguments)
     unknown = set(said.figures) - set(FIGURES)
     if unknown:
         parser.error(f"no such figure: {', '.join(sorted(unknown))}")
     bench = Bench(
-        folder=said.folder.resolve(), quick=said.quick, rounds=1 if said.quick else said.rounds, core=said.core
+        folder=said.folder.resolve(),
+        quick=said.quick,
+        rounds=1 if said.quick else said.rounds,
+        # Ray takes longer to start than all the rest of a quick run.
+        streams=tuple(said.stream or (("local",) if said.quick else ("local", "ray"))),
+        core=said.core,
     )
     bench.folder.mkdir(parents=True, exist_ok=True)
     machine = describe()

@@ -18,6 +18,7 @@ class Bench:
     quick: bool = False
     """Tiny sizes: shows that the code runs, measures nothing."""
     rounds: int = 3
+    streams: tuple[str, ...] = ("local", "ray")
     core: int = 768
     """Side of a core in jobs and baselines alike, pixels."""
 

@@ -17,7 +17,7 @@ def measure(bench: Bench) -> Figure:
     folder = bench.folder / "items"
     many = scenes.archive(folder / "many", bench.pick(400, 4), SIDE, distinct=1)
     large = scenes.archive(folder / "large", 1, bench.pick(10_240, 1024), distinct=1)
-    for kind in bench.pick(("local", "ray"), ("local",)):
+    for kind in bench.streams:
         for what, source, options in (
             ("small scenes, each committed", many, {"tiling": {"core": SIDE}}),
             ("blocks of one scene, a part each", large, {"tiling": {"core": SIDE, "block": SIDE}}),

@@ -117,9 +117,11 @@ def run(job: Job, *, memory: bool = False) -> Ran:
     Raises RuntimeError with what the command said where it failed or set a scene aside.
     """
     began = time.time()
-    with subprocess.Popen(job.command("run"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        with Watch(process.pid, memory=memory) as watch:
-            out, err = process.communicate()
+    with (
+        subprocess.Popen(job.command("run"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,
+        Watch(process.pid, memory=memory) as watch,
+    ):
+        out, err = process.communicate()
     wall = time.time() - began
     if process.returncode:
         raise RuntimeError(f"{job.file}: exit code {process.returncode}\n{out[-2000:]}\n{err[-2000:]}")

@@ -15,22 +15,33 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "striped": {"tiled": False, "blockysize": 1},
 }
 MIB = 2**20
+TINY = 64
+"""Side of a scene that needs next to no memory: what remains is the process with its libraries and the network."""
 
 
 def measure(bench: Bench) -> Figure:
     small, large = bench.pick((10_000, 40_000), (768, 1536))
     figure = Figure(title="memory: peak PSS of any process of a run, all outputs, a network that does next to nothing")
-    for kind in bench.pick(("ray", "local"), ("local",)):
+    for kind in bench.streams:
         for layout in LAYOUTS:
-            peaks = {side: _peaks(bench, figure, kind, layout, side) for side in (small, large)}
-            few, many = peaks[small], peaks[large]
+            bare, few, many = (_peaks(bench, figure, kind, layout, side) for side in (TINY, small, large))
             for process in many:
                 figure.row(
-                    stream=kind, layout=layout, process=process, MiB_small=few.get(process), MiB_large=many[process],
+                    stream=kind, layout=layout, process=process, MiB_tiny=bare.get(process), MiB_small=few.get(process),
+                    MiB_large=many[process],
                     ratio=many[process] / few[process] if few.get(process) else None,
                 )  # fmt: skip
             ratio = max(many.values()) / max(few.values())
+            most = max(many, key=lambda process: many[process])
+            above = many[most] - bare.get(most, 0.0)
+            projected = next(row["projected_MiB"] for row in reversed(figure.rows) if "projected_MiB" in row)
+            figure.notes.append(
+                f"{kind}, {layout}: {most}, above its bare self: {above:.0f} MiB; projected {projected:.0f}"
+            )
             figure.notes.append(f"{kind}, {layout}: any process, {large} px / {small} px: {ratio:.3f}")
+    figure.notes.append(
+        f"projected: a block; the process itself, libraries and network (a scene of {TINY} px), adds to it"
+    )
     figure.notes.append(f"PSS from smaps_rollup every {PERIOD_S} s: shared pages are divided among who maps them")
     shutil.rmtree(bench.folder / "memory", ignore_errors=True)
     return figure

@@ -1,4 +1,4 @@
-"""Other people's ways through a scene: MONAI's sliding window, and the loop with rasterio that everybody writes once."""
+"""Other people's ways through a scene: MONAI's sliding window, and the rasterio loop that everybody writes once."""
 
 from __future__ import annotations
 

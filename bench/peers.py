@@ -48,14 +48,14 @@ def measure(bench: Bench) -> Figure:
     source = scenes.archive(folder / "scenes", bench.pick(4, 1), side)
     monai = _install(bench.folder / "monai", figure)
     common: dict[str, Any] = {
-        "package": network, "scene": sorted(source.iterdir())[0], "output": folder / "peer.tif",
+        "package": network, "scene": min(source.iterdir()), "output": folder / "peer.tif",
         "monai": monai or folder, "runs": bench.rounds,
     }  # fmt: skip
     tasks = _tasks(bench, common, with_monai=monai is not None)
     for name, task in tasks.items():
         made = _in_process(_work, task)
         _row(figure, name, made["px"], made["whole_s"], made["forward_s"])
-    for kind in bench.pick(("local", "ray"), ("local",)):
+    for kind in bench.streams:
         ran = [_ours(bench, source, network, kind) for _ in range(bench.rounds)]
         seconds = median(r.seconds for r in ran)
         _row(figure, f"encdec-batch, {kind}, {len(list(source.iterdir()))} scenes", ran[0].mpx * 1e6, seconds, None)

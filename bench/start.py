@@ -19,7 +19,7 @@ def measure(bench: Bench) -> Figure:
     network = package(bench.folder, bench.pick("full", "quick"))
     source = scenes.archive(folder / "scenes", 1, bench.pick(4096, 1024))
     tiling = {"core": bench.core, "block": bench.pick(1024, 512)}
-    for kind in bench.pick(("local", "ray"), ("local",)):
+    for kind in bench.streams:
         made = [_first(jobs.make_job(folder, source, network, kind=kind, tiling=tiling)) for _ in range(bench.rounds)]
         for what, values in zip(("first part", "first marker", "end"), zip(*made, strict=True), strict=True):
             figure.row(stream=kind, until=what, **spread(values))

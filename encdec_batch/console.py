@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,7 +81,7 @@ def print_plan(console: Console, plan: Plan, projected_bytes: int) -> None:
     table.add_row(
         "device", f"{recipe.resolved.device_kind}, {recipe.resolved.precision}, batch {recipe.resolved.batch}"
     )
-    table.add_row("memory", f"{format_bytes(projected_bytes)} for the largest block, beside the network itself")
+    table.add_row("memory", f"{format_bytes(projected_bytes)} a worker process, beside the network's activations")
     rates = dict(recipe.resolved.rates)
     if recipe.resolved.core in rates and pixels:
         seconds = plan.num_pixels_left / 1e6 / rates[recipe.resolved.core]
@@ -153,17 +152,18 @@ def print_pruned(console: Console, folders: list[PrunableFolder], *, dry_run: bo
 
 def stdout() -> Console:
     # Names of scenes and folders may hold square brackets, which rich would take for its markup.
-    return Console(file=sys.stdout, markup=False)
+    return Console(markup=False)
 
 
 def stderr() -> Console:
-    return Console(file=sys.stderr, markup=False)
+    # Not the stream object of this moment: a Ray session puts another one in its place while it runs.
+    return Console(stderr=True, markup=False)
 
 
 def _what(now: Progress) -> str:
     if now.state == "planning":
         read, total = now.headers
-        return f"planning, {read}/{total} headers" if total else "planning"
+        return f"planning, {read}/{total} headers" if total else now.message or "planning"
     return f"{now.scenes_done}/{now.scenes_total} scenes"
 
 

@@ -4,6 +4,7 @@ scene or starting Ray.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from encdec_batch.errors import ObjectMissing, SpecError
 from encdec_batch.job.survey import survey
 from encdec_batch.models.package import Package, load_package
+from encdec_batch.plan.budget import PROCESS_BYTES
 from encdec_batch.plan.discover import find_scenes
 from encdec_batch.plan.plan import Known, Plan, Sorted, make_plan, sort_candidates
 from encdec_batch.plan.recipe import Order, Recipe, Resolved
@@ -131,7 +133,9 @@ def _resolve(prepared: Prepared, host: Host, store: Store) -> Resolved:
 
 
 def projected_bytes(plan: Plan) -> int:
-    """Memory of the largest block of a plan, all that is alive at a time; the network itself comes on top."""
+    """Memory of a worker process: itself, and the largest block with all that is alive at a time, for each of its
+    threads. The network's activations come on top: they depend on how torch runs it.
+    """
     recipe = plan.recipe
     bills = {
         (scene.header.dtype, scene.tiling.block): recipe.burden(np.dtype(scene.header.dtype).itemsize).block_bytes(
@@ -139,7 +143,9 @@ def projected_bytes(plan: Plan) -> int:
         )
         for scene in plan.scenes
     }
-    return max(bills.values(), default=0)
+    stream = recipe.spec.compute.stream
+    threads = (stream.workers or len(os.sched_getaffinity(0))) if isinstance(stream, LocalStream) else 1
+    return PROCESS_BYTES + threads * max(bills.values()) if bills else 0
 
 
 def to_dict(plan: Plan) -> dict[str, Any]:

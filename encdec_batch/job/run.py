@@ -111,6 +111,8 @@ class _Run:
         if not work.todo:
             return self._finish(None)
         spec = self._prepared.order.spec
+        if spec.compute.stream.kind == "ray":
+            self._watch.update(message="starting Ray")
         with host_of(spec, self._prepared.package, verbose=self._verbose) as host:
             plan = finish_plan(
                 self._prepared, host, self._store, on_header=lambda n, of: self._watch.update(headers=(n, of))

@@ -21,6 +21,10 @@ FLOW_BYTES = 32 * 2**20
 at this size a pass costs at most 1.3 times the scene's bytes, and the objects are 16 to 64 MB (DESIGN of parts)."""
 
 
+PROCESS_BYTES = 450 * 2**20
+"""A worker with Ray, torch and GDAL before its first block: 390 MiB resident (docs/results.md), and some air."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockSide:
     """B and L."""

@@ -183,7 +183,8 @@ def aside_from(error: EncdecError, *, scene_id: str, uri: str, stage: str, block
         scene_id=scene_id,
         uri=uri,
         stage=stage,
-        reason=error.message,
+        # Beside its own column the URI says nothing.
+        reason=error.message.removeprefix(f"{uri}: "),
         hint=error.hint,
         block=block,
         transient=isinstance(error, TransientStoreError),

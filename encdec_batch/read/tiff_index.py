@@ -149,7 +149,7 @@ def _pages(tiff: tifffile.TiffFile, source: PinnedObject) -> Iterator[Any]:
             page = tiff.pages[number]
         except IndexError:
             if number == 0:
-                raise _damaged(source.uri, "it holds no image") from None
+                raise _damaged(source.uri, "it ends before its first directory: cut short, or no image") from None
             return
         if page.offset in seen:  # a loop, where GDAL stops too
             return

@@ -68,14 +68,13 @@ def memory_rows(memory: Sequence[MemoryPeak]) -> list[MemoryRow]:
 def class_rows(classes: Sequence[ClassArea]) -> list[ClassRow]:
     """Classes with shares; areas in km2 where the whole is at least one, else in ha."""
     total = sum(area.num_pixels for area in classes)
-    largest = max((area.num_pixels for area in classes), default=0)
     in_km2 = sum(area.area_m2 or 0.0 for area in classes) >= SQUARE_METRES_PER_KM2
     divisor = SQUARE_METRES_PER_KM2 if in_km2 else SQUARE_METRES_PER_HA
     return [
         ClassRow(
             area=area,
             share=area.num_pixels / total if total else 0.0,
-            width=area.num_pixels / largest if largest else 0.0,
+            width=area.num_pixels / total if total else 0.0,
             color="#{:02x}{:02x}{:02x}".format(*area.color),
             ground=None if area.area_m2 is None else area.area_m2 / divisor,
             unit="km²" if in_km2 else "ha",

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,30 +32,24 @@ def ray_session(address: str, *, object_store_bytes: int, verbose: bool) -> Iter
     _set_environment(local=address == "local")
     import ray
 
-    temp = _make_temp() if address == "local" else None
-    own: dict[str, Any] = {"object_store_memory": object_store_bytes, "_temp_dir": str(temp)} if temp else {}
-    with _quiet(verbose=verbose):
+    with ExitStack() as stack:
+        own: dict[str, Any] = {}
+        if address == "local":
+            temp = _make_temp()
+            stack.callback(shutil.rmtree, temp, ignore_errors=True)
+            own = {"object_store_memory": object_store_bytes, "_temp_dir": str(temp), "include_dashboard": False}
+        stack.enter_context(_quiet(verbose=verbose))
+        stack.callback(ray.shutdown)
         try:
-            ray.init(
-                # Always named: without an address Ray joins whatever cluster it finds on the machine.
-                address=address,
-                include_dashboard=False if temp else None,
-                log_to_driver=verbose,
-                configure_logging=False,
-                **own,
-            )
+            # Always named: without an address Ray joins whatever cluster it finds on the machine.
+            ray.init(address=address, log_to_driver=verbose, configure_logging=False, **own)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise EncdecError(
                 f"Ray at {address} does not answer: {' '.join(str(error).split())[:200]}",
                 hint="start it, or correct compute.stream.address; a cluster with tokens needs RAY_AUTH_TOKEN",
             ) from error
-        try:
-            _tame_data(verbose=verbose)
-            yield
-        finally:
-            ray.shutdown()
-            if temp:
-                shutil.rmtree(temp, ignore_errors=True)
+        _tame_data(verbose=verbose)
+        yield
 
 
 def _set_environment(*, local: bool) -> None:
