@@ -74,7 +74,7 @@ def _load_of(bench: Bench, network: Path, source: Path, scene: Path) -> Load:
 def _best_way(bench: Bench, figure: Figure, load: Load) -> tuple[Way, float]:
     rates: dict[Way, float] = {}
     for way in bench.pick(WAYS, WAYS[:1]):
-        rate = forward.measure(load, way, bench.pick(8.0, 0.1))
+        rate = forward.measure(load, way, bench.pick(10.0, 0.1))
         rates[way] = rate.mpx_per_s
         figure.row(
             bare_forward=str(way), tile=rate.tile, tiles=rate.num_tiles, halo_tax=rate.tax, mpx_per_s=rate.mpx_per_s,
@@ -85,7 +85,7 @@ def _best_way(bench: Bench, figure: Figure, load: Load) -> tuple[Way, float]:
 
 
 def _baseline(bench: Bench, load: Load, way: Way) -> float:
-    return forward.measure(load, way, bench.pick(15.0, 0.1)).mpx_per_s
+    return forward.measure(load, way, bench.pick(20.0, 0.1)).mpx_per_s
 
 
 def _report(figure: Figure, made: list[dict[str, Any]], plain: float) -> None:

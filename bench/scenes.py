@@ -24,8 +24,11 @@ def natural(side: int, seed: int = 0) -> NDArray[np.uint8]:
     for step, weight in ((512, 50.0), (128, 30.0), (32, 20.0), (8, 10.0)):
         coarse = rng.normal(0, weight, (-(-side // step), -(-side // step))).astype(np.float32)
         image += np.kron(coarse, np.ones((step, step), np.float32))[:side, :side]
-    bands = [image * gain + rng.normal(110, 5, (side, side)).astype(np.float32) for gain in (1.0, 0.9, 0.7)]
-    return np.clip(np.stack(bands), 0, 255).astype(np.uint8)
+    bands = []
+    for gain in (1.0, 0.9, 0.7):
+        grain = rng.standard_normal((side, side), dtype=np.float32)
+        bands.append(np.clip(image * gain + (grain * 5 + 110), 0, 255).astype(np.uint8))
+    return np.stack(bands)
 
 
 def write(path: Path, pixels: NDArray[np.uint8], **layout: Any) -> Path:

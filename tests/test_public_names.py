@@ -26,7 +26,8 @@ WITHOUT_TORCH_MODULES = (
 
 def imported_by(*modules: str) -> set[str]:
     """Top-level names of what a fresh interpreter holds after importing these, and nothing else."""
-    code = f"import {', '.join(modules)}, json, sys; print(json.dumps(sorted({{m.partition('.')[0] for m in sys.modules}})))"
+    held = "sorted({name.partition('.')[0] for name in sys.modules})"
+    code = f"import {', '.join(modules)}, json, sys; print(json.dumps({held}))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(json.loads(ended.stdout))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +23,8 @@ from numpy.typing import NDArray
 from encdec_batch.cli import main
 from encdec_batch.commit.marker import Marker, read_markers
 from encdec_batch.models.card import BandCard, ConstantNormalization, ImageOutput
+from encdec_batch.models.network import build_network
+from encdec_batch.models.package import load_package
 from encdec_batch.models.publish import publish_package
 from encdec_batch.networks.unet import UNet
 from encdec_batch.store.open import open_store
@@ -93,9 +97,24 @@ def _published(network: UNet, bands: int, changes: Mapping[str, Any]) -> str:
         "normalization": ConstantNormalization(kind="constants", mean=(0.0,) * bands, std=(1.0,) * bands),
     }
     folder = mkdtemp(prefix="encdec-test-package-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     sample = np.random.default_rng(0).integers(0, 255, (bands, 64, 64), dtype=np.uint8)
     publish_package(folder, network, declared(**(fields | dict(changes))), sample)
     return folder
+
+
+@torch.inference_mode()
+def plain_labels(package: str, pixels: NDArray[Any]) -> NDArray[Any]:
+    """(height, width): the classes of one plain float32 pass of `classes_package` over a whole image."""
+    loaded = load_package(package)
+    constants = loaded.card.normalization
+    gain = np.array([1 / std for std in constants.std], np.float32).reshape(-1, 1, 1)
+    bias = np.array([-mean / std for mean, std in zip(constants.mean, constants.std, strict=True)], np.float32)
+    x_CHW = pixels.astype(np.float32) * gain + bias.reshape(-1, 1, 1)
+    _, height, width = x_CHW.shape
+    x_CHW = np.pad(x_CHW, ((0, 0), (0, height % 2), (0, width % 2)), "reflect")
+    logits_CHW = build_network(loaded)(torch.from_numpy(x_CHW)[None])[0]
+    return logits_CHW.argmax(0).numpy()[:height, :width]
 
 
 @dataclass(frozen=True, slots=True)

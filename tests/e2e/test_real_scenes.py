@@ -15,12 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-from e2e.made import aside, classes_package, markers, run, write_spec
+from e2e.made import aside, classes_package, markers, plain_labels, run, write_spec
 from rasterio.enums import ColorInterp
 from rio_cogeo.cogeo import cog_validate
 from servers import S3Server, s3_server_process
-
-from encdec_batch import load_package, predict_array
 
 FOLDER = Path(os.environ.get("GEO_SCENES", Path(__file__).parents[2] / "../shared/data/geo_scenes"))
 
@@ -117,7 +115,11 @@ def test_every_scene_that_is_there_is_in_the_table():
     assert {path.name for path in FOLDER.iterdir() if path.suffix != ".csv"} == set(KINDS)
 
 
-@pytest.mark.parametrize("card", [RGB, RGBN, GREY, GREY16, RGB16, RGBN16, EIGHT16, HEIGHT, SCALED], ids=str)
+@pytest.mark.parametrize(
+    "card",
+    [RGB, RGBN, GREY, GREY16, RGB16, RGBN16, EIGHT16, HEIGHT, SCALED],
+    ids=lambda card: f"{card.bands}_{card.dtype}",
+)
 def test_a_job_with_a_card_of_each_kind(tmp_path, archive, card):
     source = {
         "kind": "prefix",
@@ -172,7 +174,12 @@ def check(result_path: Path, scene_path: Path, card: Kind) -> None:
     np.testing.assert_array_equal(mask == 255, holes)
     assert set(np.unique(mask)) <= {0, 1, 255}
     if not holes.any() and card.unit == "raw":
-        np.testing.assert_array_equal(mask, predict_array(load_package(card.package()), pixels))
+        # Layers of another shape may round differently: one label in a million.
+        assert (mask != plain_labels(card.package(), pixels)).sum() <= 1 + mask.size / 1e6
+
+
+def place_of(point: rasterio.control.GroundControlPoint) -> tuple[float, ...]:
+    return point.row, point.col, point.x, point.y, point.z
 
 
 def holes_of(scene: Any, bands: list[int], pixels: np.ndarray) -> np.ndarray:

@@ -17,7 +17,10 @@ def test_every_change_is_shown_with_its_time():
     told, shown = watch(101.0, 102.0)
     told.update(state="running", blocks_total=4)
     told.add(blocks=1, pixels=5)
-    assert [(now.state, now.blocks_done, now.updated) for now in shown] == [("running", 0, 101.0), ("running", 1, 102.0)]
+    assert [(now.state, now.blocks_done, now.updated) for now in shown] == [
+        ("running", 0, 101.0),
+        ("running", 1, 102.0),
+    ]
     assert told.now is shown[-1]
 
 

@@ -114,7 +114,7 @@ def test_the_same_by_the_command_line(job, archive, undisturbed):
     verified = call("verify", job.output_uri, "--json")
     assert (verified.exit_code, json.loads(verified.stdout)["digest"]) == (0, undisturbed)
     assert json.loads(call("status", job.output_uri, "--json").stdout)["state"] == "complete"
-    [file] = {path for path in (job.output / "scenes" / "tall").rglob("mask.tif")}
+    [file] = (job.output / "scenes" / "tall").rglob("mask.tif")
     file.write_bytes(file.read_bytes()[:-1])
     assert call("verify", job.output_uri).exit_code == 1
 
@@ -141,7 +141,9 @@ def test_what_was_no_fault_of_the_scene_is_tried_again_by_the_next_run(job, kind
     write_quarantine(job.store, record)
     summary = job.run()
     assert (summary.scenes_done, summary.exit_code) == (done, 0 if done == len(SCENES) else 3)
-    assert [row["scene_id"] for row in tables(job, "quarantine.parquet")] == [aside.scene_id for aside in summary.set_aside]
+    assert [row["scene_id"] for row in tables(job, "quarantine.parquet")] == [
+        aside.scene_id for aside in summary.set_aside
+    ]
     assert len(list(job.store.list(".encdec/quarantine/"))) == len(SCENES) - done
 
 
