@@ -129,6 +129,7 @@ class _Run:
                 pixels_total=plan.num_pixels_left,
                 streaming_since=time.time(),
             )
+            self._runlog.say()
             if plan.scenes:
                 clock = time.perf_counter()
                 self._stream(plan, host.stream(plan.recipe, lease_n=self._lease.n))

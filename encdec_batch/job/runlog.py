@@ -76,6 +76,10 @@ class RunLog:
         """What the run came to; the page can be made from it again."""
         self._put("summary.json", json.dumps(summary).encode())
 
+    def say(self) -> None:
+        """Writes the progress now: the run has come to another state."""
+        self._write_progress()
+
     def __enter__(self) -> Self:
         # Secrets are named in a spec, never held by it.
         spec = yaml.safe_dump(self._spec.model_dump(mode="json"), sort_keys=False)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from encdec_batch.errors import ObjectForbidden, ObjectMissing, PreconditionFailed, SceneChanged, SceneUnreadable
+from encdec_batch.errors import (
+    ObjectForbidden,
+    ObjectMissing,
+    PermanentStoreError,
+    PreconditionFailed,
+    SceneChanged,
+    SceneUnreadable,
+    StoreError,
+)
 from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.read.limits import Limits
 from encdec_batch.read.open import open_reader
@@ -51,8 +59,12 @@ def open_staged_scene(spec: JobSpec, scene: ScenePlan) -> Iterator[Reader]:
     output = open_store(spec.output.uri, spec.output.storage)
     path = f"{STAGED_PREFIX}{scene.scene_key}/tiles"
     with open_scene(spec, scene.uri, scene.etag) as reader:
-        # False: an earlier run has done it, or a worker that died since.
-        stage_scene(reader, output, path)
+        try:
+            # False: an earlier run has done it, or a worker that died since.
+            stage_scene(reader, output, path)
+        except PermanentStoreError as error:
+            # Of the output, not of the scene: `_as_scene_errors` must not take it for the scene's.
+            raise StoreError(f"the scene cannot be cut into tiles: {error.message}", hint=error.hint) from error
     staged = open_staged(output, path)
     try:
         yield staged

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from encdec_batch.errors import EncdecError, PermanentStoreError, SceneError, TransientStoreError
+from encdec_batch.errors import EncdecError, PermanentStoreError, SceneChanged, SceneError, TransientStoreError
 from encdec_batch.grid import Grid
 from encdec_batch.models.card import Card
 from encdec_batch.plan.fit import fitting_bands
@@ -187,7 +187,8 @@ def aside_from(error: EncdecError, *, scene_id: str, uri: str, stage: str, block
         reason=error.message.removeprefix(f"{uri}: "),
         hint=error.hint,
         block=block,
-        transient=isinstance(error, TransientStoreError),
+        # A scene that was replaced just now is there, only not as it was listed.
+        transient=isinstance(error, TransientStoreError | SceneChanged),
     )
 
 

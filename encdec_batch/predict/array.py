@@ -26,12 +26,14 @@ DEFAULT_CORE = 768
 """Fast on a CPU's caches and cheap in halo for networks of usual reach (docs/results.md)."""
 
 
-def predict_array(
+def predict_array(  # noqa: PLR0913  (one call in a notebook, not a stage)
     package: Package | str,
     image: NDArray[np.generic],
     core: int | None = None,
     halo: int | None = None,
     stitch: Literal["crop", "blend"] = "crop",
+    *,
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
 ) -> NDArray[np.generic]:
     """What a job would write for an image in memory.
 
@@ -40,6 +42,7 @@ def predict_array(
         image: (bands, height, width), bands in the card's order, one of the card's dtypes.
         core: side of the output of one forward pass, in input pixels.
         halo: context on each side; None is what the network's measured reach demands.
+        precision: `auto` is what a job's `auto` is here: bfloat16 where the device computes it natively.
         stitch: `crop` is exact for networks of finite reach; `blend` averages overlapping tiles.
 
     Returns:
@@ -60,7 +63,7 @@ def predict_array(
     valid = _valid(image, card)
     patch = Patch(pixels=image[:, window.rows, window.cols], valid_mask=valid[window.rows, window.cols])
     affine = affine_of(card, (1.0,) * len(image), (0.0,) * len(image))
-    prediction = _predictor(package).predict(pad(patch, grid, block, card.padding), grid, block, affine)
+    prediction = _predictor(package, precision).predict(pad(patch, grid, block, card.padding), grid, block, affine)
     main = next(iter(prediction.rasters.values()))
     return main[0] if card.output.kind == "classes" else main
 
@@ -72,19 +75,19 @@ def make_predictor(package: Package, device: Device, output: OutputSpec, weights
     return Predictor(package.card, engine, wanted, batch=device.batch, weights=weights)
 
 
-_recent: dict[str, Predictor] = {}
+_recent: dict[tuple[str, str], Predictor] = {}
 _KEPT = 4
 
 
-def _predictor(package: Package) -> Predictor:
+def _predictor(package: Package, precision: str) -> Predictor:
     """Networks are built once: a notebook calls this function for many images."""
-    if package.digest not in _recent:
+    key = package.digest, precision
+    if key not in _recent:
         if len(_recent) == _KEPT:
             del _recent[next(iter(_recent))]
-        _recent[package.digest] = make_predictor(
-            package, choose_device("auto", "auto", "auto"), OutputSpec(uri="memory")
-        )
-    return _recent[package.digest]
+        device = choose_device("auto", precision, "auto")
+        _recent[key] = make_predictor(package, device, OutputSpec(uri="memory"))
+    return _recent[key]
 
 
 def _valid(image: NDArray[np.generic], card: Card) -> NDArray[np.bool_]:
