@@ -9,7 +9,7 @@ from bench.figure import Bench, Figure
 from bench.forward import Load, Way
 from bench.packages import package
 
-TILES = (512, 704, 960, 1216, 1472, 2048)
+TILES = (512, 704, 960, 1216, 2048)
 WAYS = (Way(processes=2, threads=1), Way(processes=1, threads=2))
 
 

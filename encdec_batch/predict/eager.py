@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from encdec_batch.predict.fold import fold_batch_norm
 from encdec_batch.predict.resolve import eager_name
 from encdec_batch.window import Window
 
@@ -18,7 +19,7 @@ class EagerEngine:
     """Channels-last eager torch in one precision.
 
     Args:
-        network: in evaluation mode; it is moved and converted in place.
+        network: it is put into evaluation mode, its batch norms are folded, and it is moved and converted, in place.
         device: `cpu` or `cuda:n`.
         precision: float32, bfloat16 or float16; weights and activations alike.
     """
@@ -28,7 +29,7 @@ class EagerEngine:
             _be_deterministic()
         self.device, self.name = device, eager_name()
         self._dtype = PRECISIONS[precision]
-        self._network = network.eval().to(device, self._dtype)
+        self._network = fold_batch_norm(network.eval()).to(device, self._dtype)
         # torch's stubs know only one overload of nn.Module.to
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -18,6 +18,8 @@ from encdec_batch.plan.product import Product
 
 LEVELS = 254
 """Probability and entropy are stored as 0..254; 255 is nodata."""
+FEW_CLASSES = 8
+"""Up to here counting class by class is faster than gathering all valid pixels."""
 STORED = {"uint8": torch.uint8, "uint16": torch.int32, "float32": torch.float32}
 """torch has few operations on uint16: such rasters are int32 on the device and cast when they leave it."""
 
@@ -72,18 +74,36 @@ class ClassHead:
         self._needs_p = wanted.cells or not self._products.keys() <= {"mask"}
 
     def __call__(self, logits_CHW: Tensor, valid_HW: Tensor) -> Verdict:
-        if self._sigmoid:
-            # One channel is the logit of the second class against the first, whose logit is 0.
-            logits_CHW = torch.cat([torch.zeros_like(logits_CHW), logits_CHW])
-        index_HW = logits_CHW.argmax(0)
-        p_CHW = logits_CHW.softmax(0) if self._needs_p else logits_CHW
-        counts = torch.bincount(index_HW[valid_HW], minlength=self.num_classes)
+        index_HW = self._index(logits_CHW)
+        p_CHW = self._probabilities(logits_CHW) if self._needs_p else logits_CHW
         winner_HW = torch.where(valid_HW, p_CHW.amax(0), 0.0) if self._cells else torch.tensor(nan)
         return Verdict(
             rasters={name: self._raster(name, index_HW, p_CHW, valid_HW) for name in self._products},
-            class_counts=tuple(int(n) for n in counts.tolist()),
+            class_counts=tuple(self._counts(index_HW, valid_HW)),
             probability_sum=float(winner_HW.sum(dtype=torch.float64)),
         )
+
+    def _index(self, logits_CHW: Tensor) -> Tensor:
+        """Number of the winning class; two classes are compared, which takes a fraction of an argmax."""
+        if self._sigmoid:
+            # One channel is the logit of the second class against the first, whose logit is 0.
+            return (logits_CHW[0] > 0).int()
+        if self.num_classes == 2:
+            return (logits_CHW[1] > logits_CHW[0]).int()
+        return logits_CHW.argmax(0)
+
+    def _probabilities(self, logits_CHW: Tensor) -> Tensor:
+        if self._sigmoid:
+            p_CHW = logits_CHW.sigmoid()
+            return torch.cat([1 - p_CHW, p_CHW])
+        return logits_CHW.softmax(0)
+
+    def _counts(self, index_HW: Tensor, valid_HW: Tensor) -> list[int]:
+        if self.num_classes > FEW_CLASSES:
+            counts = torch.bincount(index_HW[valid_HW].flatten(), minlength=self.num_classes)
+        else:
+            counts = torch.stack([((index_HW == n) & valid_HW).sum() for n in range(self.num_classes)])
+        return [int(count) for count in counts.tolist()]
 
     def _raster(self, name: str, index_HW: Tensor, p_CHW: Tensor, valid_HW: Tensor) -> Tensor:
         product = self._products[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from math import ceil
 
 import torch
 
@@ -13,8 +14,10 @@ from encdec_batch.predict.device import Device
 from encdec_batch.predict.eager import EagerEngine
 from encdec_batch.window import Window
 
-CANDIDATE_TILES = (512, 704, 960, 1216)
-"""Small tiles are fast on a CPU's caches, large ones cheap in halo; beyond these the rate only fell."""
+CORES_PER_BLOCK = (2, 3, 4, 6)
+"""Along each side. Small tiles are fast on a CPU's caches, large ones cheap in halo; beyond these the rate only fell."""
+USUAL_BLOCK = 2048
+"""A core that does not divide the block would be made smaller until it does, and pay its halo all the same."""
 SECONDS_PER_CANDIDATE = 1.5
 WHOLE_SCENE = 4096
 """Side of the scene whose halo tax is counted."""
@@ -29,10 +32,9 @@ def measure_cores(package: Package, device: Device, *, halo: int | None) -> dict
     try:
         engine = EagerEngine(build_network(package), device=device.torch_name, precision=device.precision)
         rates: dict[int, float] = {}
-        for wanted in CANDIDATE_TILES:
-            context = geometry.margin or (geometry.halo if halo is None else round_up(halo, geometry.stride))
-            core = max(wanted - 2 * context, geometry.stride, wanted // 4) // geometry.stride * geometry.stride
-            tiling = Tiling(core=core, block=WHOLE_SCENE, halo=halo)
+        for number in CORES_PER_BLOCK:
+            core = round_up(ceil(USUAL_BLOCK / number), geometry.stride)
+            tiling = Tiling(core=core, block=USUAL_BLOCK, halo=halo)
             grid = make_grid(WHOLE_SCENE, WHOLE_SCENE, geometry, tiling)
             seconds = _seconds_per_tile(engine, grid.tile_shape, device, package.card.num_bands)
             rates[core] = WHOLE_SCENE**2 / (seconds * grid.num_tiles) / 1e6

@@ -40,7 +40,8 @@ def affine_of(card: Card, scales: Sequence[float], offsets: Sequence[float]) -> 
 def normalize(pixels_CHW: Tensor, valid_HW: Tensor, affine: Affine, fill: float) -> Tensor:
     """Float32 (bands, height, width); invalid pixels become `fill` in all bands, as in the reference pass."""
     shape = (-1, 1, 1)
-    x_CHW = pixels_CHW.float()
-    x_CHW = x_CHW * torch.tensor(affine.gain, device=x_CHW.device).view(shape)
-    x_CHW = x_CHW + torch.tensor(affine.bias, device=x_CHW.device).view(shape)
-    return torch.where(valid_HW, x_CHW, torch.tensor(fill, device=x_CHW.device))
+    x_CHW = pixels_CHW.to(torch.float32, copy=True)
+    x_CHW *= torch.tensor(affine.gain, device=x_CHW.device).view(shape)
+    x_CHW += torch.tensor(affine.bias, device=x_CHW.device).view(shape)
+    # NaN times 0 is NaN: invalid pixels are replaced, not weighed down. Most blocks have none.
+    return x_CHW if bool(valid_HW.all()) else x_CHW.masked_fill_(~valid_HW, fill)

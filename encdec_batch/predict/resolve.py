@@ -41,4 +41,4 @@ def resolve(spec: JobSpec, package: Package) -> Resolved:
 
 def eager_name() -> str:
     """Engine and version, the part after the last hyphen; what a build is for, the kind of device says."""
-    return f"eager-torch-{version('torch').split('+')[0]}"
+    return f"eager-folded-torch-{version('torch').split('+')[0]}"

@@ -1,0 +1,36 @@
+"""Folding changes nothing but rounding, and folds all there is."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from networks_random import random_network
+from torch import nn
+
+from encdec_batch.networks.unet import UNet
+from encdec_batch.predict.fold import fold_batch_norm
+
+
+@torch.inference_mode()
+def test_a_folded_u_net_gives_what_it_gave() -> None:
+    torch.manual_seed(0)
+    network = UNet(3, 2, width=4, depth=3).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.uniform_(-1, 1)  # type: ignore[union-attr]
+            module.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
+    x = torch.randn(1, 3, 64, 72)
+    before = network(x)
+    folded = fold_batch_norm(network)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    torch.testing.assert_close(folded(x), before, rtol=1e-4, atol=1e-5)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("seed", range(20))
+def test_any_network_gives_what_it_gave(seed: int) -> None:
+    network, description = random_network(seed)
+    x = torch.randn(1, description.num_bands, 96, 48)
+    before = network(x).clone()
+    scale = float(before.abs().max())
+    torch.testing.assert_close(fold_batch_norm(network)(x), before, rtol=1e-4, atol=1e-5 * max(scale, 1))
