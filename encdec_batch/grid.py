@@ -13,7 +13,7 @@ scene, which begins `lead` pixels before the scene. As the network takes its mar
 a tile of side T at `origin` answers for the scene pixels [origin, origin + T - 2 * margin).
 
 Source: Ronneberger et al. 2015 (overlap-tile); Majurski and Bajcsy, NIST J. Res. 126, 2021 (halo and stride
-conditions). The clamped lattice and its laws: docs/decisions/003.md and tests/test_grid.py.
+conditions). The laws of the clamped lattice: tests/test_grid.py; torch proof: tests/predict/test_exactness.py.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from encdec_batch.predict.eager import EagerEngine
 from encdec_batch.window import Window
 
 CORES_PER_BLOCK = (2, 3, 4, 6)
-"""Along each side. Small tiles are fast on a CPU's caches, large ones cheap in halo; beyond these the rate only fell."""
+"""Along each side. Small tiles are fast on a CPU's caches, large ones cheap in halo; beyond these the rate fell."""
 USUAL_BLOCK = 2048
 """A core that does not divide the block would be made smaller until it does, and pay its halo all the same."""
 SECONDS_PER_CANDIDATE = 1.5

@@ -1,6 +1,6 @@
 """A Ray session: environment before the import, a quiet driver, and nothing left behind.
 
-Traps behind each line, with measurements: docs/decisions/007-ray.md.
+Traps behind each line, with measurements: docs/decisions/003-ray.md.
 """
 
 from __future__ import annotations
