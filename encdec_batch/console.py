@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -40,14 +40,25 @@ class ProgressLine:
             disable=not console.is_terminal,
         )
         self._task = self._live.add_task("planning", total=None, figures="")
-        self._said = time.monotonic()
+        self._last: Progress | None = None
+        self._ended = threading.Event()
 
     @contextmanager
     def shown(self) -> Iterator[ProgressLine]:
-        with self._live:
+        if self._console.is_terminal:
+            with self._live:
+                yield self
+            return
+        speaker = threading.Thread(target=self._say_now_and_then, name="progress", daemon=True)
+        speaker.start()
+        try:
             yield self
+        finally:
+            self._ended.set()
+            speaker.join()
 
     def __call__(self, now: Progress) -> None:
+        self._last = now
         if self._console.is_terminal:
             self._live.update(
                 self._task,
@@ -56,10 +67,13 @@ class ProgressLine:
                 total=now.blocks_total or None,
                 figures=_figures(now),
             )
-        elif time.monotonic() - self._said >= LINE_EVERY_S:
-            self._said = time.monotonic()
-            blocks = f"{now.blocks_done}/{now.blocks_total} blocks"
-            self._console.print(f"{_what(now)}  {blocks}  {_figures(now)}", highlight=False, soft_wrap=True)
+
+    def _say_now_and_then(self) -> None:
+        """Also when nothing ends for a while: silence would look like a hang."""
+        while not self._ended.wait(LINE_EVERY_S):
+            if (now := self._last) is not None:
+                blocks = f"{now.blocks_done}/{now.blocks_total} blocks"
+                self._console.print(f"{_what(now)}  {blocks}  {_figures(now)}", highlight=False, soft_wrap=True)
 
 
 def print_plan(console: Console, plan: Plan, projected_bytes: int) -> None:
@@ -68,11 +82,13 @@ def print_plan(console: Console, plan: Plan, projected_bytes: int) -> None:
     encoded = sum(scene.header.encoded_bytes for scene in scenes)
     to_read = sum(plan.bytes_to_read.values())
     computed = sum(scene.grid().num_tiles * scene.grid().tile_shape[0] * scene.grid().tile_shape[1] for scene in scenes)
+    tiles = sum(scene.grid().num_tiles for scene in scenes)
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("scenes", f"{len(scenes)} to do, {len(plan.done)} done, {len(plan.set_aside)} set aside")
     table.add_row("blocks", f"{plan.num_blocks} of {_sides(plan)} px, {plan.num_pixels_left / 1e6:,.1f} Mpx to compute")
     table.add_row("to read", f"{format_bytes(to_read)} of pixels for {format_bytes(encoded)} in the scenes")
     table.add_row("core", f"{recipe.resolved.core} px, halo {recipe.halo_pixels} px ({recipe.card.geometry.exactness})")
+    table.add_row("compute", f"{computed / 1e6:,.0f} Mpx through the network, in {tiles:,} tiles")
     if pixels:
         table.add_row("halo tax", f"{computed / pixels:.2f} pixels computed for each pixel of the scenes")
     for side, rate in recipe.resolved.rates:
@@ -85,7 +101,7 @@ def print_plan(console: Console, plan: Plan, projected_bytes: int) -> None:
     rates = dict(recipe.resolved.rates)
     if recipe.resolved.core in rates and pixels:
         seconds = plan.num_pixels_left / 1e6 / rates[recipe.resolved.core]
-        table.add_row("compute", f"{format_duration(seconds)} of one worker")
+        table.add_row("", f"{format_duration(seconds)} of one worker")
     console.print(table)
     for note in plan.notes:
         console.print(f"note: {note}", highlight=False)

@@ -27,6 +27,8 @@ table can show it in a column of its own.
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
 from typing import Any
 
 
@@ -131,3 +133,13 @@ class PartMissing(CommitError):
 
 class LeaseHeld(CommitError):
     """Another run holds the lease of this output."""
+
+
+def unexpected(error: Exception, stage: str) -> EncdecError:
+    """An error that nobody foresaw, as one line: what, where in the code, and what to do."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(frame.filename).name}:{frame.lineno}"
+    return EncdecError(
+        f"{stage} failed: {type(error).__name__}: {' '.join(str(error).split())[:300]} ({where})",
+        hint="this is not a known fault of the input: please report it with the scene",
+    )

@@ -6,11 +6,9 @@ What goes wrong with a block comes back as a record: no exception leaves a stage
 
 from __future__ import annotations
 
-import os
 import resource
 import threading
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
@@ -24,11 +22,13 @@ from encdec_batch.errors import (
     EncdecError,
     LeaseHeld,
     PartMissing,
+    PermanentStoreError,
     PreconditionFailed,
     SceneChanged,
     SpecError,
-    TransientStoreError,
+    StoreError,
     UnsupportedScene,
+    unexpected,
 )
 from encdec_batch.grid import Block
 from encdec_batch.models.package import Package
@@ -58,8 +58,8 @@ class Cost:
     workers: dict[str, int] = field(default_factory=dict)
     """By stage: the thread that did it, told apart over all processes of a machine."""
     bytes_read: int = 0
-    peak_bytes: dict[int, int] = field(default_factory=dict)
-    """Process id to the most memory that process has had resident."""
+    peak_bytes: dict[str, int] = field(default_factory=dict)
+    """By stage: the most memory that its process has had resident so far."""
 
     def plus(self, stage: str, seconds: float, *, bytes_read: int = 0) -> Cost:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -67,7 +67,7 @@ class Cost:
             seconds={**self.seconds, stage: self.seconds.get(stage, 0.0) + seconds},
             workers={**self.workers, stage: threading.get_native_id()},
             bytes_read=self.bytes_read + bytes_read,
-            peak_bytes={**self.peak_bytes, os.getpid(): peak},
+            peak_bytes={**self.peak_bytes, stage: peak},
         )
 
 
@@ -117,8 +117,8 @@ class Record:
     """The input changed, or the marker did: the driver plans the scene again, once."""
     missing: tuple[str, ...] = ()
     """Blocks whose parts are gone or damaged: they run once more."""
-    lease_lost: LeaseHeld | None = None
-    """Another run has taken over the output: this one ends."""
+    ends_run: EncdecError | None = None
+    """Not a scene's: another run has taken over the output, or nothing can be written to it any more."""
     notes: tuple[str, ...] = ()
 
 
@@ -137,7 +137,7 @@ def _read_piece(recipe: Recipe, piece: Piece) -> Iterator[Read | Record]:
             while left:
                 row, col = left[0]
                 patch = read_block(reader, grid, grid.block(row, col), bands=scene.bands, rule=rule)
-                _refuse_nan(patch, recipe)
+                _refuse_unruly(patch, recipe)
                 cost = Cost().plus("read", time.perf_counter() - clock, bytes_read=reader.bytes_read - before)
                 yield Read(scene=scene, row=row, col=col, patch=patch, cost=cost)
                 del left[0], patch
@@ -158,15 +158,18 @@ def _read_rule(recipe: Recipe) -> ReadRule:
     return ReadRule(padding=card.padding, nodata=card.nodata.rule, nan_is_nodata=card.nodata.nan == "nodata")
 
 
-def _refuse_nan(patch: Patch, recipe: Recipe) -> None:
-    """NaN where the card has no rule for it would spread over a whole tile without a word."""
-    if recipe.card.nodata.nan == "nodata" or patch.pixels.dtype.kind != "f":
+def _refuse_unruly(patch: Patch, recipe: Recipe) -> None:
+    """NaN where the card has no rule for it, and infinity, would spread over a whole tile without a word."""
+    if patch.pixels.dtype.kind != "f":
         return
-    if np.isnan(patch.pixels[:, patch.valid_mask]).any():
+    values = patch.pixels[:, patch.valid_mask]
+    if recipe.card.nodata.nan == "refuse" and np.isnan(values).any():
         raise UnsupportedScene(
             f"it holds NaN, and {recipe.card.name} has no rule for NaN",
             hint="declare NaN as the file's nodata, fill it, or use a card with nodata.nan: nodata",
         )
+    if np.isinf(values).any():
+        raise UnsupportedScene("it holds infinite values", hint="declare them as the file's nodata, or clip them")
 
 
 class PredictStage:
@@ -194,7 +197,8 @@ class PredictStage:
 def _refuse_other_device(recipe: Recipe) -> None:
     """One run, one kind of device: equal keys promise equal bytes."""
     compute = recipe.spec.compute
-    here = choose_device(compute.device, compute.precision, compute.batch).kind
+    # Asked for by name: on a machine with a GPU, `auto` would find it in a worker that was given none.
+    here = choose_device(recipe.resolved.torch_device, compute.precision, compute.batch).kind
     if here != recipe.resolved.device_kind:
         raise SpecError(
             f"this worker is a {here}, the run was planned for {recipe.resolved.device_kind}",
@@ -252,6 +256,14 @@ def commit_parts(recipe: Recipe, scene: ScenePlan, lease_n: int) -> Record:
     return Record(scene_id=scene.scene_id, blocks=(), cost=cost, committed=True)
 
 
+def commit_died(scene: ScenePlan, error: EncdecError) -> Record:
+    """The record of a commit whose process died: nothing of it shows, and the next run takes the scene up again."""
+    aside = SetAside(
+        scene_id=scene.scene_id, uri=scene.uri, stage="commit", reason=error.message, hint=error.hint, transient=True
+    )
+    return Record(scene_id=scene.scene_id, blocks=(), cost=Cost(), trouble=aside)
+
+
 def open_output(recipe: Recipe) -> Store:
     return open_store(recipe.spec.output.uri, recipe.spec.output.storage)
 
@@ -270,11 +282,11 @@ def part_layout(recipe: Recipe, scene: ScenePlan, block: Block) -> PartLayout:
 def _trouble(error: Exception, stage: str, scene: ScenePlan, blocks: tuple[str, ...], cost: Cost) -> Record:
     """An error as a record."""
     record = Record(scene_id=scene.scene_id, blocks=blocks, cost=cost)
-    if isinstance(error, LeaseHeld):
-        return replace(record, lease_lost=error)
+    if isinstance(error, LeaseHeld) or (stage in ("write", "commit") and isinstance(error, PermanentStoreError)):
+        return replace(record, ends_run=error)
     if isinstance(error, PartMissing):
         return replace(record, missing=tuple(error.context.get("blocks", ())))
-    said = error if isinstance(error, EncdecError) else _unexpected(error, stage)
+    said = error if isinstance(error, EncdecError) else unexpected(error, stage)
     aside = SetAside(
         scene_id=scene.scene_id,
         uri=scene.uri,
@@ -282,15 +294,7 @@ def _trouble(error: Exception, stage: str, scene: ScenePlan, blocks: tuple[str, 
         reason=said.message.removeprefix(f"{scene.uri}: "),
         hint=said.hint,
         block=blocks[0] if blocks else None,
-        transient=isinstance(error, TransientStoreError),
+        # What a store does wrong is no property of the scene.
+        transient=isinstance(error, StoreError),
     )
     return replace(record, trouble=aside, replan=isinstance(error, SceneChanged | CommitConflict))
-
-
-def _unexpected(error: Exception, stage: str) -> EncdecError:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{os.path.basename(frame.filename)}:{frame.lineno}"  # noqa: PTH119  (a name in a message, not a path)
-    return EncdecError(
-        f"{stage} failed: {type(error).__name__}: {' '.join(str(error).split())[:300]} ({where})",
-        hint="this is not a known fault of the input: please report it with the scene",
-    )

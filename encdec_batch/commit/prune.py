@@ -18,11 +18,11 @@ from typing import Literal
 from encdec_batch.commit.generation import SCENES_PREFIX, OutputFolder
 from encdec_batch.commit.lease import check_lease
 from encdec_batch.commit.marker import Marker, MoveResult, move_marker, next_generation, read_marker, read_markers
+from encdec_batch.plan.open import STAGED_PREFIX
 from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.store import Store
 
 PARTS_PREFIX = ".encdec/parts/"
-STAGED_PREFIX = ".encdec/staged/"
 
 _DELETES_A_REQUEST = 1000
 _SCENES_AT_ONCE = 256

@@ -7,6 +7,8 @@ committed or the user asks for another try.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,6 +19,8 @@ from encdec_batch.plan.keys import canonical_json
 from encdec_batch.store.store import Store
 
 QUARANTINE_PREFIX = ".encdec/quarantine/"
+
+_CONCURRENT_READS = 16
 
 
 class QuarantineRecord(BaseModel):
@@ -61,16 +65,27 @@ def list_quarantine(store: Store) -> Iterator[QuarantineRecord]:
     Raises:
         CommitError: one cannot be read by this version.
     """
-    for info in store.list(QUARANTINE_PREFIX):
-        try:
-            yield QuarantineRecord.model_validate_json(store.get(info.path))
-        except ObjectMissing:
-            continue  # removed since it was listed
-        except ValidationError as error:
-            raise CommitError(
-                f"{store.uri}: {info.path} is not a record that this version can read",
-                hint="delete it: the scene is then tried again",
-            ) from error
+    paths = (info.path for info in store.list(QUARANTINE_PREFIX))
+    with ThreadPoolExecutor(_CONCURRENT_READS) as pool:
+        while chunk := list(islice(paths, 16 * _CONCURRENT_READS)):
+            yield from (record for record in pool.map(lambda path: _read(store, path), chunk) if record is not None)
+
+
+def count_quarantine(store: Store) -> int:
+    """How many scenes are set aside: one listing, no record is read."""
+    return sum(1 for _ in store.list(QUARANTINE_PREFIX))
+
+
+def _read(store: Store, path: str) -> QuarantineRecord | None:
+    try:
+        return QuarantineRecord.model_validate_json(store.get(path))
+    except ObjectMissing:
+        return None  # removed since it was listed
+    except ValidationError as error:
+        raise CommitError(
+            f"{store.uri}: {path} is not a record that this version can read",
+            hint="delete it: the scene is then tried again",
+        ) from error
 
 
 def remove_quarantine(store: Store, scene_ids: Iterable[str]) -> None:

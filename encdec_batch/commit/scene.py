@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 
+from pydantic import JsonValue
+
 from encdec_batch.commit.cells import write_cells
 from encdec_batch.commit.cog import write_cog
 from encdec_batch.commit.generation import OutputFolder, output_folder
@@ -91,7 +93,7 @@ def commit_scene(store: Store, order: CommitOrder, parts: Parts) -> MoveResult:
         scene_key=scene.scene_key,
         outputs={**carry_on(previous, scene_key=scene.scene_key, asked=asked), **made},
         input=InputObject(uri=scene.uri, etag=scene.etag),
-        summary=scene_summary(scene, order.recipe, parts),
+        summary=_summary(order, parts, previous),
         notes=tuple(_notes(order)),
     )
     return move_marker(store, marker, expected_etag=scene.marker_etag, lease_n=order.lease_n)
@@ -101,6 +103,14 @@ def _file_options(order: CommitOrder) -> dict[str, str]:
     """What of the spec decides bytes of a file and is in no part: without it a folder's name would not name them."""
     files = order.recipe.spec.output.files
     return {f"{file.kind}.max_side": str(file.max_side) for file in files if isinstance(file, PngFile | QuicklookFile)}
+
+
+def _summary(order: CommitOrder, parts: Parts, previous: Marker | None) -> dict[str, JsonValue]:
+    """An added output says nothing new of the scene: what the marker of this key said holds."""
+    made = scene_summary(order.scene, order.recipe, parts)
+    if previous is None or previous.scene_key != order.scene.scene_key:
+        return made
+    return {**made, **previous.summary}
 
 
 def _previous(store: Store, scene: ScenePlan) -> Marker | None:

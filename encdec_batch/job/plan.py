@@ -20,6 +20,7 @@ from encdec_batch.plan.plan import Known, Plan, Sorted, make_plan, sort_candidat
 from encdec_batch.plan.recipe import Order, Recipe, Resolved
 from encdec_batch.plan.scene import Candidate, SetAside
 from encdec_batch.plan.table import read_resolved
+from encdec_batch.read.header import SceneHeader
 from encdec_batch.spec.compute import LocalStream, RayStream
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.open import open_store
@@ -145,7 +146,14 @@ def projected_bytes(plan: Plan) -> int:
     }
     stream = recipe.spec.compute.stream
     threads = (stream.workers or len(os.sched_getaffinity(0))) if isinstance(stream, LocalStream) else 1
-    return PROCESS_BYTES + threads * max(bills.values()) if bills else 0
+    decoded = max((_decoded_bytes(scene.header) for scene in plan.scenes), default=0)
+    return PROCESS_BYTES + decoded + threads * max(bills.values()) if bills else 0
+
+
+def _decoded_bytes(header: SceneHeader) -> int:
+    """Of what a decoder takes at a time: one tile or strip with all its bands, or a whole PNG or JPEG."""
+    bands = 1 if header.planar else header.num_bands
+    return header.tile_height * header.tile_width * bands * np.dtype(header.dtype).itemsize
 
 
 def to_dict(plan: Plan) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -71,7 +72,7 @@ def run(spec: JobSpec, *, show: Callable[[Progress], None] = lambda _: None, ver
         )
     with ExitStack() as stack:
         lease = stack.enter_context(acquire_lease(store, HolderInfo.current(run_id)))
-        for prefix in ("scenes/", PARTS_PREFIX):
+        for prefix in ("scenes/", PARTS_PREFIX, STAGED_PREFIX):
             store.abort_uploads(prefix, before=lease.created)
         runlog = stack.enter_context(RunLog(store, spec, watch))
         try:
@@ -159,8 +160,8 @@ class _Run:
 
     def _handle(self, record: Record, plan: Plan, *, last: bool) -> ScenePlan | None:
         """Counts a record; gives the scene that it makes ready to be committed."""
-        if record.lease_lost is not None:
-            raise record.lease_lost
+        if record.ends_run is not None:
+            raise record.ends_run
         self._tally.add(record)
         self._runlog.note(record)
         scene = self._tracker.scenes[record.scene_id]
@@ -224,10 +225,10 @@ class _Run:
             reason=aside.reason,
             hint=aside.hint,
             kind="transient" if aside.transient else "condemned",
-            key=key,
+            key=key and self._prepared.order.trial_key(key),
         )
         earlier = self._prepared.known.quarantined.get(aside.scene_id)
-        if earlier is None or (earlier.scene_key, earlier.aside) != (key or "", aside):
+        if earlier is None or (earlier.trial_key, earlier.aside) != (record.key or "", aside):
             write_quarantine(self._store, record)
         self._aside[aside.scene_id] = aside
         if self._watch.now.state == "running":
@@ -239,14 +240,14 @@ class _Run:
         for aside in work.set_aside:
             self._set_aside(aside, work.keys.get(aside.scene_id))
         self._drop_stale_quarantine()
+        self._set_lost_aside(list(markers_of(self._store)))
         markers = self._write_tables()
         self._remove_work(plan, {marker.scene_id: marker.scene_key for marker, _ in markers})
-        done = len(work.todo) + len(work.done) + len(work.set_aside) - len(self._aside)
         summary = RunSummary(
             run_id=self._watch.now.run_id,
             output_uri=self._store.uri,
             report_uri=f"{self._store.uri}/report/index.html",
-            scenes_done=done,
+            scenes_done=self._count_done(markers),
             scenes_committed=self._tally.committed,
             set_aside=tuple(self._aside.values()),
             blocks=self._tally.blocks,
@@ -255,7 +256,7 @@ class _Run:
             bytes_read=self._tally.bytes_read,
             stage_seconds=dict(self._tally.stage_seconds),
             stage_workers={stage: len(threads) for stage, threads in self._tally.workers.items()},
-            peak_bytes=self._tally.peak_bytes,
+            peak_bytes={**self._tally.peaks, "driver": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024},
             projected_bytes=projected_bytes(plan) if plan else 0,
             bytes_in_scenes=sum(scene.header.encoded_bytes for scene in plan.scenes) if plan else 0,
             package_digest=self._prepared.package.digest,
@@ -267,6 +268,29 @@ class _Run:
             write_report(self._store, self._material(summary, [marker for marker, _ in markers]))
         self._watch.update(state="complete")
         return summary
+
+    def _count_done(self, markers: list[tuple[Marker, ObjectInfo]]) -> int:
+        """Scenes whose marker is of the wanted key and has all outputs: told by the store, not by sums."""
+        keys, wanted = self._prepared.work.keys, set(self._prepared.order.wanted)
+        return sum(1 for m, _ in markers if keys.get(m.scene_id) == m.scene_key and m.outputs.keys() >= wanted)
+
+    def _set_lost_aside(self, markers: list[tuple[Marker, ObjectInfo]]) -> None:
+        """A scene that was to be done and is neither committed nor set aside must not pass for done."""
+        found = {marker.scene_id: marker for marker, _ in markers}
+        keys, wanted = self._prepared.work.keys, set(self._prepared.order.wanted)
+        for candidate in self._prepared.work.todo:
+            marker = found.get(candidate.scene_id)
+            if (marker is not None and marker.outputs.keys() >= wanted) or candidate.scene_id in self._aside:
+                continue
+            aside = SetAside(
+                scene_id=candidate.scene_id,
+                uri=candidate.uri,
+                stage="commit",
+                reason="blocks of it never came back",
+                hint="the next run takes it up again; if this repeats, please report it",
+                transient=True,
+            )
+            self._set_aside(aside, keys[candidate.scene_id])
 
     def _material(self, summary: RunSummary, markers: list[Marker]) -> Material:
         order = self._prepared.order
@@ -296,8 +320,7 @@ class _Run:
             parts |= {key for key, (scene_id, scene_key) in owners.items() if committed.get(scene_id) == scene_key}
         if parts:
             remove_work(self._store, PARTS_PREFIX, parts)
-        if any(scene.staged for scene in scenes):
-            remove_work(self._store, STAGED_PREFIX, {scene.scene_key for scene in scenes})
+        remove_work(self._store, STAGED_PREFIX, set(committed.values()))
 
     def _drop_stale_quarantine(self) -> None:
         """Records of scenes that are done by now, or no longer in the source."""

@@ -33,7 +33,7 @@ _EVENTS = pa.schema(
         ("seconds", pa.map_(pa.string(), pa.float64())),
         ("pixels", pa.int64()),
         ("bytes_read", pa.int64()),
-        ("peak_bytes", pa.map_(pa.int64(), pa.int64())),
+        ("peak_bytes", pa.map_(pa.string(), pa.int64())),
         ("message", pa.string()),
     ]
 )
@@ -44,7 +44,7 @@ def run_folder(run_id: str) -> str:
 
 
 class RunLog:
-    """Writes below `.encdec/runs/<run id>/`; a store that fails for a while loses nothing but freshness."""
+    """Writes below `.encdec/runs/<run id>/`; events that a store does not take are kept for the next segment."""
 
     def __init__(self, store: Store, spec: JobSpec, watch: Watch) -> None:
         self.watch = watch
@@ -114,11 +114,16 @@ class RunLog:
             return
         buffer = BytesIO()
         pq.write_table(pa.Table.from_pylist(events, _EVENTS), buffer, compression="zstd")
-        self._put(f"events-{self._segments:05d}.parquet", buffer.getvalue())
-        self._segments += 1
+        if self._put(f"events-{self._segments:05d}.parquet", buffer.getvalue()):
+            self._segments += 1
+            return
+        with self._lock:
+            self._events = events + self._events
 
-    def _put(self, name: str, data: bytes) -> None:
+    def _put(self, name: str, data: bytes) -> bool:
         try:
             self._store.put(self._folder + name, data)
         except StoreError as error:
             log.warning("runlog.not_written", extra={"object": name, "reason": str(error)})
+            return False
+        return True

@@ -9,7 +9,7 @@ from typing import Any
 
 from encdec_batch.commit.digest import digest_of_markers
 from encdec_batch.commit.marker import list_markers, read_markers
-from encdec_batch.commit.quarantine import list_quarantine, remove_quarantine
+from encdec_batch.commit.quarantine import count_quarantine, list_quarantine, remove_quarantine
 from encdec_batch.errors import EncdecError, ObjectMissing
 from encdec_batch.job.runlog import run_folder
 from encdec_batch.spec.base import StorageOptions
@@ -70,7 +70,7 @@ def status(uri: str, options: StorageOptions | None = None) -> Status:
     return Status(
         uri=store.uri,
         scenes_committed=committed,
-        scenes_set_aside=sum(1 for _ in list_quarantine(store)),
+        scenes_set_aside=count_quarantine(store),
         run_id=str(progress.get("run_id", "")),
         state=state,
         age_s=age,

@@ -31,9 +31,9 @@ class RunSummary:
     bytes_read: int
     stage_seconds: Mapping[str, float]
     stage_workers: Mapping[str, int]
-    """Processes that took part in each stage."""
-    peak_bytes: int
-    """The most memory that one worker process had resident."""
+    """Threads that took part in each stage."""
+    peak_bytes: Mapping[str, int]
+    """By stage, and of the driver: the most memory that one process which did it had resident."""
     projected_bytes: int
     """What `plan` said the largest block takes, beside the network; 0 where nothing was to do."""
     bytes_in_scenes: int
@@ -66,7 +66,7 @@ class Tally:
     committed: int = 0
     bytes_read: int = 0
     stage_seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    peaks: dict[int, int] = field(default_factory=dict)
+    peaks: dict[str, int] = field(default_factory=dict)
     workers: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
 
     def add(self, record: Record) -> None:
@@ -77,9 +77,5 @@ class Tally:
         for stage, seconds in record.cost.seconds.items():
             self.stage_seconds[stage] += seconds
             self.workers[stage].add(record.cost.workers[stage])
-        for pid, peak in record.cost.peak_bytes.items():
-            self.peaks[pid] = max(self.peaks.get(pid, 0), peak)
-
-    @property
-    def peak_bytes(self) -> int:
-        return max(self.peaks.values(), default=0)
+        for stage, peak in record.cost.peak_bytes.items():
+            self.peaks[stage] = max(self.peaks.get(stage, 0), peak)

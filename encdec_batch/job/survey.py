@@ -6,6 +6,7 @@ from collections import defaultdict
 
 from encdec_batch.commit.marker import Marker, read_marker
 from encdec_batch.commit.prune import PARTS_PREFIX
+from encdec_batch.commit.pyramid import COARSE
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine
 from encdec_batch.commit.scene import part_path
 from encdec_batch.plan.plan import Committed, Known, Quarantined
@@ -31,7 +32,7 @@ def survey_scene(store: Store, scene_id: str) -> Known:
 def parts_of(store: Store, part_key: str) -> frozenset[str]:
     """Names of the blocks of one part key whose parts are there."""
     prefix = part_path(part_key, "")
-    return frozenset(info.path.removeprefix(prefix) for info in store.list(prefix))
+    return frozenset(info.path.removeprefix(prefix) for info in store.list(prefix)) - {COARSE}
 
 
 def _committed(marker: Marker, etag: str) -> Committed:
@@ -44,7 +45,8 @@ def _parts(store: Store) -> dict[str, frozenset[str]]:
     blocks: dict[str, set[str]] = defaultdict(set)
     for info in store.list(PARTS_PREFIX):
         key, _, name = info.path.removeprefix(PARTS_PREFIX).partition("/")
-        blocks[key].add(name)
+        if name != COARSE:
+            blocks[key].add(name)
     return {key: frozenset(names) for key, names in blocks.items()}
 
 
@@ -58,4 +60,4 @@ def _quarantined(record: QuarantineRecord) -> Quarantined:
         block=record.block,
         transient=record.kind == "transient",
     )
-    return Quarantined(scene_key=record.key or "", aside=aside)
+    return Quarantined(trial_key=record.key or "", aside=aside)

@@ -12,6 +12,7 @@ from encdec_batch.errors import (
     PreconditionFailed,
     SceneChanged,
     SceneUnreadable,
+    SpecError,
     StoreError,
 )
 from encdec_batch.plan.scene import ScenePlan
@@ -23,6 +24,7 @@ from encdec_batch.read.staging import stage_scene
 from encdec_batch.spec.job import JobSpec, LimitsSpec
 from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.open import locate, open_store
+from encdec_batch.store.store import Store
 
 STAGED_PREFIX = ".encdec/staged/"
 
@@ -40,7 +42,7 @@ def open_scene(spec: JobSpec, uri: str, etag: str, *, whole: bool = False) -> It
         TransientStoreError: the store, not the scene.
     """
     with _as_scene_errors(uri):
-        store, path = locate(uri, spec.source.storage)
+        store, path = _locate(spec, uri)
         reader = open_reader(store, path, etag=etag or None, limits=limits_of(spec.limits), whole=whole)
     try:
         with _as_scene_errors(uri):
@@ -58,18 +60,25 @@ def open_staged_scene(spec: JobSpec, scene: ScenePlan) -> Iterator[Reader]:
     """
     output = open_store(spec.output.uri, spec.output.storage)
     path = f"{STAGED_PREFIX}{scene.scene_key}/tiles"
-    with open_scene(spec, scene.uri, scene.etag) as reader:
-        try:
-            # False: an earlier run has done it, or a worker that died since.
-            stage_scene(reader, output, path)
-        except PermanentStoreError as error:
-            # Of the output, not of the scene: `_as_scene_errors` must not take it for the scene's.
-            raise StoreError(f"the scene cannot be cut into tiles: {error.message}", hint=error.hint) from error
-    staged = open_staged(output, path)
+    try:
+        # An earlier run has cut it, or a worker that died since.
+        staged = open_staged(output, path)
+    except ObjectMissing:
+        _stage(spec, scene, output, path)
+        staged = open_staged(output, path)
     try:
         yield staged
     finally:
         staged.close()
+
+
+def _stage(spec: JobSpec, scene: ScenePlan, output: Store, path: str) -> None:
+    with open_scene(spec, scene.uri, scene.etag) as reader:
+        try:
+            stage_scene(reader, output, path)
+        except PermanentStoreError as error:
+            # Of the output, not of the scene: `_as_scene_errors` must not take it for the scene's.
+            raise StoreError(f"the scene cannot be cut into tiles: {error.message}", hint=error.hint) from error
 
 
 def look_up(spec: JobSpec, uri: str) -> ObjectInfo:
@@ -79,8 +88,16 @@ def look_up(spec: JobSpec, uri: str) -> ObjectInfo:
         SceneUnreadable: missing or forbidden.
     """
     with _as_scene_errors(uri):
-        store, path = locate(uri, spec.source.storage)
+        store, path = _locate(spec, uri)
         return store.info(path)
+
+
+def _locate(spec: JobSpec, uri: str) -> tuple[Store, str]:
+    """Store and path of a scene; a URI that names no object is a fault of its row, not of the spec."""
+    try:
+        return locate(uri, spec.source.storage)
+    except SpecError as error:
+        raise SceneUnreadable(error.message, hint=error.hint, uri=uri) from error
 
 
 @contextmanager

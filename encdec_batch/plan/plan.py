@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from encdec_batch.errors import EncdecError, PermanentStoreError, SceneChanged, SceneError, TransientStoreError
+from encdec_batch.errors import EncdecError, SceneChanged, SpecError, TransientStoreError, unexpected
 from encdec_batch.grid import Grid
 from encdec_batch.models.card import Card
 from encdec_batch.plan.fit import fitting_bands
@@ -24,8 +24,6 @@ STAGED_ABOVE = 2.0
 """Bytes read for each byte of a scene, above which it is cut into tiles first."""
 STAGED_FROM_BYTES = 8 * 2**20
 """Smaller scenes are fetched by one get."""
-_OF_ONE_SCENE = (SceneError, TransientStoreError, PermanentStoreError)
-"""What sets a scene aside: a name that the store cannot take is no reason to stop the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +40,8 @@ class Committed:
 class Quarantined:
     """A scene set aside by an earlier run."""
 
-    scene_key: str
+    trial_key: str
+    """Of the order that set it aside (`Order.trial_key`)."""
     aside: SetAside
 
 
@@ -202,7 +201,7 @@ def _verdict(order: Order, known: Known, scene_id: str, key: str) -> SetAside | 
     if marker is not None and marker.scene_key == key and marker.outputs >= set(order.wanted):
         return True
     earlier = known.quarantined.get(scene_id)
-    if earlier is not None and earlier.scene_key == key and not earlier.aside.transient:
+    if earlier is not None and earlier.trial_key == order.trial_key(key) and not earlier.aside.transient:
         return earlier.aside
     return None
 
@@ -223,8 +222,8 @@ def _with_etag(spec: JobSpec, candidate: Candidate) -> Candidate | SetAside:
         return candidate
     try:
         info = look_up(spec, candidate.uri)
-    except _OF_ONE_SCENE as error:
-        return aside_from(error, scene_id=candidate.scene_id, uri=candidate.uri, stage="plan")
+    except Exception as error:  # noqa: BLE001  (the boundary: one scene must not stop the others)
+        return _aside_of(error, candidate)
     return replace(candidate, etag=info.etag, size_bytes=info.size)
 
 
@@ -238,8 +237,15 @@ def _open(recipe: Recipe, candidate: Candidate, known: Known) -> tuple[ScenePlan
                 # Read once from end to end instead; the tiles cost about what the scene does.
                 return replace(scene, staged=True), scene.header.encoded_bytes
             return scene, bytes_to_read
-    except _OF_ONE_SCENE as error:
-        return aside_from(error, scene_id=candidate.scene_id, uri=candidate.uri, stage="plan")
+    except SpecError:
+        raise  # no block fits the budget: that is no scene's fault
+    except Exception as error:  # noqa: BLE001  (the boundary, as above)
+        return _aside_of(error, candidate)
+
+
+def _aside_of(error: Exception, candidate: Candidate) -> SetAside:
+    said = error if isinstance(error, EncdecError) else unexpected(error, "plan")
+    return aside_from(said, scene_id=candidate.scene_id, uri=candidate.uri, stage="plan")
 
 
 def _cut(recipe: Recipe, candidate: Candidate, reader: Reader, known: Known) -> ScenePlan:

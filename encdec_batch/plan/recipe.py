@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +10,7 @@ from encdec_batch.errors import SpecError
 from encdec_batch.grid import NetworkGeometry, Tiling, round_up
 from encdec_batch.models.card import Card, ClassesOutput
 from encdec_batch.plan.budget import BlockSide, Burden, choose_block
-from encdec_batch.plan.keys import PartKeyFields, SceneKeyFields, part_key, scene_key
+from encdec_batch.plan.keys import PartKeyFields, SceneKeyFields, canonical_json, part_key, scene_key
 from encdec_batch.plan.product import Product
 from encdec_batch.plan.products import CELLS, needed_products, products_of, wanted_outputs
 from encdec_batch.spec.job import JobSpec
@@ -20,6 +21,13 @@ FORMAT_VERSION = 1
 PART_FORMAT = 1
 CODEC_LEVELS = {"deflate": 5, "zstd": 3}
 """Where more effort wins less than 3 % of size for half as much time again (docs/results.md)."""
+
+
+def effective_halo(card: Card, core: int, asked: int | None) -> int | None:
+    """The halo as the grid takes it: networks of global reach have none, and overlap by an eighth each side."""
+    if asked is None and card.geometry.exactness == "global":
+        return max(core // 8, card.geometry.stride)
+    return asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +41,7 @@ class Resolved:
     engine: str
     core: int
     rates: tuple[tuple[int, float], ...] = ()
-    """Side of tile and measured scene Mpx/s of one worker, where `core: auto` measured some."""
+    """Side of core and measured scene Mpx/s of one worker, where `core: auto` measured some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +83,26 @@ class Order:
                 f"output.probability and output.entropy are of classes, {name} makes images",
                 hint="leave them out",
             )
+        if (asked.output.probability or asked.output.entropy) and asked.output.file("cog") is None:
+            raise SpecError(
+                "output.probability and output.entropy are written as COG, and output.files has none",
+                hint="add {kind: cog} to output.files, or leave them out",
+            )
+        if asked.tiling.halo is not None and self.card.geometry.margin:
+            raise SpecError(
+                f"tiling.halo has no effect for {name}: the context of a network without padding is its margin",
+                hint="leave it out",
+            )
         if asked.source.bands is not None and len(asked.source.bands) != self.card.num_bands:
             raise SpecError(
                 f"source.bands names {len(asked.source.bands)} bands, {name} wants {self.card.num_bands}",
                 hint=f"in this order: {', '.join(band.name for band in self.card.bands)}",
             )
+
+    def trial_key(self, scene_key: str) -> str:
+        """What a scene was tried with: its key and the limits. One that failed is tried again when either changes."""
+        limits = canonical_json(self.spec.limits.model_dump(mode="json"))
+        return f"{scene_key}-{hashlib.sha256(limits).hexdigest()[:8]}"
 
     def scene_key(self, uri: str, etag: str, bands: tuple[int, ...] | None) -> str:
         """The key of a scene; `bands` are the scene's own, None where it has none of its own."""
@@ -132,10 +155,7 @@ class Recipe:
     @property
     def halo(self) -> int | None:
         """As the grid takes it. Networks of global reach have none; blended, they overlap by an eighth each side."""
-        asked = self.spec.tiling.halo
-        if asked is None and self.card.geometry.exactness == "global":
-            return max(self.resolved.core // 8, self.geometry.stride)
-        return asked
+        return effective_halo(self.card, self.resolved.core, self.spec.tiling.halo)
 
     @property
     def halo_pixels(self) -> int:

@@ -1,4 +1,4 @@
-"""`.encdec/plan-<n>.parquet`: the plan of a run, a row per scene, and what `auto` became."""
+"""`.encdec/plans/<n>.parquet`: the plan of a run, a row per scene, and what `auto` became."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from encdec_batch.plan.plan import Plan
 from encdec_batch.plan.recipe import Order, Resolved
 from encdec_batch.store.store import Store
 
-PREFIX = ".encdec/"
+PREFIX = ".encdec/plans/"
 _SCHEMA = pa.schema(
     [
         ("scene_id", pa.string()),
@@ -65,7 +65,7 @@ def write_plan(store: Store, plan: Plan) -> None:
     schema = _SCHEMA.with_metadata({b"encdec": json.dumps(about).encode()})
     buffer = BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema), buffer, compression="zstd")
-    store.put(f"{PREFIX}plan-{max(_numbers(store), default=0) + 1}.parquet", buffer.getvalue())
+    store.put(f"{PREFIX}{max(_numbers(store), default=0) + 1}.parquet", buffer.getvalue())
 
 
 def read_resolved(store: Store, order: Order) -> Resolved | None:
@@ -73,7 +73,7 @@ def read_resolved(store: Store, order: Order) -> Resolved | None:
     newest = max(_numbers(store), default=0)
     if not newest:
         return None
-    metadata = pq.read_schema(BytesIO(store.get(f"{PREFIX}plan-{newest}.parquet"))).metadata or {}
+    metadata = pq.read_schema(BytesIO(store.get(f"{PREFIX}{newest}.parquet"))).metadata or {}
     about = json.loads(metadata.get(b"encdec", b"{}"))
     if about.get("order") != _fingerprint(order):
         return None
@@ -85,7 +85,7 @@ def owners_of_parts(store: Store) -> dict[str, tuple[str, str]]:
     """Part key to scene id and scene key, of every plan of this output: says of leftover parts whose they were."""
     owners: dict[str, tuple[str, str]] = {}
     for number in sorted(_numbers(store)):
-        data = store.get(f"{PREFIX}plan-{number}.parquet")
+        data = store.get(f"{PREFIX}{number}.parquet")
         table = pq.read_table(BytesIO(data), columns=["part_key", "scene_id", "scene_key"])
         owners |= {row["part_key"]: (row["scene_id"], row["scene_key"]) for row in table.to_pylist()}
     return owners
@@ -98,6 +98,5 @@ def _fingerprint(order: Order) -> str:
 
 
 def _numbers(store: Store) -> list[int]:
-    names = (info.path.removeprefix(PREFIX) for info in store.list(PREFIX) if "/" not in info.path.removeprefix(PREFIX))
-    stems = (name.removeprefix("plan-").removesuffix(".parquet") for name in names if name.startswith("plan-"))
+    stems = (info.path.removeprefix(PREFIX).removesuffix(".parquet") for info in store.list(PREFIX))
     return [int(stem) for stem in stems if stem.isdecimal()]

@@ -13,6 +13,7 @@ from encdec_batch.models.card import Card
 from encdec_batch.models.network import build_network
 from encdec_batch.models.package import Package, load_package
 from encdec_batch.plan.products import products_of
+from encdec_batch.plan.recipe import effective_halo
 from encdec_batch.predict.device import Device, choose_device
 from encdec_batch.predict.eager import EagerEngine
 from encdec_batch.predict.head import Wanted
@@ -55,8 +56,14 @@ def predict_array(  # noqa: PLR0913  (one call in a notebook, not a stage)
     package = load_package(package) if isinstance(package, str) else package
     card = package.card
     _check(image, card)
+    if card.geometry.exactness == "global" and stitch == "crop":
+        raise UnsupportedScene(
+            f"{card.name} is of global reach: cropped tiles would show seams", hint='say stitch="blend"'
+        )
     _, height, width = image.shape
-    tiling = Tiling(core=core or DEFAULT_CORE, block=max(height, width), halo=halo, stitch=stitch)
+    side = core or DEFAULT_CORE
+    halo = effective_halo(card, side, halo)
+    tiling = Tiling(core=side, block=max(height, width), halo=halo, stitch=stitch)
     grid = make_grid(height, width, card.network_geometry, tiling)
     block = grid.block(0, 0)
     window = grid.source_window(block, card.padding)
@@ -107,3 +114,5 @@ def _check(image: NDArray[np.generic], card: Card) -> None:
         raise UnsupportedScene(f"the image is {image.dtype.name}, {card.name} takes {', '.join(card.dtypes)}")
     if card.nodata.nan == "refuse" and image.dtype.kind == "f" and np.isnan(image).any():
         raise UnsupportedScene(f"the image holds NaN and {card.name} has no rule for it", hint="fill or mask it first")
+    if image.dtype.kind == "f" and np.isinf(image).any():
+        raise UnsupportedScene("the image holds infinite values", hint="clip or mask them first")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 
 import torch
@@ -27,7 +28,7 @@ class EagerEngine:
     def __init__(self, network: nn.Module, *, device: str, precision: str) -> None:
         if device.startswith("cuda"):
             _be_deterministic()
-        self.device, self.name = device, eager_name()
+        self.device, self.name, self.busy = device, eager_name(), threading.Lock()
         self._dtype = PRECISIONS[precision]
         self._network = fold_batch_norm(network.eval()).to(device, self._dtype)
         # torch's stubs know only one overload of nn.Module.to

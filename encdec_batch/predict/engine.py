@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,6 +21,8 @@ class Engine(Protocol):
 
     device: str
     """`cpu` or `cuda`: where tiles must be."""
+    busy: threading.Lock
+    """Held by whoever runs the engine; several predictors may share it."""
     name: str
     """Engine and version: part of the key of what it makes."""
 

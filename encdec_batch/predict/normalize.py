@@ -38,10 +38,15 @@ def affine_of(card: Card, scales: Sequence[float], offsets: Sequence[float]) -> 
 
 
 def normalize(pixels_CHW: Tensor, valid_HW: Tensor, affine: Affine, fill: float) -> Tensor:
-    """Float32 (bands, height, width); invalid pixels become `fill` in all bands, as in the reference pass."""
+    """Float32 (bands, height, width); invalid pixels become `fill` in all bands, NaN in its own band, as in the
+    reference pass.
+    """
     shape = (-1, 1, 1)
     x_CHW = pixels_CHW.to(torch.float32, copy=True)
     x_CHW *= torch.tensor(affine.gain, device=x_CHW.device).view(shape)
     x_CHW += torch.tensor(affine.bias, device=x_CHW.device).view(shape)
+    if pixels_CHW.is_floating_point():
+        # A NaN in one band of a pixel that is valid by the card's rule would spread over all that it reaches.
+        x_CHW.masked_fill_(x_CHW.isnan(), fill)
     # NaN times 0 is NaN: invalid pixels are replaced, not weighed down. Most blocks have none.
     return x_CHW if bool(valid_HW.all()) else x_CHW.masked_fill_(~valid_HW, fill)

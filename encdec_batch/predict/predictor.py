@@ -7,7 +7,6 @@ H height, W width.
 from __future__ import annotations
 
 import logging
-import threading
 from dataclasses import dataclass
 from math import nan
 
@@ -70,7 +69,6 @@ class Predictor:
         self._transfer: Transfer = make_transfer(engine.device)
         self._wanted_batch = self._batch = batch
         self._weights = weights
-        self._busy = threading.Lock()
 
     @torch.inference_mode()
     def predict(self, patch: Patch, grid: Grid, block: Block, affine: Affine) -> Prediction:
@@ -86,7 +84,7 @@ class Predictor:
             torch.OutOfMemoryError: not even one tile fits the device.
         """
         pixels_CHW, valid_HW = self._transfer.upload(patch)
-        with self._busy:
+        with self._engine.busy:
             work = BlockOnDevice(
                 grid=grid,
                 block=block,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from encdec_batch.grid import Block
 from encdec_batch.models.network import build_network
 from encdec_batch.models.package import Package
@@ -28,6 +30,7 @@ class BlockPredictor:
         resolved = recipe.resolved
         self._engine = EagerEngine(build_network(package), device=resolved.torch_device, precision=resolved.precision)
         self._predictors: dict[Wanted, Predictor] = {}
+        self._making = threading.Lock()
 
     def predict(self, scene: ScenePlan, block: Block, patch: Patch) -> Prediction:
         """The products of a block; `patch` covers its padded window."""
@@ -41,13 +44,14 @@ class BlockPredictor:
             products=needed_products(self._recipe.products, scene.outputs),
             cells=CELLS in scene.outputs,
         )
-        if wanted not in self._predictors:
-            stitch, resolved = self._recipe.spec.tiling.stitch, self._recipe.resolved
-            self._predictors[wanted] = Predictor(
-                self._recipe.card,
-                self._engine,
-                wanted,
-                batch=resolved.batch,
-                weights=stitch.weights if stitch.kind == "blend" else "hann",
-            )
-        return self._predictors[wanted]
+        with self._making:
+            if wanted not in self._predictors:
+                stitch, resolved = self._recipe.spec.tiling.stitch, self._recipe.resolved
+                self._predictors[wanted] = Predictor(
+                    self._recipe.card,
+                    self._engine,
+                    wanted,
+                    batch=resolved.batch,
+                    weights=stitch.weights if stitch.kind == "blend" else "hann",
+                )
+            return self._predictors[wanted]

@@ -85,12 +85,13 @@ def build_report(store: Store, material: Material) -> RunReport:
             StageTime(name=name, seconds=seconds, num_pixels=summary["pixels"], num_workers=_workers(name, summary))
             for name, seconds in summary["stage_seconds"].items()
         ),
-        memory=(
+        memory=tuple(
             MemoryPeak(
-                process="a worker",
-                peak_bytes=summary["peak_bytes"],
-                projected_bytes=summary["projected_bytes"] or None,
-            ),
+                process=f"{name}, a process" if name != "driver" else name,
+                peak_bytes=peak,
+                projected_bytes=summary["projected_bytes"] or None if name != "driver" else None,
+            )
+            for name, peak in summary["peak_bytes"].items()
         ),
         classes=tuple(_areas(product, material.markers)),
         pictures=tuple(_pictures(store, material, product)),
@@ -145,7 +146,8 @@ def _pictures(store: Store, material: Material, product: Product) -> Iterator[Sc
     for marker in markers[:: max(1, -(-len(markers) // wanted))]:
         try:
             yield _picture(store, material.spec, marker, product)
-        except EncdecError as error:
+        except (EncdecError, ValueError, MemoryError) as error:
+            # A picture is not worth a finished run.
             log.info("report.no_picture", extra={"scene_id": marker.scene_id, "reason": str(error)})
 
 

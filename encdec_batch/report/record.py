@@ -53,7 +53,7 @@ class StageTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryPeak:
-    """The largest memory of one kind of process (PSS), against what plan projected."""
+    """The most memory that one kind of process had resident, shared pages counted, against what plan projected."""
 
     process: str
     peak_bytes: int

@@ -21,19 +21,23 @@ class RayStream(Spec):
     """Actors that are kept when there is little to do; None: as many as `max_workers`."""
     cpus_per_worker: Annotated[float, Field(gt=0)] = 0.75
     """Logical CPUs of an actor; less than 1 leaves room for readers and writers on a small machine."""
-    gpus_per_worker: Annotated[float, Field(ge=0)] = 0.0
-    """More than 0: actors are placed on GPUs, several on one where this is a fraction."""
+    gpus_per_worker: Annotated[float, Field(ge=0)] | None = None
+    """GPUs of an actor, several actors on one where this is a fraction; None: 1 where Ray has any, else 0."""
     readers: Annotated[int, Field(ge=1)] = 2
     writers: Annotated[int, Field(ge=1)] = 2
     labels: dict[str, str] = {}
     """Ray node labels that a node must have to hold the network."""
     object_store_gib: Annotated[float, Field(gt=0)] | None = None
-    """Shared memory of a local Ray; None: what the blocks in flight need (see `plan`)."""
+    """Shared memory of a Ray of this run's own; None: 2, some dozen blocks of the usual size."""
 
     @model_validator(mode="after")
     def _bounds(self) -> RayStream:
         if self.max_workers and self.min_workers and self.max_workers < self.min_workers:
             raise ValueError(f"max_workers {self.max_workers} is below min_workers {self.min_workers}")
+        if self.address == "local" and self.labels:
+            raise ValueError("labels are of a cluster's nodes: a Ray of this run's own has none")
+        if self.address != "local" and self.object_store_gib is not None:
+            raise ValueError("object_store_gib is of a Ray of this run's own; a cluster's store is the cluster's")
         return self
 
 

@@ -28,8 +28,11 @@ class LockTimeout(Exception):
 
 
 def etag_of(status: os.stat_result) -> str:
-    """Another text after every write of ours: a new file (inode), at its own nanosecond, of some size."""
-    return f"{status.st_ino:x}-{status.st_mtime_ns:x}-{status.st_size:x}"
+    """Another text after every write of ours, each at its own nanosecond.
+
+    Without the inode: an archive that was copied with its times, or is mounted elsewhere, is still the same.
+    """
+    return f"{status.st_mtime_ns:x}-{status.st_size:x}"
 
 
 def open_temporary(folder: Path) -> tuple[int, Path]:

@@ -25,8 +25,8 @@ _CREDENTIALS_HINT = "check the credentials in the environment or those that stor
 # Codes come first: some of them travel under a status that says something else (ExpiredToken under 400,
 # RequestTimeout under 400), and HEAD answers have a status alone.
 _FORBIDDEN = frozenset({
-    "AccessDenied", "AccountProblem", "AllAccessDisabled", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken",
-    "InvalidObjectState", "InvalidSecurity", "RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch",
+    "AccessDenied", "AccountProblem", "AllAccessDisabled", "InvalidAccessKeyId", "InvalidToken",
+    "InvalidObjectState", "InvalidSecurity", "RequestTimeTooSkewed", "SignatureDoesNotMatch",
     "TokenRefreshRequired", "UnauthorizedAccess",
 })  # fmt: skip
 _MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchUpload", "NotFound"})

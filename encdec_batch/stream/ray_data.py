@@ -9,14 +9,16 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
+from encdec_batch.errors import EncdecError, SpecError
 from encdec_batch.models.package import Package
-from encdec_batch.pipeline import PredictStage, Record, WriteStage, commit_parts, read_item
+from encdec_batch.pipeline import PredictStage, Record, WriteStage, commit_died, commit_parts, read_item
 from encdec_batch.plan.item import WorkItem
 from encdec_batch.plan.recipe import Recipe, Resolved
 from encdec_batch.plan.scene import ScenePlan
@@ -34,8 +36,8 @@ IN_FLIGHT = 2
 """Blocks an actor has or waits for; with 1 Ray Data never scales a pool up."""
 STAGE_CPUS = 0.1
 """Logical CPUs of a reader or writer: they wait for the store more than they compute."""
-COMMITS = 2
-"""Scenes that are assembled at a time."""
+LEAST_COMMITS = 2
+"""Scenes that are assembled at a time, at least; otherwise as many as there are workers."""
 LOCAL_STORE_GIB = 2.0
 """Of a local Ray: input and output of a block are at most 32 MiB, and a dozen are in flight; mapped, not filled."""
 
@@ -63,6 +65,7 @@ class RayHost:
         import ray
 
         self._package_ref = ray.put(self._package)
+        self._pool = _pool_of(self._ray_spec)
         return self
 
     def __exit__(
@@ -72,59 +75,70 @@ class RayHost:
 
     def resolve(self, spec: JobSpec) -> Resolved:
         """Asks a worker of the pool's kind: on a cluster the driver may have another device."""
+        compute = spec.compute
+        if not self._pool.gpus and compute.device == "cuda":
+            raise SpecError(
+                "compute.device is cuda, but the workers are given no GPU",
+                hint="set compute.stream.gpus_per_worker, or start Ray where it sees the GPUs",
+            )
+        # Ray hides no GPU from an actor that was given none: it must not find one by itself.
+        device = compute.device if self._pool.gpus else "cpu"
+        asked = spec.model_copy(update={"compute": compute.model_copy(update={"device": device})})
         if self._ray_spec.address == "local" and spec.tiling.core != "auto":
-            return resolve(spec, self._package)
+            return resolve(asked, self._package)
         import ray
 
-        task = ray.remote(**_place(self._ray_spec))(resolve)
-        resolved: Resolved = ray.get(task.remote(spec, self._package_ref))
+        task = ray.remote(**self._pool.place)(resolve)
+        resolved: Resolved = _answer(task.remote(asked, self._package_ref))
         return resolved
 
     def stream(self, recipe: Recipe, *, lease_n: int) -> RayDataStream:
-        return RayDataStream(recipe, self._package_ref, self._ray_spec, lease_n=lease_n)
+        return RayDataStream(recipe, self._package_ref, self._pool, lease_n=lease_n)
 
 
 class RayDataStream:
     """The stages of pipeline.py on Ray."""
 
-    def __init__(self, recipe: Recipe, package_ref: ObjectRef[Package], spec: RaySpec, *, lease_n: int) -> None:
+    def __init__(self, recipe: Recipe, package_ref: ObjectRef[Package], pool: Pool, *, lease_n: int) -> None:
         import ray
 
-        self._recipe, self._package_ref, self._lease_n, self._spec = recipe, package_ref, lease_n, spec
+        self._recipe, self._package_ref, self._lease_n, self._pool = recipe, package_ref, lease_n, pool
         self._commit_task = ray.remote(num_cpus=0, max_retries=3)(_commit)
-        self._commits: list[ObjectRef[bytes]] = []
+        self._commits: dict[ObjectRef[bytes], ScenePlan] = {}
         self._waiting: list[ScenePlan] = []
-        self._workers = spec.max_workers or _all_workers(spec)
 
     def records(self, items: Iterable[WorkItem]) -> Iterator[Record]:
         left = iter(items)
         while segment := list(islice(left, SEGMENT)):
-            for row in self._expression(segment):
+            for row in _as_ours(self._expression(segment)):
                 yield pickle.loads(row["payload"])  # noqa: S301  (written by our own workers)
 
     def _expression(self, items: list[WorkItem]) -> Iterator[Row]:
         import ray.data
         from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
-        spec, recipe = self._spec, self._recipe
+        pool, recipe = self._pool, self._recipe
+        spec = pool.spec
         tables = [pa.table({"payload": pa.array([item.to_json()], pa.large_binary())}) for item in items]
-        pool = ActorPoolStrategy(
-            min_size=min(spec.min_workers or self._workers, self._workers),
-            max_size=self._workers,
+        strategy = ActorPoolStrategy(
+            min_size=min(spec.min_workers or pool.workers, pool.workers),
+            max_size=pool.workers,
             max_tasks_in_flight_per_actor=IN_FLIGHT,
             # On a GPU a second call copies its block while the first computes; on a CPU one thread is one core.
-            max_concurrent_calls_per_actor=2 if spec.gpus_per_worker else 1,
-            enable_true_multi_threading=bool(spec.gpus_per_worker),
+            max_concurrent_calls_per_actor=2 if pool.gpus else 1,
+            enable_true_multi_threading=bool(pool.gpus),
         )
         return iter(
             ray.data.from_arrow(tables)
-            .flat_map(_Reading(recipe), num_cpus=STAGE_CPUS, compute=TaskPoolStrategy(size=spec.readers))
+            .flat_map(
+                _Reading(recipe), num_cpus=STAGE_CPUS, compute=TaskPoolStrategy(size=min(spec.readers, len(items)))
+            )
             .map_batches(
                 _Predicting,
                 fn_constructor_args=(recipe, self._package_ref),
                 batch_size=1,
-                compute=pool,
-                **_place(spec),
+                compute=strategy,
+                **pool.place,
             )
             .map(_Writing(recipe, self._lease_n), num_cpus=STAGE_CPUS, compute=TaskPoolStrategy(size=spec.writers))
             .iter_rows()
@@ -138,36 +152,84 @@ class RayDataStream:
         import ray
 
         while self._commits:
-            done, self._commits = ray.wait(self._commits, num_returns=1, timeout=None if wait else 0)
-            self._start_commits()
+            done, _ = ray.wait(list(self._commits), num_returns=1, timeout=None if wait else 0)
             if not done:
                 return
-            for ref in done:
-                yield pickle.loads(ray.get(ref))  # noqa: S301  (written by our own workers)
+            scene = self._commits.pop(done[0])
+            self._start_commits()
+            try:
+                yield pickle.loads(_answer(done[0]))  # noqa: S301  (written by our own workers)
+            except EncdecError as error:
+                yield commit_died(scene, error)
 
     def _start_commits(self) -> None:
-        while self._waiting and len(self._commits) < COMMITS:
+        while self._waiting and len(self._commits) < max(LEAST_COMMITS, self._pool.workers):
             scene = self._waiting.pop(0)
-            self._commits.append(self._commit_task.remote(self._recipe, scene.to_json(), self._lease_n))
+            self._commits[self._commit_task.remote(self._recipe, scene.to_json(), self._lease_n)] = scene
 
 
-def _place(spec: RaySpec) -> dict[str, Any]:
-    """Where Ray may put an actor of the pool."""
-    place: dict[str, Any] = {"num_cpus": spec.cpus_per_worker}
-    if spec.gpus_per_worker:
-        place["num_gpus"] = spec.gpus_per_worker
-    if spec.labels:
-        place["label_selector"] = dict(spec.labels)
-    return place
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """The actors that hold the network, as this cluster can have them."""
+
+    spec: RaySpec
+    gpus: float
+    """Of each actor."""
+    workers: int
+    """At most."""
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Where Ray may put an actor."""
+        place: dict[str, Any] = {"num_cpus": self.spec.cpus_per_worker}
+        if self.gpus:
+            place["num_gpus"] = self.gpus
+        if self.spec.labels:
+            place["label_selector"] = dict(self.spec.labels)
+        return place
 
 
-def _all_workers(spec: RaySpec) -> int:
+def _pool_of(spec: RaySpec) -> Pool:
     import ray
 
     there = ray.cluster_resources()
-    if spec.gpus_per_worker:
-        return max(1, int(there.get("GPU", 0) / spec.gpus_per_worker))
-    return max(1, int(there.get("CPU", 1)))
+    gpus = spec.gpus_per_worker
+    if gpus is None:
+        gpus = 1.0 if there.get("GPU", 0) else 0.0
+    room = there.get("GPU", 0) / gpus if gpus else there.get("CPU", 1)
+    return Pool(spec=spec, gpus=gpus, workers=spec.max_workers or max(1, int(room)))
+
+
+def _answer(ref: ObjectRef[Any]) -> Any:
+    """What a task returns; its error as ours.
+
+    Raises:
+        EncdecError: the task raised, or its worker died.
+    """
+    import ray
+
+    try:
+        return ray.get(ref)
+    except ray.exceptions.RayError as error:
+        raise _ours(error) from error
+
+
+def _as_ours(rows: Iterator[Row]) -> Iterator[Row]:
+    import ray
+
+    try:
+        yield from rows
+    except ray.exceptions.RayError as error:
+        raise _ours(error) from error
+
+
+def _ours(error: Exception) -> EncdecError:
+    """The error of ours that a worker raised, or one line for what Ray says."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, EncdecError):
+        return cause
+    said = " ".join(str(error).split())[-300:]
+    return EncdecError(f"Ray gave up: {type(error).__name__}: {said}", hint="run again: it goes on where this run was")
 
 
 class _Reading:

@@ -70,11 +70,20 @@ def _make_temp() -> Path:
     """A session folder of this process; those of processes that were killed are removed."""
     root = Path(tempfile.gettempdir())
     for old in root.glob(f"{_TEMP_PREFIX}*"):
-        pid = old.name.removeprefix(_TEMP_PREFIX).split("-")[0]
-        if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
+        namespace, _, rest = old.name.removeprefix(_TEMP_PREFIX).partition("-")
+        pid = rest.partition("-")[0]
+        # A container may share this folder and not see our processes, nor we its.
+        if namespace == _pid_namespace() and pid.isdecimal() and not Path(f"/proc/{pid}").exists():
             shutil.rmtree(old, ignore_errors=True)
     # Short: Ray puts sockets below it, whose paths may have 107 bytes.
-    return Path(tempfile.mkdtemp(prefix=f"{_TEMP_PREFIX}{os.getpid()}-", dir=root))
+    return Path(tempfile.mkdtemp(prefix=f"{_TEMP_PREFIX}{_pid_namespace()}-{os.getpid()}-", dir=root))
+
+
+def _pid_namespace() -> str:
+    try:
+        return str(Path("/proc/self/ns/pid").stat().st_ino)
+    except OSError:
+        return "0"
 
 
 @contextmanager

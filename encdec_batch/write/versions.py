@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from importlib import metadata
 
 import imagecodecs
 import pyarrow as pa
@@ -14,6 +15,7 @@ from encdec_batch.write.part import FORMAT
 def encoder_versions() -> dict[str, str]:
     """By name; libdeflate and zstd are those inside imagecodecs, zlib writes the streamed PNGs."""
     return {
+        "encdec-batch": metadata.version("encdec-batch"),
         "gdal": rasterio.__gdal_version__,
         "imagecodecs": imagecodecs.__version__,
         "part": str(FORMAT),

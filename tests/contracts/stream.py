@@ -87,10 +87,10 @@ class StreamContract:
         job.store.create(lease_path(LEASE + 1), held.to_json())
         scenes = [scene for scene in plan.scenes if scene.scene_id in ("tall", "small")]
         records = list(stream.records(work_items(scenes)))
-        assert [record.scene_id for record in records if record.lease_lost] == ["small"]
+        assert [record.scene_id for record in records if record.ends_run] == ["small"]
         stream.commit(next(scene for scene in scenes if scene.scene_id == "tall"))
         [record] = stream.commits(wait=True)
-        assert record.lease_lost is not None
+        assert record.ends_run is not None
         assert job.markers() == {}
 
     def test_nothing_to_do_is_no_record(self, stream):

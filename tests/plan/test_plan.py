@@ -101,7 +101,16 @@ def test_a_finished_output_is_known_by_keys_alone(archive):
 def quarantined(asked, name: str, **changes) -> Quarantined:
     work = sort_candidates(asked, candidates(asked), NOTHING)
     row = SetAside(scene_id=name, uri=f"file://{name}", stage="read", reason="bad", hint="fix", **changes)
-    return Quarantined(scene_key=work.keys[name], aside=row)
+    return Quarantined(trial_key=asked.trial_key(work.keys[name]), aside=row)
+
+
+def test_a_scene_that_failed_is_tried_again_when_the_limits_change(archive):
+    asked = job(archive)
+    known = replace(NOTHING, quarantined={"c": quarantined(asked, "c")})
+    assert "c" not in {c.scene_id for c in sort_candidates(asked, candidates(asked), known).todo}
+    fields = asked.spec.model_dump(mode="json", exclude_unset=True) | {"limits": {"max_tile_mb": 512}}
+    wider = replace(asked, spec=parse_spec(fields))
+    assert "c" in {c.scene_id for c in sort_candidates(wider, candidates(wider), known).todo}
 
 
 @pytest.mark.parametrize(

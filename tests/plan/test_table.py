@@ -26,7 +26,7 @@ def plan_of(*scenes, recipe_=None) -> Plan:
 def test_a_row_per_scene():
     store = FakeStore()
     write_plan(store, plan_of(scene("a", 100, 2000), scene("b", 10, 10)))
-    rows = pq.read_table(BytesIO(store.get(".encdec/plan-1.parquet"))).to_pylist()
+    rows = pq.read_table(BytesIO(store.get(".encdec/plans/1.parquet"))).to_pylist()
     assert [(row["scene_id"], row["width"], row["num_blocks"], row["outputs"]) for row in rows] == [
         ("a", 2000, 4, ["mask.tif"]),
         ("b", 10, 1, ["mask.tif"]),
@@ -42,7 +42,7 @@ def test_plans_are_numbered_and_stay():
     write_plan(store, plan_of())
     names = {info.path for info in store.list(".encdec/")}
     assert {f".encdec/plan-{n}.parquet" for n in range(1, 13)} <= names
-    assert ".encdec/plan-13.parquet" not in names
+    assert ".encdec/plans/13.parquet" not in names
 
 
 def test_what_auto_became_stands_for_the_same_order_only():

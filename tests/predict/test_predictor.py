@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,6 +69,18 @@ def test_nodata_is_nodata_out_and_does_not_leak_but_by_the_fill() -> None:
     # What lies under nodata must not matter: another value there, the same bytes.
     other = np.where(valid, image, np.float32(1e9))
     assert made.tobytes() == tiled(network, card, other, Tiling(core=16, block=32), valid=valid)["image"].tobytes()
+
+
+def test_nan_in_one_band_of_a_valid_pixel_becomes_the_fill_and_does_not_spread() -> None:
+    """With `rule: all` a pixel is valid as long as one band is; the others' NaN must not reach the network."""
+    rng = np.random.default_rng(9)
+    image, network = rng.random((2, 40, 40), np.float32), convolution(2, 1)
+    image[0, 10:20, 10:20] = np.nan
+    card = card_of(LOCAL, bands=2, channels=1, nodata={"rule": "all", "nan": "nodata", "fill": 0.0})
+    made = tiled(network, card, image, Tiling(core=16, block=40))["image"]
+    # 0 after normalisation is the mean before it (0.5 here).
+    reference = plain_pass(network, card, np.where(np.isnan(image), np.float32(0.5), image))
+    np.testing.assert_allclose(made, reference, rtol=1e-5, atol=1e-6)
 
 
 def test_skipping_tiles_without_a_valid_core_changes_no_byte() -> None:
@@ -141,6 +154,7 @@ class ScarceEngine:
     device, name = "cpu", "scarce-1"
 
     def __init__(self, network: nn.Module) -> None:
+        self.busy = threading.Lock()
         self._engine = EagerEngine(network, device="cpu", precision="float32")
 
     def cores(self, tiles_NCHW: Tensor, keep: Sequence[Window]) -> list[Tensor]:
