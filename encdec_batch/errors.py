@@ -137,8 +137,8 @@ class LeaseHeld(CommitError):
 
 def unexpected(error: Exception, stage: str) -> EncdecError:
     """An error that nobody foresaw, as one line: what, where in the code, and what to do."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{Path(frame.filename).name}:{frame.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else stage
     return EncdecError(
         f"{stage} failed: {type(error).__name__}: {' '.join(str(error).split())[:300]} ({where})",
         hint="this is not a known fault of the input: please report it with the scene",
