@@ -80,10 +80,11 @@ def _make_temp() -> Path:
 
 
 def _pid_namespace() -> str:
+    """Four hex digits of it: socket paths have no room for all of its number."""
     try:
-        return str(Path("/proc/self/ns/pid").stat().st_ino)
+        return f"{Path('/proc/self/ns/pid').stat().st_ino & 0xFFFF:04x}"
     except OSError:
-        return "0"
+        return "0000"
 
 
 @contextmanager

@@ -54,7 +54,7 @@ def test_quarantine_by_scene(kind):
     )
     write_quarantine(store, record)
     [(scene_id, found)] = survey(store).quarantined.items()
-    assert (scene_id, found.scene_key, found.aside.transient) == ("a", "k", kind == "transient")
+    assert (scene_id, found.trial_key, found.aside.transient) == ("a", "k", kind == "transient")
     aside = found.aside
     assert (aside.stage, aside.block, aside.reason, aside.hint) == ("read", "1-1", "bad", "mend it")
 

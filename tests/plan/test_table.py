@@ -37,11 +37,11 @@ def test_plans_are_numbered_and_stay():
     store = FakeStore()
     for _ in range(11):
         write_plan(store, plan_of())
-    store.put(".encdec/plan-x.parquet", b"")
-    store.put(".encdec/runs/plan-99.parquet", b"")
+    store.put(".encdec/plans/x.parquet", b"")
+    store.put(".encdec/runs/99.parquet", b"")
     write_plan(store, plan_of())
     names = {info.path for info in store.list(".encdec/")}
-    assert {f".encdec/plan-{n}.parquet" for n in range(1, 13)} <= names
+    assert {f".encdec/plans/{n}.parquet" for n in range(1, 13)} <= names
     assert ".encdec/plans/13.parquet" not in names
 
 

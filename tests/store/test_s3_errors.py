@@ -39,7 +39,7 @@ ANSWERS = [
     (403, "SignatureDoesNotMatch", ObjectForbidden),
     (403, "InvalidAccessKeyId", ObjectForbidden),
     (403, "RequestTimeTooSkewed", ObjectForbidden),
-    (400, "ExpiredToken", ObjectForbidden),
+    (400, "ExpiredToken", TransientStoreError),
     (412, "PreconditionFailed", PreconditionFailed),
     (412, "412", PreconditionFailed),
     (409, "ConditionalRequestConflict", TransientStoreError),

@@ -121,7 +121,6 @@ def test_each_refusal_costs_one_request(faulty, store, status, code):
     [
         (403, "AccessDenied", ObjectForbidden),
         (403, "SignatureDoesNotMatch", ObjectForbidden),
-        (400, "ExpiredToken", ObjectForbidden),
         (404, "NoSuchKey", ObjectMissing),
         (412, "PreconditionFailed", PreconditionFailed),
         (400, "InvalidRequest", PermanentStoreError),
