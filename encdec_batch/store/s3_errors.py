@@ -32,7 +32,8 @@ _FORBIDDEN = frozenset({
 _MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchUpload", "NotFound"})
 # Expired credentials are among them: whoever gave them renews them, and no object is to blame.
 _TRANSIENT = frozenset({
-    "ExpiredToken", "ExpiredTokenException", "RequestExpired", "BadDigest", "ConditionalRequestConflict", "IncompleteBody", "InternalError", "OperationAborted",
+    "ExpiredToken", "ExpiredTokenException", "RequestExpired",
+    "BadDigest", "ConditionalRequestConflict", "IncompleteBody", "InternalError", "OperationAborted",
     "RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequests",
     "XAmzContentSHA256Mismatch", "InvalidDigest", "RequestTimeoutException",
 })  # fmt: skip
