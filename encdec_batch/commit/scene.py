@@ -183,7 +183,7 @@ def _files(order: CommitOrder, parts: Parts, coarse: Parts | None) -> Iterator[t
         if max(shape) <= png.max_side:
             yield f"{main.name}.png", lambda sink: write_png(sink, tiles(main), value_range=span)
         else:
-            side = quicklook.max_side if isinstance(quicklook, QuicklookFile) else 2048
+            side = min(png.max_side, quicklook.max_side if isinstance(quicklook, QuicklookFile) else 2048)
             yield f"{main.name}.png", lambda sink: write_quicklook(sink, tiles(main), max_side=side, value_range=span)
     if QUICKLOOK in scene.outputs and isinstance(quicklook, QuicklookFile):
         yield (

@@ -20,7 +20,7 @@ class PngFile(Spec):
     """The mask or image at full size; above `max_side` only the quicklook is made, and the marker says so."""
 
     kind: Literal["png"]
-    max_side: Annotated[int, Field(ge=2048, le=2**31 - 1)] = 16384
+    max_side: Annotated[int, Field(ge=512, le=2**31 - 1)] = 16384
 
 
 class QuicklookFile(Spec):

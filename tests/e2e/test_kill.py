@@ -245,6 +245,8 @@ def test_a_second_run_is_refused_while_the_first_goes_on(place):
     job = job_in(place, "twice")
     with driver(job, LOCAL) as first:
         wait_until(lambda: num_parts(job) > 0, what="a part")
+        # Stopped, not ended: its lease lives on for 45 s, and it cannot be over before the second one looks.
+        os.killpg(first.pid, signal.SIGSTOP)
         second = subprocess.run(command("run", job.file), capture_output=True, text=True, timeout=60, check=False)
         seen = subprocess.run(
             command("status", job.output_uri, "--json"), capture_output=True, text=True, timeout=60, check=False
