@@ -20,7 +20,7 @@ FORMAT_VERSION = 1
 """Of what lies in an output (docs/format.md); a newer one redoes scenes."""
 PART_FORMAT = 1
 CODEC_LEVELS = {"deflate": 5, "zstd": 3}
-"""Where more effort wins less than 3 % of size for half as much time again (docs/results.md)."""
+"""Speed before size: deflate 6 and zstd 9 are smaller, and slower by more than that (docs/results.md)."""
 
 
 def effective_halo(card: Card, core: int, asked: int | None) -> int | None:
