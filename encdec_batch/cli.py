@@ -87,6 +87,10 @@ def plan(*, spec_file: Path, overrides: tuple[str, ...], as_json: bool, verbose:
 @_command
 def run(*, spec_file: Path, overrides: tuple[str, ...], as_json: bool, verbose: bool) -> int:
     """Run the job; after a kill, go on where it was."""
+    from encdec_batch.predict.heap import keep_freed_memory
+
+    # Before any thread starts; what a local stream computes, it computes here.
+    keep_freed_memory()
     from encdec_batch.job.run import run as run_job
     from encdec_batch.spec.load import load_spec
 

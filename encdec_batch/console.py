@@ -87,6 +87,8 @@ def print_plan(console: Console, plan: Plan, projected_bytes: int) -> None:
     table.add_row("scenes", f"{len(scenes)} to do, {len(plan.done)} done, {len(plan.set_aside)} set aside")
     table.add_row("blocks", f"{plan.num_blocks} of {_sides(plan)} px, {plan.num_pixels_left / 1e6:,.1f} Mpx to compute")
     table.add_row("to read", f"{format_bytes(to_read)} of pixels for {format_bytes(encoded)} in the scenes")
+    if plan.bytes_for_statistics:
+        table.add_row("", f"{format_bytes(plan.bytes_for_statistics)} before, for statistics of whole scenes, at most")
     table.add_row("core", f"{recipe.resolved.core} px, halo {recipe.halo_pixels} px ({recipe.card.geometry.exactness})")
     table.add_row("compute", f"{computed / 1e6:,.0f} Mpx through the network, in {tiles:,} tiles")
     if pixels:
@@ -97,7 +99,7 @@ def print_plan(console: Console, plan: Plan, projected_bytes: int) -> None:
     table.add_row(
         "device", f"{recipe.resolved.device_kind}, {recipe.resolved.precision}, batch {recipe.resolved.batch}"
     )
-    table.add_row("memory", f"{format_bytes(projected_bytes)} a worker process, beside the network's activations")
+    table.add_row("memory", f"{format_bytes(projected_bytes)} a worker process")
     rates = dict(recipe.resolved.rates)
     if recipe.resolved.core in rates and pixels:
         seconds = plan.num_pixels_left / 1e6 / rates[recipe.resolved.core]

@@ -6,7 +6,6 @@ What goes wrong with a block comes back as a record: no exception leaves a stage
 
 from __future__ import annotations
 
-import resource
 import threading
 import time
 from collections.abc import Iterator
@@ -37,8 +36,10 @@ from encdec_batch.plan.open import open_scene, open_staged_scene
 from encdec_batch.plan.products import CELLS, needed_products
 from encdec_batch.plan.recipe import CODEC_LEVELS, Recipe
 from encdec_batch.plan.scene import ScenePlan, SetAside
+from encdec_batch.plan.statistics import value_range_of
 from encdec_batch.predict.device import choose_device
 from encdec_batch.predict.prediction import Prediction
+from encdec_batch.process import peak_bytes
 from encdec_batch.read.block import ReadRule, read_block
 from encdec_batch.read.patch import Patch
 from encdec_batch.read.reader import Reader
@@ -58,16 +59,17 @@ class Cost:
     workers: dict[str, int] = field(default_factory=dict)
     """By stage: the thread that did it, told apart over all processes of a machine."""
     bytes_read: int = 0
+    bytes_for_statistics: int = 0
     peak_bytes: dict[str, int] = field(default_factory=dict)
     """By stage: the most memory that its process has had resident so far."""
 
     def plus(self, stage: str, seconds: float, *, bytes_read: int = 0) -> Cost:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         return Cost(
             seconds={**self.seconds, stage: self.seconds.get(stage, 0.0) + seconds},
             workers={**self.workers, stage: threading.get_native_id()},
-            bytes_read=self.bytes_read + bytes_read,
-            peak_bytes={**self.peak_bytes, stage: peak},
+            bytes_read=self.bytes_read + (0 if stage == "statistics" else bytes_read),
+            bytes_for_statistics=self.bytes_for_statistics + (bytes_read if stage == "statistics" else 0),
+            peak_bytes={**self.peak_bytes, stage: peak_bytes()},
         )
 
 
@@ -131,20 +133,27 @@ def read_item(recipe: Recipe, item: WorkItem) -> Iterator[Read | Record]:
 def _read_piece(recipe: Recipe, piece: Piece) -> Iterator[Read | Record]:
     scene, rule = piece.scene, _read_rule(recipe)
     grid, left = scene.grid(), list(piece.blocks)
-    before, clock = 0, time.perf_counter()
+    before, clock, cost, stage = 0, time.perf_counter(), Cost(), "read"
     try:
         with _open(recipe, scene) as reader:
+            if scene.by_statistics:
+                stage, header = "statistics", reader.bytes_read
+                scene = replace(scene, value_range=value_range_of(recipe.card, scene, reader, open_output(recipe)))
+                before = reader.bytes_read - header
+                cost = cost.plus(stage, time.perf_counter() - clock, bytes_read=before)
+                stage, clock = "read", time.perf_counter()
             while left:
                 row, col = left[0]
                 patch = read_block(reader, grid, grid.block(row, col), bands=scene.bands, rule=rule)
                 _refuse_unruly(patch, recipe)
-                cost = Cost().plus("read", time.perf_counter() - clock, bytes_read=reader.bytes_read - before)
+                cost = cost.plus(stage, time.perf_counter() - clock, bytes_read=reader.bytes_read - before)
                 yield Read(scene=scene, row=row, col=col, patch=patch, cost=cost)
+                cost = Cost()
                 del left[0], patch
                 before, clock = reader.bytes_read, time.perf_counter()
     except Exception as error:  # noqa: BLE001  (the boundary: an error of one scene is a record, whatever it is)
         blocks = tuple(grid.block(row, col).name for row, col in left)
-        yield _trouble(error, "read", scene, blocks, Cost().plus("read", time.perf_counter() - clock))
+        yield _trouble(error, "read", scene, blocks, cost.plus(stage, time.perf_counter() - clock))
 
 
 def _open(recipe: Recipe, scene: ScenePlan) -> AbstractContextManager[Reader]:

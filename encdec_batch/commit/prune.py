@@ -19,6 +19,7 @@ from encdec_batch.commit.generation import SCENES_PREFIX, OutputFolder
 from encdec_batch.commit.lease import check_lease
 from encdec_batch.commit.marker import Marker, MoveResult, move_marker, next_generation, read_marker, read_markers
 from encdec_batch.plan.open import STAGED_PREFIX
+from encdec_batch.plan.statistics import STATISTICS_PREFIX
 from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.store import Store
 
@@ -51,7 +52,7 @@ class PrunableFolder:
 def find_prunable(store: Store, rules: PruneRules = PruneRules()) -> Iterator[PrunableFolder]:
     """Every folder that `prune` would delete now; deletes nothing (the dry run).
 
-    Costs a listing of scenes, parts and staged scenes and one GET a scene that has a folder.
+    Costs a listing of scenes, parts, staged scenes and statistics, and one GET a scene that has a folder.
     """
     now = store.now()
     folders = groupby(store.list(SCENES_PREFIX), key=lambda info: OutputFolder.parse(info.path))
@@ -63,7 +64,7 @@ def find_prunable(store: Store, rules: PruneRules = PruneRules()) -> Iterator[Pr
             reason = _reason(folder, objects, markers.get(folder.scene_id), rules=rules, now=now)
             if reason is not None:
                 yield _prunable(folder.path, reason, objects)
-    for prefix in (PARTS_PREFIX, STAGED_PREFIX):
+    for prefix in (PARTS_PREFIX, STAGED_PREFIX, STATISTICS_PREFIX):
         for key, group in groupby(store.list(prefix), key=lambda info: _key_below(prefix, info.path)):
             objects = tuple(group)
             if _idle_s(objects, now) >= rules.orphan_after_s:

@@ -43,10 +43,6 @@ class QuarantineRecord(BaseModel):
     """Scene key: the record holds for this input, package and spec only; None where the scene was never
     read as far as that."""
 
-    def holds_for(self, scene_key: str | None) -> bool:
-        """Whether a run that wants this key leaves the scene alone."""
-        return self.kind == "condemned" and self.key is not None and self.key == scene_key
-
 
 def quarantine_path(scene_id: str) -> str:
     """Path of a scene's record from the root of the output."""

@@ -14,7 +14,7 @@ import numpy as np
 from encdec_batch.errors import ObjectMissing, SpecError
 from encdec_batch.job.survey import survey
 from encdec_batch.models.package import Package, load_package
-from encdec_batch.plan.budget import PROCESS_BYTES
+from encdec_batch.plan.budget import NETWORK_COPIES, PROCESS_BYTES
 from encdec_batch.plan.discover import find_scenes
 from encdec_batch.plan.plan import Known, Plan, Sorted, make_plan, sort_candidates
 from encdec_batch.plan.recipe import Order, Recipe, Resolved
@@ -135,7 +135,7 @@ def _resolve(prepared: Prepared, host: Host, store: Store) -> Resolved:
 
 def projected_bytes(plan: Plan) -> int:
     """Memory of a worker process: itself, and the largest block with all that is alive at a time, for each of its
-    threads. The network's activations come on top: they depend on how torch runs it.
+    threads, the network's activations among it.
     """
     recipe = plan.recipe
     bills = {
@@ -147,7 +147,8 @@ def projected_bytes(plan: Plan) -> int:
     stream = recipe.spec.compute.stream
     threads = (stream.workers or len(os.sched_getaffinity(0))) if isinstance(stream, LocalStream) else 1
     decoded = max((_decoded_bytes(scene.header) for scene in plan.scenes), default=0)
-    return PROCESS_BYTES + decoded + threads * max(bills.values()) if bills else 0
+    network = NETWORK_COPIES * 4 * recipe.card.memory.parameters
+    return PROCESS_BYTES + decoded + threads * (network + max(bills.values())) if bills else 0
 
 
 def _decoded_bytes(header: SceneHeader) -> int:
@@ -163,6 +164,7 @@ def to_dict(plan: Plan) -> dict[str, Any]:
         "blocks": plan.num_blocks,
         "pixels": plan.num_pixels_left,
         "bytes_to_read": sum(plan.bytes_to_read.values()),
+        "bytes_for_statistics": plan.bytes_for_statistics,
         "bytes_in_scenes": sum(scene.header.encoded_bytes for scene in plan.scenes),
         "projected_bytes": projected_bytes(plan),
         "resolved": asdict(plan.recipe.resolved),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import resource
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -29,6 +28,7 @@ from encdec_batch.plan.open import STAGED_PREFIX
 from encdec_batch.plan.plan import Plan, replan_scene
 from encdec_batch.plan.scene import ScenePlan, SetAside
 from encdec_batch.plan.table import owners_of_parts, write_plan
+from encdec_batch.process import peak_bytes
 from encdec_batch.report.build import Material, write_report
 from encdec_batch.report.tables import markers_of, write_quarantine_table, write_scenes
 from encdec_batch.spec.job import JobSpec
@@ -254,9 +254,10 @@ class _Run:
             pixels=self._tally.pixels,
             seconds=self._seconds,
             bytes_read=self._tally.bytes_read,
+            bytes_for_statistics=self._tally.bytes_for_statistics,
             stage_seconds=dict(self._tally.stage_seconds),
             stage_workers={stage: len(threads) for stage, threads in self._tally.workers.items()},
-            peak_bytes={**self._tally.peaks, "driver": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024},
+            peak_bytes={**self._tally.peaks, "driver": peak_bytes()},
             projected_bytes=projected_bytes(plan) if plan else 0,
             bytes_in_scenes=sum(scene.header.encoded_bytes for scene in plan.scenes) if plan else 0,
             package_digest=self._prepared.package.digest,

@@ -33,6 +33,7 @@ _EVENTS = pa.schema(
         ("seconds", pa.map_(pa.string(), pa.float64())),
         ("pixels", pa.int64()),
         ("bytes_read", pa.int64()),
+        ("bytes_for_statistics", pa.int64()),
         ("peak_bytes", pa.map_(pa.string(), pa.int64())),
         ("message", pa.string()),
     ]
@@ -66,6 +67,7 @@ class RunLog:
             "seconds": list(record.cost.seconds.items()),
             "pixels": record.pixels,
             "bytes_read": record.cost.bytes_read,
+            "bytes_for_statistics": record.cost.bytes_for_statistics,
             "peak_bytes": list(record.cost.peak_bytes.items()),
             "message": message,
         }

@@ -29,6 +29,7 @@ class RunSummary:
     seconds: float
     """Of the stream: from the first item handed out to the last marker."""
     bytes_read: int
+    bytes_for_statistics: int
     stage_seconds: Mapping[str, float]
     stage_workers: Mapping[str, int]
     """Threads that took part in each stage."""
@@ -65,6 +66,7 @@ class Tally:
     pixels: int = 0
     committed: int = 0
     bytes_read: int = 0
+    bytes_for_statistics: int = 0
     stage_seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     peaks: dict[str, int] = field(default_factory=dict)
     workers: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
@@ -74,6 +76,7 @@ class Tally:
         self.pixels += record.pixels
         self.committed += record.committed
         self.bytes_read += record.cost.bytes_read
+        self.bytes_for_statistics += record.cost.bytes_for_statistics
         for stage, seconds in record.cost.seconds.items():
             self.stage_seconds[stage] += seconds
             self.workers[stage].add(record.cost.workers[stage])

@@ -53,8 +53,24 @@ class ConstantNormalization(CardModel):
     std: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...]
 
 
-# One member for now: statistics of the scene come with the stage that computes them, discriminated by `kind`.
-Normalization = ConstantNormalization
+class PercentileNormalization(CardModel):
+    """(value - p_lower) / (p_upper - p_lower), per band, by percentiles of the valid pixels of the whole scene.
+
+    Not clipped. Never of a tile, whose neighbours would be scaled otherwise. As stored or scaled makes no difference.
+    """
+
+    kind: Literal["percentiles"]
+    lower: Annotated[float, Field(ge=0, lt=100)] = 1.0
+    upper: Annotated[float, Field(gt=0, le=100)] = 99.8
+
+    @model_validator(mode="after")
+    def _ordered(self) -> PercentileNormalization:
+        if self.lower >= self.upper:
+            raise ValueError(f"the percentiles {self.lower} and {self.upper} enclose nothing")
+        return self
+
+
+Normalization = Annotated[ConstantNormalization | PercentileNormalization, Field(discriminator="kind")]
 
 
 class NodataRule(CardModel):
@@ -151,6 +167,15 @@ class ToleranceCard(CardModel):
     """A label may flip where the two highest channels are closer than this (sigmoid: the logit is below it)."""
 
 
+class MemoryCard(CardModel):
+    """How much a network holds, counted while it ran (models/memory.py)."""
+
+    parameters: Annotated[int, Field(ge=0)]
+    """Values of its weights."""
+    activations: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    """The most values alive at a time in a forward pass, for each pixel of the tile, the tile among them."""
+
+
 class TrainingCard(CardModel):
     """What the network learned from."""
 
@@ -193,17 +218,23 @@ class Declared(CardModel):
 
     @model_validator(mode="after")
     def _bands_agree(self) -> Declared:
-        counts = {len(self.bands), len(self.normalization.mean), len(self.normalization.std)}
-        if len(counts) > 1:
+        constants = self.normalization
+        if not isinstance(constants, ConstantNormalization):
+            return self
+        if not len(self.bands) == len(constants.mean) == len(constants.std):
             raise ValueError(
-                f"{len(self.bands)} bands, but {len(self.normalization.mean)} means and "
-                f"{len(self.normalization.std)} standard deviations"
+                f"{len(self.bands)} bands, but {len(constants.mean)} means and {len(constants.std)} standard deviations"
             )
         return self
 
     @property
     def num_bands(self) -> int:
         return len(self.bands)
+
+    @property
+    def by_statistics(self) -> bool:
+        """Whether a scene is normalised by what all of it holds."""
+        return isinstance(self.normalization, PercentileNormalization)
 
 
 class Card(Declared):
@@ -213,6 +244,7 @@ class Card(Declared):
     geometry: GeometryCard
     tolerance: dict[str, ToleranceCard] = {}
     """By `<device kind>/<precision>`, e.g. `cpu/float32`."""
+    memory: MemoryCard
     files: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
     """Name to sha256 of every other file of the package."""
 

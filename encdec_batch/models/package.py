@@ -22,6 +22,7 @@ from encdec_batch.models.card import (
     Card,
     Declared,
     GeometryCard,
+    MemoryCard,
     ToleranceCard,
     card_bytes,
     parse_card,
@@ -53,6 +54,7 @@ class Measured:
 
     geometry: GeometryCard
     tolerance: Mapping[str, ToleranceCard]
+    memory: MemoryCard
 
 
 def load_package(uri: str, options: Options | None = None) -> Package:
@@ -103,6 +105,7 @@ def create_package(store: Store, declared: Declared, measured: Measured, *, weig
         format_version=1,
         geometry=measured.geometry,
         tolerance=dict(measured.tolerance),
+        memory=measured.memory,
         files={name: sha256(data).hexdigest() for name, data in files.items()},
     )
     for name, data in (*files.items(), (CARD_NAME, card_bytes(card))):

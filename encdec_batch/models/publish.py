@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from safetensors.torch import save
 from torch import nn
 
 from encdec_batch.errors import CardError
-from encdec_batch.models.card import Declared, GeometryCard, ToleranceCard
+from encdec_batch.models.card import ConstantNormalization, Declared, GeometryCard, ToleranceCard
 from encdec_batch.models.forward import Precision
 from encdec_batch.models.golden import record
+from encdec_batch.models.memory import measure_memory
 from encdec_batch.models.network import build_network
 from encdec_batch.models.package import Measured, Package, create_package, load_package
 from encdec_batch.models.reach import measure_geometry
@@ -45,7 +46,11 @@ def publish_package(
         ModelError: the network cannot be measured, or another package lies there.
     """
     geometry = measure_geometry(network, declared.num_bands)
-    measured = Measured(geometry=geometry, tolerance=_tolerances(network, declared.num_bands, geometry))
+    measured = Measured(
+        geometry=geometry,
+        tolerance=_tolerances(network, declared.num_bands, geometry),
+        memory=measure_memory(network, declared.num_bands, geometry),
+    )
     image_CHW = _golden_image(declared, geometry, sample)
     with torch.inference_mode():
         num_channels = int(network(image_CHW[None]).shape[1])
@@ -62,7 +67,7 @@ def publish_package(
     return package
 
 
-def normalize(image: NDArray[np.generic], mean: Sequence[float], std: Sequence[float]) -> NDArray[np.float32]:
+def normalize(image: NDArray[np.generic], mean: ArrayLike, std: ArrayLike) -> NDArray[np.float32]:
     """(value - mean) / std per band of a (bands, height, width) image."""
     shape = (-1, 1, 1)
     scaled = (image.astype(np.float32) - np.asarray(mean, dtype=np.float32).reshape(shape)) / np.asarray(
@@ -89,5 +94,8 @@ def _golden_image(declared: Declared, geometry: GeometryCard, sample: NDArray[np
             f"{declared.name}: a golden sample of {declared.num_bands} bands and {side} px is wanted, "
             f"the one given is {sample.shape}"
         )
-    constants = declared.normalization
-    return torch.from_numpy(normalize(sample[:, :side, :side], constants.mean, constants.std))
+    image, how = sample[:, :side, :side], declared.normalization
+    if isinstance(how, ConstantNormalization):
+        return torch.from_numpy(normalize(image, how.mean, how.std))
+    ranges = np.percentile(image, (how.lower, how.upper), axis=(1, 2))
+    return torch.from_numpy(normalize(image, ranges[0], np.where(ranges[1] > ranges[0], ranges[1] - ranges[0], 1)))

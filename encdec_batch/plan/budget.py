@@ -21,6 +21,10 @@ FLOW_BYTES = 32 * 2**20
 at this size a pass costs at most 1.3 times the scene's bytes, and the objects are 16 to 64 MB (DESIGN of parts)."""
 
 
+ALLOCATOR = 1.5
+"""Resident bytes for each byte of activations: freed blocks are kept, and some do not fit what is asked for next."""
+NETWORK_COPIES = 3
+"""Of the float32 weights: the package's bytes, the network built from them, and the one that computes."""
 PROCESS_BYTES = 450 * 2**20
 """A worker with Ray, torch and GDAL before its first block: 390 MiB resident (docs/results.md), and some air."""
 
@@ -43,13 +47,17 @@ class Burden:
     channels: int
     batch: int
     blended: bool
+    activation_bytes: float
+    """Of the network, for each pixel of a tile; 0 where they lie in a device's own memory."""
 
     def flow(self, side: int, scale: int) -> int:
         """Bytes of a block's input and output."""
         return side * side * (self.bands * self.itemsize + scale * scale * self._output_bytes)
 
     def block_bytes(self, geometry: NetworkGeometry, tiling: Tiling) -> int:
-        """Bytes alive at a time for the largest block: window, normalised, logits of a batch, products, parts."""
+        """Bytes alive at a time for the largest block: window, normalised, activations and logits of a batch, products,
+        parts.
+        """
         side = int(LARGEST * tiling.block)
         tile = max(make_grid(2 * side, 2 * side, geometry, tiling).tile_shape)
         window = (side + tile) ** 2
@@ -57,12 +65,13 @@ class Burden:
         stored = window * (self.bands * self.itemsize + 1)
         normalised = 2 * window * self.bands * 4
         logits = 4 * self.batch * self.channels * (tile * geometry.scale) ** 2
+        activations = int(ALLOCATOR * self.activation_bytes * self.batch * tile**2)
         blended = out * 4 * (self.channels + 1) if self.blended else 0
         # On the device uint16 is held in 32 bits; the encoded copy is at worst as large as the product.
         products = out * sum(
             p.num_bands * max(np.dtype(p.dtype).itemsize, 4 if p.dtype == "uint16" else 1) for p in self.products
         )
-        return stored + normalised + logits + blended + 2 * products + out
+        return stored + normalised + activations + logits + blended + 2 * products + out
 
     @property
     def _output_bytes(self) -> int:

@@ -66,8 +66,8 @@ def work_items(scenes: Iterable[ScenePlan]) -> Iterator[WorkItem]:
 
 def _runs(scene: ScenePlan) -> Iterator[Piece]:
     todo = [b for b in scene.grid().blocks() if b.name not in scene.blocks_done]
-    if scene.staged:
-        # One reader cuts the scene and then reads all of it: faster than any pool of networks takes it.
+    if scene.staged or scene.by_statistics:
+        # One reader cuts the scene, or counts its values, and then reads all of it.
         yield Piece(scene=scene, blocks=tuple((block.row, block.col) for block in todo))
         return
     for _, row in groupby(todo, key=lambda block: block.row):

@@ -17,6 +17,7 @@ from encdec_batch.plan.open import look_up, open_scene
 from encdec_batch.plan.recipe import Order, Recipe
 from encdec_batch.plan.scene import Candidate, ScenePlan, SetAside
 from encdec_batch.read.reader import Reader
+from encdec_batch.read.statistics import num_passes
 from encdec_batch.spec.job import JobSpec
 
 HEADER_THREADS = 16
@@ -77,6 +78,13 @@ class Plan:
     def num_blocks(self) -> int:
         """Blocks still to be computed."""
         return sum(scene.grid().num_blocks - len(scene.blocks_done) for scene in self.scenes)
+
+    @property
+    def bytes_for_statistics(self) -> int:
+        """Read beforehand, at most: what an earlier run counted is not counted again."""
+        return sum(
+            num_passes(scene.header.dtype) * scene.header.encoded_bytes for scene in self.scenes if scene.by_statistics
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -271,6 +279,7 @@ def _cut(recipe: Recipe, candidate: Candidate, reader: Reader, known: Known) -> 
         outputs=outputs,
         generation=marker.generation + 1 if marker else 1,
         marker_etag=marker.etag if marker else None,
+        by_statistics=recipe.card.by_statistics,
     )
     part_key = recipe.part_key(key, block, scene.grid().tile_shape, outputs)
     return replace(scene, part_key=part_key, blocks_done=known.parts.get(part_key, frozenset()))

@@ -19,6 +19,7 @@ from encdec_batch.spec.output import CogFile
 FORMAT_VERSION = 1
 """Of what lies in an output (docs/format.md); a newer one redoes scenes."""
 PART_FORMAT = 1
+VALUE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 CODEC_LEVELS = {"deflate": 5, "zstd": 3}
 """Speed before size: deflate 6 and zstd 9 are smaller, and slower by more than that (docs/results.md)."""
 
@@ -169,6 +170,7 @@ class Recipe:
 
     def burden(self, itemsize: int) -> Burden:
         channels = self.card.output.num_channels
+        on_cpu = self.resolved.torch_device == "cpu"
         return Burden(
             bands=self.card.num_bands,
             itemsize=itemsize,
@@ -176,6 +178,7 @@ class Recipe:
             channels=channels,
             batch=self.resolved.batch,
             blended=self.spec.tiling.stitch.kind == "blend",
+            activation_bytes=self.card.memory.activations * VALUE_BYTES[self.resolved.precision] if on_cpu else 0.0,
         )
 
     def block_side(self, itemsize: int) -> BlockSide:

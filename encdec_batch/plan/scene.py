@@ -10,6 +10,7 @@ from pydantic_core import to_json
 
 from encdec_batch.grid import Grid, NetworkGeometry, Tiling, make_grid
 from encdec_batch.read.header import SceneHeader
+from encdec_batch.read.statistics import ValueRange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,10 @@ class ScenePlan:
     """The marker as it was when the scene was planned; None: there was none."""
     staged: bool = False
     """Its strips cost too much by window: it is cut into tiles once, streaming, before its blocks are read."""
+    by_statistics: bool = False
+    """Normalised by percentiles of the whole scene: its reader takes them first."""
+    value_range: ValueRange | None = None
+    """Those percentiles, once they are taken."""
     blocks_done: frozenset[str] = frozenset()
     """Names of blocks whose parts lie in the store."""
 

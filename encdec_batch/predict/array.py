@@ -14,6 +14,7 @@ from encdec_batch.models.network import build_network
 from encdec_batch.models.package import Package, load_package
 from encdec_batch.plan.products import products_of
 from encdec_batch.plan.recipe import effective_halo
+from encdec_batch.plan.statistics import value_range_in
 from encdec_batch.predict.device import Device, choose_device
 from encdec_batch.predict.eager import EagerEngine
 from encdec_batch.predict.head import Wanted
@@ -69,7 +70,8 @@ def predict_array(  # noqa: PLR0913  (one call in a notebook, not a stage)
     window = grid.source_window(block, card.padding)
     valid = _valid(image, card)
     patch = Patch(pixels=image[:, window.rows, window.cols], valid_mask=valid[window.rows, window.cols])
-    affine = affine_of(card, (1.0,) * len(image), (0.0,) * len(image))
+    scene = Patch(pixels=image, valid_mask=valid)
+    affine = affine_of(card, (1.0,) * len(image), (0.0,) * len(image), value_range_in(card, scene))
     prediction = _predictor(package, precision).predict(pad(patch, grid, block, card.padding), grid, block, affine)
     main = next(iter(prediction.rasters.values()))
     return main[0] if card.output.kind == "classes" else main

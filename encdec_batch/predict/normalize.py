@@ -1,4 +1,4 @@
-"""From stored pixels to what the network was trained on: the card's constants, never those of a tile."""
+"""From stored pixels to what the network was trained on: by the card's constants or the whole scene's, never a tile's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from encdec_batch.models.card import Card
+from encdec_batch.models.card import Card, PercentileNormalization
+from encdec_batch.read.statistics import ValueRange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +20,9 @@ class Affine:
     bias: tuple[float, ...]
 
 
-def affine_of(card: Card, scales: Sequence[float], offsets: Sequence[float]) -> Affine:
+def affine_of(
+    card: Card, scales: Sequence[float], offsets: Sequence[float], value_range: ValueRange | None = None
+) -> Affine:
     """The card's normalisation of a file's stored values, as one multiplication and one addition per band.
 
     Args:
@@ -27,14 +30,26 @@ def affine_of(card: Card, scales: Sequence[float], offsets: Sequence[float]) -> 
             `scaled` values.
         scales: of the bands read, in the card's order; value = stored * scale + offset.
         offsets: likewise.
+        value_range: of the scene, where the card's normalisation is by its percentiles.
     """
-    gains, biases = [], []
     constants = card.normalization
+    if isinstance(constants, PercentileNormalization):
+        return _stretch(value_range or ())
+    gains, biases = [], []
     for band, scale, offset, mean, std in zip(card.bands, scales, offsets, constants.mean, constants.std, strict=True):
         scale, offset = (scale, offset) if band.unit == "scaled" else (1.0, 0.0)  # noqa: PLW2901
         gains.append(scale / std)
         biases.append((offset - mean) / std)
     return Affine(gain=tuple(gains), bias=tuple(biases))
+
+
+def _stretch(value_range: ValueRange) -> Affine:
+    """Lower percentile to 0, upper to 1; a band of one value to 0."""
+    spans = [(high - low) or 1.0 for low, high in value_range]
+    return Affine(
+        gain=tuple(1.0 / span for span in spans),
+        bias=tuple(-low / span for (low, _), span in zip(value_range, spans, strict=True)),
+    )
 
 
 def normalize(pixels_CHW: Tensor, valid_HW: Tensor, affine: Affine, fill: float) -> Tensor:

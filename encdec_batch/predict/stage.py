@@ -36,7 +36,7 @@ class BlockPredictor:
         """The products of a block; `patch` covers its padded window."""
         scales = [scene.header.scales[band - 1] for band in scene.bands]
         offsets = [scene.header.offsets[band - 1] for band in scene.bands]
-        affine = affine_of(self._recipe.card, scales, offsets)
+        affine = affine_of(self._recipe.card, scales, offsets, scene.value_range)
         return self._for(scene).predict(patch, scene.grid(), block, affine)
 
     def _for(self, scene: ScenePlan) -> Predictor:

@@ -6,6 +6,7 @@ Ray's object store holds a few blocks and backpressure reaches the readers.
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -22,6 +23,7 @@ from encdec_batch.pipeline import PredictStage, Record, WriteStage, commit_died,
 from encdec_batch.plan.item import WorkItem
 from encdec_batch.plan.recipe import Recipe, Resolved
 from encdec_batch.plan.scene import ScenePlan
+from encdec_batch.predict.heap import keep_freed_memory
 from encdec_batch.predict.resolve import resolve
 from encdec_batch.spec.compute import RayStream as RaySpec
 from encdec_batch.spec.job import JobSpec
@@ -34,10 +36,14 @@ SEGMENT = 20_000
 """Work items of one Ray Data execution: plans of any length take bounded memory in the driver."""
 IN_FLIGHT = 2
 """Blocks an actor has or waits for; with 1 Ray Data never scales a pool up."""
-STAGE_CPUS = 0.1
-"""Logical CPUs of a reader or writer: they wait for the store more than they compute."""
+STAGE_CPUS = 0
+"""Logical CPUs of a reader or writer: they wait for the store more than they compute, and their number is bounded by
+`readers` and `writers`. Any more, and Ray Data, which grants an execution what its operators ask for at its start, hands
+out no block to be written until readers are through: predicted blocks pile up in the object store meanwhile."""
 LEAST_COMMITS = 2
 """Scenes that are assembled at a time, at least; otherwise as many as there are workers."""
+RAYS_OWN = 4
+"""Actors that Ray Data starts beside ours: statistics, locations, autoscaling."""
 LOCAL_STORE_GIB = 2.0
 """Of a local Ray: input and output of a block are at most 32 MiB, and a dozen are in flight; mapped, not filled."""
 
@@ -60,7 +66,12 @@ class RayHost:
     def __enter__(self) -> Self:
         store_bytes = int((self._ray_spec.object_store_gib or LOCAL_STORE_GIB) * 2**30)
         self._stack.enter_context(
-            ray_session(self._ray_spec.address, object_store_bytes=store_bytes, verbose=self._verbose)
+            ray_session(
+                self._ray_spec.address,
+                object_store_bytes=store_bytes,
+                processes=_processes(self._ray_spec),
+                verbose=self._verbose,
+            )
         )
         import ray
 
@@ -189,6 +200,12 @@ class Pool:
         return place
 
 
+def _processes(spec: RaySpec) -> int:
+    """Of a Ray of this run's own: predicting, reading, writing, committing, and Ray Data's own few."""
+    workers = spec.max_workers or len(os.sched_getaffinity(0))
+    return workers + spec.readers + spec.writers + max(LEAST_COMMITS, workers) + RAYS_OWN
+
+
 def _pool_of(spec: RaySpec) -> Pool:
     import ray
 
@@ -247,6 +264,7 @@ class _Predicting:
     """An actor of the pool: the network, loaded once."""
 
     def __init__(self, recipe: Recipe, package_ref: ObjectRef[Package]) -> None:
+        keep_freed_memory()
         import ray
         import torch
 

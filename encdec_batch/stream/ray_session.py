@@ -23,13 +23,19 @@ _TEMP_PREFIX = "eb-ray-"
 
 
 @contextmanager
-def ray_session(address: str, *, object_store_bytes: int, verbose: bool) -> Iterator[None]:
+def ray_session(address: str, *, object_store_bytes: int, processes: int, verbose: bool) -> Iterator[None]:
     """Ray for one run: started here for `local`, joined otherwise.
+
+    Args:
+        address: as in the spec.
+        object_store_bytes: of a Ray that is started here.
+        processes: workers that a Ray started here keeps when they have nothing to do.
+        verbose: let Ray talk.
 
     Raises:
         EncdecError: the cluster does not answer.
     """
-    _set_environment(local=address == "local")
+    _set_environment(local=address == "local", processes=processes)
     import ray
 
     with ExitStack() as stack:
@@ -52,7 +58,7 @@ def ray_session(address: str, *, object_store_bytes: int, verbose: bool) -> Iter
         yield
 
 
-def _set_environment(*, local: bool) -> None:
+def _set_environment(*, local: bool, processes: int) -> None:
     """What Ray reads when it is imported; what the user has set holds."""
     # Token authentication, always said: its default depends on version and on files of earlier sessions.
     os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -62,6 +68,10 @@ def _set_environment(*, local: bool) -> None:
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
     # Ray starts workers at niceness 15: beside any other busy process they would starve.
     os.environ.setdefault("RAY_worker_niceness", "0")
+    if local:
+        # Ray ends idle workers above one per CPU after a second, and so would start a reader and a writer anew, a
+        # CPU second each, for nearly every block.
+        os.environ.setdefault("RAY_num_workers_soft_limit", str(processes))
     # One thread an actor: bytes that do not depend on the machine's cores, and faster than threads in one network.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -50,21 +50,6 @@ def test_text_of_any_script_survives():
     assert list(list_quarantine(store)) == [odd]
 
 
-@pytest.mark.parametrize(
-    ("change", "wanted", "holds"),
-    [
-        ({}, "k" * 64, True),
-        ({}, "other", False),
-        ({}, None, False),
-        ({"kind": "transient"}, "k" * 64, False),
-        ({"key": None}, "k" * 64, False),
-        ({"key": None}, None, False),
-    ],
-)
-def test_only_the_condemned_of_this_very_key_are_left_alone(change, wanted, holds):
-    assert record(**change).holds_for(wanted) is holds
-
-
 def test_a_record_removed_while_listing_is_skipped():
     store = FakeStore()
     write_quarantine(store, record("a"))

@@ -9,7 +9,6 @@ import pytest
 from fakes import fake_bytes, fake_marker
 from servers import s3_server_process
 
-from encdec_batch.commit.digest import digest_of_markers, digest_of_output
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import LeaseTimes, acquire_lease, check_lease
 from encdec_batch.commit.marker import move_marker, read_marker, read_markers
@@ -86,7 +85,6 @@ def test_commits(store):
         commit(store, fake_marker("b"), lease.n)
         markers = [marker for marker, _ in read_markers(store)]
         assert [marker.scene_id for marker in markers] == ["a", "b"]
-        assert digest_of_output(store) == digest_of_markers(markers)
 
 
 def test_prune(store):

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from encdec_batch.cli import main
 from encdec_batch.commit.marker import Marker, read_markers
-from encdec_batch.models.card import BandCard, ConstantNormalization, ImageOutput
+from encdec_batch.models.card import BandCard, ConstantNormalization, ImageOutput, PercentileNormalization
 from encdec_batch.models.network import build_network
 from encdec_batch.models.package import load_package
 from encdec_batch.models.publish import publish_package
@@ -89,6 +89,22 @@ def classes_package(
         "normalization": ConstantNormalization(kind="constants", mean=(125.0,) * bands, std=(70.0,) * bands),
     }
     return _published(random_network(bands, seed), bands, changes)
+
+
+@cache
+def stretch_package(dtypes: tuple[str, ...] = ("uint8", "uint16", "float32"), upper: float = 99.0) -> str:
+    """Folder of a package whose float32 image is the scene as it was normalised: its least value 0, percentile
+    `upper` 1.
+    """
+    changes: dict[str, Any] = {
+        "name": "stretch",
+        "arguments": {"in_channels": 1, "out_channels": 1, "width": 1, "depth": 1, "norm": "none"},
+        "dtypes": dtypes,
+        "nodata": {"nan": "nodata"},
+        "normalization": PercentileNormalization(kind="percentiles", lower=0, upper=upper),
+        "output": ImageOutput(kind="image", band_names=("out",), dtype="float32", range=(0, 2)),
+    }
+    return _published(identity_network(1), 1, changes)
 
 
 def _published(network: UNet, bands: int, changes: Mapping[str, Any]) -> str:

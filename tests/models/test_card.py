@@ -16,6 +16,7 @@ def card(**changes) -> Card:
     fields = declared().model_dump() | {
         "format_version": 1,
         "geometry": GeometryCard(scale=1, stride=4, reach=22, exactness="exact"),
+        "memory": {"parameters": 10, "activations": 4.0},
         "tolerance": {"cpu/float32": ToleranceCard(value=1e-6, margin=2e-6)},
         "files": FILES,
     }

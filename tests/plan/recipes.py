@@ -7,7 +7,7 @@ from typing import Any
 
 from models.made import declared
 
-from encdec_batch.models.card import Card, GeometryCard
+from encdec_batch.models.card import Card, GeometryCard, MemoryCard
 from encdec_batch.plan.recipe import Order, Recipe, Resolved
 from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.read.header import SceneHeader
@@ -21,7 +21,8 @@ FILES = {"weights.safetensors": "0" * 64, "golden.safetensors": "1" * 64}
 
 def card(*, scale: int = 1, stride: int = 4, reach: int = 10, exactness: str = "exact", **changes: Any) -> Card:
     geometry = GeometryCard(scale=scale, stride=stride, reach=reach, exactness=exactness)
-    return Card(**declared(**changes).model_dump(), format_version=1, geometry=geometry, files=FILES)
+    memory = MemoryCard(parameters=1000, activations=20.0)
+    return Card(**declared(**changes).model_dump(), format_version=1, geometry=geometry, memory=memory, files=FILES)
 
 
 def order(card_: Card | None = None, **changes: Any) -> Order:

@@ -17,10 +17,25 @@ GIB = 2**30
 
 
 def burden(
-    *, bands: int = 3, itemsize: int = 1, dtype: str = "uint8", out: int = 1, channels: int = 2, blended: bool = False
+    *,
+    bands: int = 3,
+    itemsize: int = 1,
+    dtype: str = "uint8",
+    out: int = 1,
+    channels: int = 2,
+    blended: bool = False,
+    activations: float = 40.0,
 ) -> Burden:
     product = Product(name="image", kind="image", dtype=dtype, band_names=tuple(f"b{n}" for n in range(out)), nodata=0)
-    return Burden(bands=bands, itemsize=itemsize, products=(product,), channels=channels, batch=1, blended=blended)
+    return Burden(
+        bands=bands,
+        itemsize=itemsize,
+        products=(product,),
+        channels=channels,
+        batch=1,
+        blended=blended,
+        activation_bytes=activations,
+    )
 
 
 burdens = st.builds(
@@ -31,6 +46,7 @@ burdens = st.builds(
     out=st.integers(1, 4),
     channels=st.integers(1, 30),
     blended=st.booleans(),
+    activations=st.floats(0, 2000),
 )
 geometries = st.builds(
     NetworkGeometry,
