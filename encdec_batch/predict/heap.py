@@ -1,7 +1,7 @@
 """Memory that is freed stays with the process.
 
-Activations are arrays of tens of megabytes. As it comes, glibc's malloc maps each anew and gives it back when it is freed,
-so that the kernel zeroes every page of every layer again: a quarter of the time of a forward pass (docs/results.md).
+Activations are arrays of tens of megabytes. As it comes, glibc's malloc maps each anew and gives it back when it is
+freed, so that the kernel zeroes every page of every layer again: a quarter of a forward pass (docs/results.md).
 """
 
 from __future__ import annotations
@@ -28,4 +28,5 @@ def keep_freed_memory() -> bool:
         return False
     # One arena: the heaps of further ones end at 64 MiB, above which their threads would map and unmap again.
     wanted = ((_MMAP_THRESHOLD, _KEPT_BYTES), (_TRIM_THRESHOLD, _KEPT_BYTES), (_ARENA_MAX, 1))
-    return all([mallopt(option, value) == 1 for option, value in wanted])
+    accepted = [mallopt(option, value) for option, value in wanted]
+    return all(accepted)

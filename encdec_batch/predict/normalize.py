@@ -1,4 +1,4 @@
-"""From stored pixels to what the network was trained on: by the card's constants or the whole scene's, never a tile's."""
+"""From stored pixels to what the network was trained on: by constants of the card or of the scene, never of a tile."""
 
 from __future__ import annotations
 

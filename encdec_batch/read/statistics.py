@@ -45,8 +45,8 @@ def scene_percentiles(
     is_float = np.dtype(dtype).kind == "f"
     leading = np.zeros((num_bands, _BINS), np.int64)
     for patch in patches():
-        for counts, keys in zip(leading, _keys(patch), strict=True):
-            counts += np.bincount(keys >> 16 if is_float else keys, minlength=_BINS)
+        for band, keys in enumerate(_keys(patch)):
+            leading[band] += np.bincount(keys >> 16 if is_float else keys, minlength=_BINS)
     searches = [_Search(counts, percentages, two_passes=is_float) for counts in leading]
     if is_float:
         for patch in patches():
@@ -70,8 +70,8 @@ class _Search:
     def refine(self, keys: _Keys) -> None:
         """The second pass."""
         leading = keys >> 16
-        for number, counts in self._trailing.items():
-            counts += np.bincount(keys[leading == number] & (_BINS - 1), minlength=_BINS)
+        for number in self._trailing:
+            self._trailing[number] += np.bincount(keys[leading == number] & (_BINS - 1), minlength=_BINS)
 
     def percentiles(self, value: Callable[[int], float]) -> tuple[float, ...]:
         return tuple(0.0 if at is None else self._at(at, value) for at in self._positions)

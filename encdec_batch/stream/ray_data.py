@@ -37,9 +37,9 @@ SEGMENT = 20_000
 IN_FLIGHT = 2
 """Blocks an actor has or waits for; with 1 Ray Data never scales a pool up."""
 STAGE_CPUS = 0
-"""Logical CPUs of a reader or writer: they wait for the store more than they compute, and their number is bounded by
-`readers` and `writers`. Any more, and Ray Data, which grants an execution what its operators ask for at its start, hands
-out no block to be written until readers are through: predicted blocks pile up in the object store meanwhile."""
+"""Logical CPUs of a reader or writer, whose number `readers` and `writers` bound. With any more, Ray Data, which grants
+an execution what its operators ask for at the start, hands out no block to be written until readers are through:
+predicted blocks pile up in the object store meanwhile."""
 LEAST_COMMITS = 2
 """Scenes that are assembled at a time, at least; otherwise as many as there are workers."""
 RAYS_OWN = 4
