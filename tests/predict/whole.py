@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from encdec_batch.grid import Grid, NetworkGeometry, Tiling, make_grid
-from encdec_batch.models.card import Card, GeometryCard, ImageOutput
+from encdec_batch.models.card import Card, GeometryCard, ImageOutput, MemoryCard
 from encdec_batch.plan.products import products_of
 from encdec_batch.predict.eager import EagerEngine
 from encdec_batch.predict.head import Wanted
@@ -34,7 +34,8 @@ def card_of(geometry: GeometryCard, *, bands: int, channels: int, **changes: Any
     }
     made = declared(**(fields | changes)).model_dump()
     files = {"weights.safetensors": "0" * 64, "golden.safetensors": "0" * 64}
-    return Card(**made, format_version=1, geometry=geometry, files=files)
+    memory = MemoryCard(parameters=0, activations=1.0)
+    return Card(**made, format_version=1, geometry=geometry, memory=memory, files=files)
 
 
 def tiled(
