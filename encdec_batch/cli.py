@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import wraps
@@ -13,7 +14,7 @@ from typing import Any
 import click
 
 from encdec_batch import __version__, console, log
-from encdec_batch.errors import EncdecError, SpecError
+from encdec_batch.errors import EncdecError, SpecError, unexpected
 
 COULD_NOT_RUN, WRONG_SPEC, IN_QUARANTINE = 1, 2, 3
 
@@ -36,10 +37,13 @@ def _command(call: Callable[..., int]) -> Callable[..., None]:
         log.set_up(verbose=verbose)
         try:
             code = call(**options)
-        except EncdecError as error:
+        except (click.ClickException, click.Abort):
+            raise
+        except Exception as error:  # noqa: BLE001  (the boundary: no traceback for a user)
             if verbose:
-                raise
-            click.echo(f"error: {error}", err=True)
+                traceback.print_exc()
+            said = error if isinstance(error, EncdecError) else unexpected(error, call.__name__)
+            click.echo(f"error: {said}", err=True)
             code = WRONG_SPEC if isinstance(error, SpecError) else COULD_NOT_RUN
         except KeyboardInterrupt:
             click.echo("interrupted; the same command goes on where this one was", err=True)
@@ -51,7 +55,13 @@ def _command(call: Callable[..., int]) -> Callable[..., None]:
 
 _spec_file = click.argument("spec_file", type=click.Path(dir_okay=False, path_type=Path))
 _output_uri = click.argument("uri")
-_overrides = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the spec.")
+_overrides = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a key of the spec; paths count from the current folder.",
+)
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 _verbose = click.option("-v", "--verbose", is_flag=True, help="Log events, let Ray talk, show tracebacks.")
 _options = click.option(

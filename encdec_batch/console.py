@@ -22,6 +22,8 @@ from encdec_batch.report.page import format_bytes, format_duration, format_numbe
 LINE_EVERY_S = 30.0
 """Between lines where there is no terminal."""
 SHOWN_ASIDE = 10
+STANDS_OUT = 1.3
+"""A scene this many times dearer than the mean is named."""
 
 
 class ProgressLine:
@@ -77,22 +79,23 @@ class ProgressLine:
 
 
 def print_plan(console: Console, plan: Plan, projected_bytes: int) -> None:
-    recipe, scenes = plan.recipe, plan.scenes
-    pixels = sum(scene.num_pixels for scene in scenes)
+    recipe, scenes, cost = plan.recipe, plan.scenes, plan.cost()
     encoded = sum(scene.header.encoded_bytes for scene in scenes)
     to_read = sum(plan.bytes_to_read.values())
-    computed = sum(scene.grid().num_tiles * scene.grid().tile_shape[0] * scene.grid().tile_shape[1] for scene in scenes)
-    tiles = sum(scene.grid().num_tiles for scene in scenes)
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("scenes", f"{len(scenes)} to do, {len(plan.done)} done, {len(plan.set_aside)} set aside")
-    table.add_row("blocks", f"{plan.num_blocks} of {_sides(plan)} px, {plan.num_pixels_left / 1e6:,.1f} Mpx to compute")
+    table.add_row("blocks", f"{plan.num_blocks} of {_sides(plan)} px, {cost.scene_pixels / 1e6:,.1f} Mpx to compute")
     table.add_row("to read", f"{format_bytes(to_read)} of pixels for {format_bytes(encoded)} in the scenes")
     if plan.bytes_for_statistics:
         table.add_row("", f"{format_bytes(plan.bytes_for_statistics)} before, for statistics of whole scenes, at most")
-    table.add_row("core", f"{recipe.resolved.core} px, halo {recipe.halo_pixels} px ({recipe.card.geometry.exactness})")
-    table.add_row("compute", f"{computed / 1e6:,.0f} Mpx through the network, in {tiles:,} tiles")
-    if pixels:
-        table.add_row("halo tax", f"{computed / pixels:.2f} pixels computed for each pixel of the scenes")
+    table.add_row(
+        "core", f"{recipe.resolved.core} px, halo {recipe.halo_pixels} px: {'exact' if recipe.exact else 'not exact'}"
+    )
+    table.add_row("compute", f"{cost.tile_pixels / 1e6:,.0f} Mpx through the network, in {cost.tiles:,} tiles")
+    if cost.scene_pixels:
+        table.add_row("halo tax", f"{cost.halo_tax:.2f} pixels computed for each pixel of the scenes")
+    if cost.dearest_tax > STANDS_OUT * cost.halo_tax:
+        table.add_row("", f"{cost.dearest_tax:.2f} for {cost.dearest}, the dearest")
     for side, rate in recipe.resolved.rates:
         chosen = "  <- chosen" if side == recipe.resolved.core else ""
         table.add_row("measured", f"core {side}: {rate:.2f} Mpx/s of one worker, tax included{chosen}")
@@ -101,13 +104,13 @@ def print_plan(console: Console, plan: Plan, projected_bytes: int) -> None:
     )
     table.add_row("memory", f"{format_bytes(projected_bytes)} a worker process")
     rates = dict(recipe.resolved.rates)
-    if recipe.resolved.core in rates and pixels:
-        seconds = plan.num_pixels_left / 1e6 / rates[recipe.resolved.core]
+    if recipe.resolved.core in rates and cost.scene_pixels:
+        seconds = cost.scene_pixels / 1e6 / rates[recipe.resolved.core]
         table.add_row("", f"{format_duration(seconds)} of one worker")
     console.print(table)
     for note in plan.notes:
         console.print(f"note: {note}", highlight=False)
-    print_aside(console, plan.set_aside)
+    print_aside(console, plan.set_aside, more="plan --json lists them")
 
 
 def print_summary(console: Console, summary: RunSummary) -> None:
@@ -119,19 +122,21 @@ def print_summary(console: Console, summary: RunSummary) -> None:
         else "nothing was to do"
     )
     console.print(f"complete: {done}, {len(summary.set_aside)} set aside; {took}", highlight=False, soft_wrap=True)
-    print_aside(console, summary.set_aside)
+    for note in summary.notes:
+        console.print(f"note: {note}", highlight=False, soft_wrap=True)
+    print_aside(console, summary.set_aside, more="see quarantine.parquet")
     console.print(f"output  {summary.output_uri}", highlight=False, soft_wrap=True)
     console.print(f"report  {summary.report_uri}", highlight=False, soft_wrap=True)
     console.print(f"digest  {summary.digest}", highlight=False, soft_wrap=True)
 
 
-def print_aside(console: Console, aside: tuple[SetAside, ...]) -> None:
+def print_aside(console: Console, aside: tuple[SetAside, ...], *, more: str) -> None:
     for item in aside[:SHOWN_ASIDE]:
         hint = f" -> {item.hint}" if item.hint else ""
         said = f"set aside  {item.scene_id}  {item.stage}: {item.reason}{hint}"
         console.print(said, highlight=False, soft_wrap=True)
     if len(aside) > SHOWN_ASIDE:
-        console.print(f"set aside  ... and {len(aside) - SHOWN_ASIDE} more, see quarantine.parquet", highlight=False)
+        console.print(f"set aside  ... and {len(aside) - SHOWN_ASIDE} more, {more}", highlight=False)
 
 
 def print_status(console: Console, status: Status) -> None:

@@ -3,7 +3,8 @@
 EncdecError
 ├── SpecError                what the user asked for is wrong (exit code 2)
 ├── SceneError               one scene cannot be done: quarantine, the rest goes on
-│   ├── SceneUnreadable      not an image, truncated, forbidden, missing
+│   ├── SceneUnreadable      not an image, truncated, missing
+│   │   └── SceneForbidden   the credentials may not read it
 │   ├── SceneChanged         the object was replaced while it was read
 │   └── UnsupportedScene     readable, but not by this card or within these limits
 ├── WindowError              integer geometry that cannot be
@@ -16,6 +17,7 @@ EncdecError
 │   │   ├── ObjectMissing    404
 │   │   └── ObjectForbidden  401, 403
 │   └── PreconditionFailed   412: the object is not the one that was named
+├── OutOfMemory              of the device or the machine
 └── CommitError              a scene could not be committed
     ├── CommitConflict       the marker is of another key or generation
     ├── PartMissing          parts are gone or damaged: their blocks run once more
@@ -29,7 +31,7 @@ from __future__ import annotations
 
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 
 class EncdecError(Exception):
@@ -40,6 +42,9 @@ class EncdecError(Exception):
         hint: what to do about it, one sentence, may be empty.
         context: values a caller may branch on or a record may show (uri, scene_id, block, ...).
     """
+
+    transient: ClassVar[bool] = False
+    """No property of a scene that it befalls, but of that hour: the next run tries again by itself."""
 
     def __init__(self, message: str, *, hint: str = "", **context: Any) -> None:
         super().__init__(message)
@@ -68,11 +73,19 @@ class SceneError(EncdecError):
 
 
 class SceneUnreadable(SceneError):
-    """Not an image, truncated, missing or forbidden."""
+    """Not an image, truncated or missing."""
+
+
+class SceneForbidden(SceneUnreadable):
+    """The credentials may not read the scene: once they may, the next run does it."""
+
+    transient = True
 
 
 class SceneChanged(SceneError):
     """The object behind a scene was replaced while it was being read."""
+
+    transient = True
 
 
 class UnsupportedScene(SceneError):
@@ -95,8 +108,16 @@ class DigestMismatch(ModelError):
     """Bytes differ from the digest that names them."""
 
 
+class OutOfMemory(EncdecError):
+    """The device or the machine has no memory left for this block."""
+
+    transient = True
+
+
 class StoreError(EncdecError):
     """A store did not do what was asked."""
+
+    transient = True
 
 
 class TransientStoreError(StoreError):
@@ -135,8 +156,17 @@ class LeaseHeld(CommitError):
     """Another run holds the lease of this output."""
 
 
+_NO_MEMORY = "can't allocate memory"
+"""As torch's allocator for the CPU says it, in a RuntimeError."""
+
+
 def unexpected(error: Exception, stage: str) -> EncdecError:
-    """An error that nobody foresaw, as one line: what, where in the code, and what to do."""
+    """An error that is none of ours, as one line: what, where in the code, and what to do."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _NO_MEMORY in str(error):
+        return OutOfMemory(
+            f"{stage} ran out of memory ({' '.join(str(error).split())[:120] or 'of the machine'})",
+            hint="lower tiling.core, tiling.budget_gib or the number of workers; the next run tries again",
+        )
     frames = traceback.extract_tb(error.__traceback__)
     where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else stage
     return EncdecError(

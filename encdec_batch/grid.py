@@ -35,6 +35,10 @@ Stitch = Literal["crop", "blend"]
 Padding = Literal["reflect", "edge"]
 
 
+ONE_TILE = 1.25
+"""A scene up to this many usual tiles long is one tile: two would cost more, nearly all of it halo."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkGeometry:
     """What the grid must know of a network; all in input pixels, all measured (models/reach.py)."""
@@ -235,6 +239,13 @@ def rounded_core(tiling: Tiling, stride: int) -> int:
     return min(round_up(tiling.core, stride), tiling.block)
 
 
+def largest_tile(geometry: NetworkGeometry, tiling: Tiling) -> int:
+    """The side of the largest tile that a scene of any size is given."""
+    long = make_grid(3 * tiling.block, 3 * tiling.block, geometry, tiling)
+    one = int(ONE_TILE * (rounded_core(tiling, geometry.stride) + 2 * _context(geometry, tiling)))
+    return max(*long.tile_shape, one)
+
+
 def _padded(size: int, geometry: NetworkGeometry) -> int:
     """The side of the padded scene: one that the network takes."""
     multiple = geometry.pad_multiple or geometry.stride
@@ -262,7 +273,7 @@ def _crop_axis(size: int, geometry: NetworkGeometry, tiling: Tiling) -> Axis:
     padded, context = _padded(size, geometry), _context(geometry, tiling)
     core = rounded_core(tiling, stride)
     blocks = _cut(size, tiling.block)
-    if len(blocks) == 1 and padded <= 1.25 * (core + 2 * context):
+    if len(blocks) == 1 and padded <= ONE_TILE * (core + 2 * context):
         whole = AxisBlock(0, size, (AxisCore(0, size, 0),), (0,), 0)
         return Axis(size, lead, padded, padded, (whole,))
     counts = [ceil((stop - start) / core) for start, stop in blocks]

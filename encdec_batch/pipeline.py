@@ -25,7 +25,6 @@ from encdec_batch.errors import (
     PreconditionFailed,
     SceneChanged,
     SpecError,
-    StoreError,
     UnsupportedScene,
     unexpected,
 )
@@ -303,7 +302,6 @@ def _trouble(error: Exception, stage: str, scene: ScenePlan, blocks: tuple[str, 
         reason=said.message.removeprefix(f"{scene.uri}: "),
         hint=said.hint,
         block=blocks[0] if blocks else None,
-        # What a store does wrong is no property of the scene.
-        transient=isinstance(error, StoreError),
+        transient=said.transient,
     )
     return replace(record, trouble=aside, replan=isinstance(error, SceneChanged | CommitConflict))

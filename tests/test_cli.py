@@ -73,7 +73,12 @@ def test_the_version():
 @pytest.mark.parametrize(
     ("name", "arguments", "keys"),
     [
-        ("plan", ("job.yaml",), {"scenes", "blocks", "pixels", "bytes_to_read", "projected_bytes", "set_aside"}),
+        (
+            "plan",
+            ("job.yaml",),
+            {"scenes", "blocks", "block_sides", "pixels", "tiles", "tile_pixels", "halo", "halo_tax", "exact"}
+            | {"bytes_to_read", "projected_bytes", "set_aside", "notes"},
+        ),
         ("run", ("job.yaml",), {"scenes_done", "set_aside", "digest", "exit_code", "report_uri"}),
         ("status", ("out",), {"scenes_committed", "scenes_set_aside", "state", "progress"}),
         ("verify", ("out",), {"digest", "files", "bad"}),
@@ -98,6 +103,47 @@ def test_and_text_where_it_is_not(done, name, argument):
         json.loads(ended.stdout)
     if argument == "job.yaml":
         assert "set aside  b  plan:" in ended.stdout
+
+
+def test_what_plan_prints_is_what_it_says_in_json(done):
+    spec, again = done / "job.yaml", ("--set", f"output.uri={done}/elsewhere")
+    figures, text = command("plan", spec, "--json", *again).result, command("plan", spec, *again).stdout
+    assert f"{figures['pixels'] / 1e6:,.1f} Mpx to compute" in text
+    assert f"in {figures['tiles']:,} tiles" in text
+    assert f"{figures['halo_tax']:.2f} pixels computed" in text
+    assert f"halo {figures['halo']} px: exact" in text
+
+
+def test_paths_of_an_override_count_from_the_current_folder(tmp_path, monkeypatch):
+    write_tiff(tmp_path / "in/a.tif", coordinate_image(1, 100, 100))
+    spec = write_spec(tmp_path / "specs", tmp_path / "in", classes_package())
+    monkeypatch.chdir(tmp_path)
+    assert command("run", spec, "--set", "output.uri=here").code == 0
+    assert (tmp_path / "here" / "markers").exists()
+
+
+@pytest.mark.parametrize("fault", ["tiling.core=no", "output.uri=in/out"])
+def test_verbose_shows_the_traceback_and_keeps_the_code(tmp_path, monkeypatch, fault):
+    write_tiff(tmp_path / "in/a.tif", coordinate_image(1, 100, 100))
+    spec = write_spec(tmp_path, tmp_path / "in", classes_package())
+    monkeypatch.chdir(tmp_path)
+    for verb in ("plan", "run"):
+        quiet, loud = command(verb, spec, "--set", fault), command(verb, spec, "--set", fault, "-v")
+        assert (quiet.code, loud.code) == (2, 2)
+        assert "Traceback" not in quiet.stderr
+        assert "Traceback" in loud.stderr
+
+
+def test_an_error_that_nobody_foresaw_is_one_line(tmp_path, monkeypatch):
+    def broken(*_):
+        raise LookupError("no such thing")
+
+    spec = write_spec(tmp_path, tmp_path, classes_package())
+    monkeypatch.setattr("encdec_batch.job.plan.build_plan", broken)
+    ended = command("plan", spec)
+    assert ended.code == 1
+    assert ended.stderr.startswith("error: plan failed: LookupError: 'no such thing'")
+    assert "Traceback" not in ended.stderr
 
 
 def test_plan_writes_nothing(tmp_path):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from plan.recipes import card, order, recipe, scene
 
 from encdec_batch import pipeline
@@ -17,6 +18,7 @@ from encdec_batch.errors import (
     PartMissing,
     PermanentStoreError,
     SceneChanged,
+    SceneForbidden,
     SceneUnreadable,
     StoreError,
     TransientStoreError,
@@ -30,7 +32,7 @@ def record_of(error: Exception, stage: str = "read") -> Record:
     return pipeline._trouble(error, stage, scene("s", 100, 90), ("0-0",), Cost())
 
 
-@pytest.mark.parametrize("error", [SceneUnreadable("x"), UnsupportedScene("x"), ValueError("x"), MemoryError()])
+@pytest.mark.parametrize("error", [SceneUnreadable("x"), UnsupportedScene("x"), ValueError("x")])
 def test_what_is_wrong_with_a_scene_sets_it_aside_for_good(error: Exception) -> None:
     made = record_of(error)
     assert made.trouble is not None
@@ -38,8 +40,15 @@ def test_what_is_wrong_with_a_scene_sets_it_aside_for_good(error: Exception) -> 
     assert made.ends_run is None
 
 
-@pytest.mark.parametrize("error", [TransientStoreError("x"), StoreError("x"), PermanentStoreError("x")])
-def test_what_a_store_does_wrong_is_no_property_of_the_scene(error: EncdecError) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(TransientStoreError("x"), StoreError("x"), PermanentStoreError("x"), SceneForbidden("x")),
+        *(MemoryError(), torch.OutOfMemoryError("CUDA"), RuntimeError("DefaultCPUAllocator: can't allocate memory")),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_the_hour_does_wrong_is_no_property_of_the_scene(error: Exception) -> None:
     made = record_of(error)
     assert made.trouble is not None
     assert made.trouble.transient

@@ -31,7 +31,8 @@ def scene_summary(scene: ScenePlan, recipe: Recipe, parts: Parts) -> dict[str, J
         "core": scene.tiling.core,
         "halo": recipe.halo_pixels,
         "tile": list(grid.tile_shape),
-        "exactness": recipe.card.geometry.exactness,
+        # A scene of one tile is one plain pass, whatever the job does elsewhere.
+        "exact": recipe.exact or grid.num_tiles == 1,
         "precision": recipe.resolved.precision,
         "device_kind": recipe.resolved.device_kind,
         "model": f"{recipe.card.name} {recipe.card.version}",

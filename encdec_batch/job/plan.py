@@ -18,7 +18,7 @@ from encdec_batch.plan.budget import NETWORK_COPIES, PROCESS_BYTES
 from encdec_batch.plan.discover import find_scenes
 from encdec_batch.plan.plan import Known, Plan, Sorted, make_plan, sort_candidates
 from encdec_batch.plan.recipe import Order, Recipe, Resolved
-from encdec_batch.plan.scene import Candidate, SetAside
+from encdec_batch.plan.scene import Candidate, ScenePlan, SetAside
 from encdec_batch.plan.table import read_resolved
 from encdec_batch.read.header import SceneHeader
 from encdec_batch.spec.compute import LocalStream, RayStream
@@ -138,17 +138,20 @@ def projected_bytes(plan: Plan) -> int:
     threads, the network's activations among it.
     """
     recipe = plan.recipe
-    bills = {
-        (scene.header.dtype, scene.tiling.block): recipe.burden(np.dtype(scene.header.dtype).itemsize).block_bytes(
-            scene.geometry, scene.tiling
-        )
-        for scene in plan.scenes
-    }
+    tiles: dict[tuple[str, int], tuple[ScenePlan, int]] = {}
+    for scene in plan.scenes:
+        alike, tile = (scene.header.dtype, scene.tiling.block), max(scene.grid().tile_shape)
+        if tile > tiles.get(alike, (scene, 0))[1]:
+            tiles[alike] = scene, tile
+    bills = [
+        recipe.burden(np.dtype(scene.header.dtype).itemsize).block_bytes(scene.geometry, scene.tiling, tile)
+        for scene, tile in tiles.values()
+    ]
     stream = recipe.spec.compute.stream
     threads = (stream.workers or len(os.sched_getaffinity(0))) if isinstance(stream, LocalStream) else 1
     decoded = max((_decoded_bytes(scene.header) for scene in plan.scenes), default=0)
     network = NETWORK_COPIES * 4 * recipe.card.memory.parameters
-    return PROCESS_BYTES + decoded + threads * (network + max(bills.values())) if bills else 0
+    return PROCESS_BYTES + decoded + threads * (network + max(bills)) if bills else 0
 
 
 def _decoded_bytes(header: SceneHeader) -> int:
@@ -159,10 +162,18 @@ def _decoded_bytes(header: SceneHeader) -> int:
 
 def to_dict(plan: Plan) -> dict[str, Any]:
     """The figures of a plan, for scripts."""
+    cost = plan.cost()
     return {
         "scenes": {"todo": len(plan.scenes), "done": len(plan.done), "set_aside": len(plan.set_aside)},
         "blocks": plan.num_blocks,
-        "pixels": plan.num_pixels_left,
+        "block_sides": sorted({scene.tiling.block for scene in plan.scenes}),
+        "pixels": cost.scene_pixels,
+        "tiles": cost.tiles,
+        "tile_pixels": cost.tile_pixels,
+        "halo": plan.recipe.halo_pixels,
+        "halo_tax": cost.halo_tax,
+        "dearest": {"scene_id": cost.dearest, "halo_tax": cost.dearest_tax},
+        "exact": plan.recipe.exact,
         "bytes_to_read": sum(plan.bytes_to_read.values()),
         "bytes_for_statistics": plan.bytes_for_statistics,
         "bytes_in_scenes": sum(scene.header.encoded_bytes for scene in plan.scenes),

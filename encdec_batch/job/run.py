@@ -30,6 +30,7 @@ from encdec_batch.plan.scene import ScenePlan, SetAside
 from encdec_batch.plan.table import owners_of_parts, write_plan
 from encdec_batch.process import peak_bytes
 from encdec_batch.report.build import Material, write_report
+from encdec_batch.report.record import State
 from encdec_batch.report.tables import markers_of, write_quarantine_table, write_scenes
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.object import ObjectInfo
@@ -127,7 +128,7 @@ class _Run:
                 scenes_done=len(plan.done),
                 scenes_aside=len(plan.set_aside),
                 blocks_total=plan.num_blocks,
-                pixels_total=plan.num_pixels_left,
+                pixels_total=plan.cost().scene_pixels,
                 streaming_since=time.time(),
             )
             self._runlog.say()
@@ -151,7 +152,7 @@ class _Run:
                 for commit in stream.commits(wait=False):
                     self._handle(commit, plan, last=number == PASSES)
                 if time.monotonic() - self._tables_written > TABLES_S:
-                    self._write_tables()
+                    self._show_so_far(plan)
             for commit in stream.commits(wait=True):
                 self._handle(commit, plan, last=number == PASSES)
             if not self._again:
@@ -243,7 +244,16 @@ class _Run:
         self._set_lost_aside(list(markers_of(self._store)))
         markers = self._write_tables()
         self._remove_work(plan, {marker.scene_id: marker.scene_key for marker, _ in markers})
-        summary = RunSummary(
+        summary = self._summary(plan, markers)
+        self._runlog.finish(summary.to_dict())
+        if plan is not None:
+            write_report(self._store, self._material(summary, markers))
+        self._watch.update(state="complete")
+        return summary
+
+    def _summary(self, plan: Plan | None, markers: list[tuple[Marker, ObjectInfo]]) -> RunSummary:
+        """Of the run so far."""
+        return RunSummary(
             run_id=self._watch.now.run_id,
             output_uri=self._store.uri,
             report_uri=f"{self._store.uri}/report/index.html",
@@ -262,13 +272,9 @@ class _Run:
             bytes_in_scenes=sum(scene.header.encoded_bytes for scene in plan.scenes) if plan else 0,
             package_digest=self._prepared.package.digest,
             resolved=plan.recipe.resolved if plan else None,
+            notes=plan.notes if plan else (),
             digest=digest_of_markers(marker for marker, _ in markers),
         )
-        self._runlog.finish(summary.to_dict())
-        if plan is not None:
-            write_report(self._store, self._material(summary, [marker for marker, _ in markers]))
-        self._watch.update(state="complete")
-        return summary
 
     def _count_done(self, markers: list[tuple[Marker, ObjectInfo]]) -> int:
         """Scenes whose marker is of the wanted key and has all outputs: told by the store, not by sums."""
@@ -293,11 +299,17 @@ class _Run:
             )
             self._set_aside(aside, keys[candidate.scene_id])
 
-    def _material(self, summary: RunSummary, markers: list[Marker]) -> Material:
+    def _material(
+        self, summary: RunSummary, markers: list[tuple[Marker, ObjectInfo]], state: State = "complete"
+    ) -> Material:
         order = self._prepared.order
-        quarantine = list(list_quarantine(self._store))
         return Material(
-            spec=order.spec, card=order.card, summary=summary.to_dict(), markers=markers, quarantine=quarantine
+            spec=order.spec,
+            card=order.card,
+            summary=summary.to_dict(),
+            markers=[marker for marker, _ in markers],
+            quarantine=list(list_quarantine(self._store)),
+            state=state,
         )
 
     def _write_tables(self) -> list[tuple[Marker, ObjectInfo]]:
@@ -308,6 +320,14 @@ class _Run:
         write_quarantine_table(self._store, list_quarantine(self._store))
         self._tables_written = time.monotonic()
         return markers
+
+    def _show_so_far(self, plan: Plan) -> None:
+        """Tables and page while the run goes on."""
+        markers = self._write_tables()
+        self._seconds = time.time() - self._watch.now.streaming_since
+        write_report(self._store, self._material(self._summary(plan, markers), markers, "running"))
+        # From here on: what takes long must not be all that is done.
+        self._tables_written = time.monotonic()
 
     def _remove_work(self, plan: Plan | None, committed: dict[str, str]) -> None:
         """Parts and staged tiles of scenes that are committed, those that a killed run left behind among them."""

@@ -42,6 +42,8 @@ class RunSummary:
     package_digest: str
     resolved: Resolved | None
     """What `auto` became; None where nothing was to do."""
+    notes: tuple[str, ...]
+    """What a user may not expect, as `plan` says it."""
     digest: str
     """Of the output: sha256 over scene ids, outputs and their digests."""
 

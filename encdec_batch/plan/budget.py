@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from encdec_batch.errors import SpecError
-from encdec_batch.grid import NetworkGeometry, Tiling, make_grid
+from encdec_batch.grid import NetworkGeometry, Tiling, largest_tile
 from encdec_batch.plan.product import Product
 
 TILE = 512
@@ -54,12 +54,12 @@ class Burden:
         """Bytes of a block's input and output."""
         return side * side * (self.bands * self.itemsize + scale * scale * self._output_bytes)
 
-    def block_bytes(self, geometry: NetworkGeometry, tiling: Tiling) -> int:
+    def block_bytes(self, geometry: NetworkGeometry, tiling: Tiling, tile: int | None = None) -> int:
         """Bytes alive at a time for the largest block: window, normalised, activations and logits of a batch, products,
-        parts.
+        parts. With tiles of side `tile`; None: with the largest that any scene would be given.
         """
         side = int(LARGEST * tiling.block)
-        tile = max(make_grid(2 * side, 2 * side, geometry, tiling).tile_shape)
+        tile = tile or largest_tile(geometry, tiling)
         window = (side + tile) ** 2
         out = (side * geometry.scale) ** 2
         stored = window * (self.bands * self.itemsize + 1)

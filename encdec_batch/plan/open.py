@@ -11,6 +11,7 @@ from encdec_batch.errors import (
     PermanentStoreError,
     PreconditionFailed,
     SceneChanged,
+    SceneForbidden,
     SceneUnreadable,
     SpecError,
     StoreError,
@@ -110,8 +111,10 @@ def _as_scene_errors(uri: str) -> Iterator[None]:
             "the object is missing", hint="correct the list, or restore the object", uri=uri
         ) from error
     except ObjectForbidden as error:
-        raise SceneUnreadable(
-            "the store forbids reading the object", hint="give the job's credentials the right to read it", uri=uri
+        raise SceneForbidden(
+            "the store forbids reading the object",
+            hint="give the job's credentials the right to read it; the next run takes it up",
+            uri=uri,
         ) from error
     except PreconditionFailed as error:
         raise SceneChanged("the object was replaced while it was read", hint="run again", uri=uri) from error

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from encdec_batch.errors import EncdecError, SceneChanged, SpecError, TransientStoreError, unexpected
+from encdec_batch.errors import EncdecError, SpecError, unexpected
 from encdec_batch.grid import Grid
 from encdec_batch.models.card import Card
+from encdec_batch.plan.cost import Cost, cost_of
 from encdec_batch.plan.fit import fitting_bands
 from encdec_batch.plan.item import work_items
 from encdec_batch.plan.open import look_up, open_scene
@@ -93,19 +94,21 @@ class Plan:
         said = []
         if asked.core not in ("auto", resolved.core):
             said.append(f"core {asked.core} is rounded up to {resolved.core}, a multiple of the network's stride")
-        if asked.halo is not None and asked.stitch.kind == "crop" and asked.halo < self.recipe.geometry.reach:
+        cut = {scene.tiling.block for scene in self.scenes if scene.tiling.block < resolved.core}
+        if cut:
+            said.append(f"core {resolved.core} is cut to blocks of {', '.join(map(str, sorted(cut)))} px")
+        if asked.stitch.kind == "blend":
+            said.append("tiles are blended: an approximation, but for scenes of one tile")
+        elif not self.recipe.exact:
             said.append(f"halo {asked.halo} is below the reach of {self.recipe.geometry.reach} px: not exact")
+        staged = sum(scene.staged for scene in self.scenes)
+        if staged:
+            said.append(f"{staged} striped scenes are cut into tiles first, below .encdec/staged of the output")
         return tuple(said)
 
-    @property
-    def num_pixels_left(self) -> int:
-        """Scene pixels still to be computed."""
-        return sum(
-            block.window.num_pixels
-            for scene in self.scenes
-            for block in scene.grid().blocks()
-            if block.name not in scene.blocks_done
-        )
+    def cost(self) -> Cost:
+        """What is still to be computed."""
+        return cost_of(self.scenes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,8 +197,7 @@ def aside_from(error: EncdecError, *, scene_id: str, uri: str, stage: str, block
         reason=error.message.removeprefix(f"{uri}: "),
         hint=error.hint,
         block=block,
-        # A scene that was replaced just now is there, only not as it was listed.
-        transient=isinstance(error, TransientStoreError | SceneChanged),
+        transient=error.transient,
     )
 
 

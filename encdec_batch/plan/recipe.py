@@ -15,6 +15,7 @@ from encdec_batch.plan.product import Product
 from encdec_batch.plan.products import CELLS, needed_products, products_of, wanted_outputs
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.spec.output import CogFile
+from encdec_batch.spec.source import GlobSource, PrefixSource
 
 FORMAT_VERSION = 1
 """Of what lies in an output (docs/format.md); a newer one redoes scenes."""
@@ -29,6 +30,12 @@ def effective_halo(card: Card, core: int, asked: int | None) -> int | None:
     if asked is None and card.geometry.exactness == "global":
         return max(core // 8, card.geometry.stride)
     return asked
+
+
+def _is_below(uri: str, folder: str) -> bool:
+    """Whether a URI is a folder or lies in it; both as they are spelled."""
+    outer = folder.removeprefix("file://").rstrip("/") + "/"
+    return (uri.removeprefix("file://").rstrip("/") + "/").startswith(outer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +81,12 @@ class Order:
             SpecError: an option that has no effect, or no meaning, for this network.
         """
         asked, name = self.spec, self.card.name
+        if isinstance(asked.source, PrefixSource | GlobSource) and _is_below(asked.output.uri, asked.source.uri):
+            raise SpecError(
+                f"the output {asked.output.uri} lies below the source {asked.source.uri}: the next run would take its "
+                "masks for scenes",
+                hint="write beside the source, not into it",
+            )
         if self.card.geometry.exactness == "global" and asked.tiling.stitch.kind == "crop":
             raise SpecError(
                 f"{name} is of global reach: every pixel depends on all others, and cropped tiles would show seams",
@@ -164,6 +177,13 @@ class Recipe:
         if self.geometry.margin:
             return self.geometry.margin
         return self.geometry.halo if self.halo is None else round_up(self.halo, self.geometry.stride)
+
+    @property
+    def exact(self) -> bool:
+        """Whether tiles give the result of one plain pass: cropped, and with all the context that the network wants."""
+        if self.spec.tiling.stitch.kind == "blend" or self.card.geometry.exactness == "global":
+            return False
+        return self.halo_pixels >= self.geometry.reach
 
     def tiling(self, block: int) -> Tiling:
         return Tiling(core=self.resolved.core, block=block, halo=self.halo, stitch=self.spec.tiling.stitch.kind)

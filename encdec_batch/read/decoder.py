@@ -57,6 +57,8 @@ class Decoder:
             result = self._context.run(call)
         except EncdecError:
             raise
+        except MemoryError:
+            raise  # the limits admitted it: the machine's, not the file's
         except MALFORMED as error:
             self._raise_failure()
             detail = str(error.__cause__ or error).splitlines() or [type(error).__name__]

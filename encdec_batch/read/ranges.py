@@ -6,7 +6,14 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from typing import Self
 
-from encdec_batch.errors import ObjectForbidden, ObjectMissing, PreconditionFailed, SceneChanged, SceneUnreadable
+from encdec_batch.errors import (
+    ObjectForbidden,
+    ObjectMissing,
+    PreconditionFailed,
+    SceneChanged,
+    SceneForbidden,
+    SceneUnreadable,
+)
 from encdec_batch.read.limits import Limits
 from encdec_batch.store.object import ObjectInfo, join_uri
 from encdec_batch.store.store import Store
@@ -162,7 +169,7 @@ class PinnedObject:
         except ObjectMissing as error:
             raise SceneUnreadable(f"{self.uri}: the object is gone", hint="put it back", uri=self.uri) from error
         except ObjectForbidden as error:
-            raise SceneUnreadable(f"{self.uri}: reading it is forbidden", hint=error.hint, uri=self.uri) from error
+            raise SceneForbidden(f"{self.uri}: reading it is forbidden", hint=error.hint, uri=self.uri) from error
         self.bytes_read += sum(stop - start for start, stop in ranges)
         return bodies
 

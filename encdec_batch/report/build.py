@@ -31,6 +31,7 @@ from encdec_batch.report.record import (
     ScenePicture,
     SetAside,
     StageTime,
+    State,
     Totals,
 )
 from encdec_batch.spec.job import JobSpec
@@ -54,6 +55,7 @@ class Material:
     markers: Sequence[Marker]
     """Of the whole output."""
     quarantine: Sequence[QuarantineRecord]
+    state: State = "complete"
 
 
 def write_report(store: Store, material: Material) -> None:
@@ -70,7 +72,7 @@ def build_report(store: Store, material: Material) -> RunReport:
         title=f"{material.card.name} over {_source_name(spec)}",
         run_id=summary["run_id"],
         output_uri=store.uri,
-        state="complete",
+        state=material.state,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         totals=Totals(
             num_scenes=summary["scenes_done"] + num_aside,
@@ -180,7 +182,9 @@ def _facts(material: Material) -> Iterator[Fact]:
     yield Fact(name="digest of the output", value=summary["digest"])
     yield Fact(name="model", value=f"{card.name} {card.version}, {summary['package_digest']}")
     yield Fact(name="reach, stride, scale", value=f"{geometry.reach} px, {geometry.stride}, {geometry.scale}")
-    yield Fact(name="exactness", value=geometry.exactness)
+    inexact = sum(1 for marker in material.markers if marker.summary.get("exact") is False)
+    said = f"{inexact} scenes approximate one plain pass" if inexact else "every scene equals one plain pass"
+    yield Fact(name="exactness", value=f"{said} (network: {geometry.exactness})")
     yield Fact(name="core", value=f"{resolved['core']} px")
     yield Fact(name="device", value=f"{resolved['device_kind']}, {resolved['precision']}, batch {resolved['batch']}")
     yield Fact(name="engine", value=resolved["engine"])

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+State = Literal["complete", "running"]
+"""Of the run whose page this is."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
@@ -123,7 +126,7 @@ class RunReport:
     title: str
     run_id: str
     output_uri: str
-    state: Literal["complete", "running", "stopped"]
+    state: State
     written: str
     """When the figures were taken, for people: `2026-11-22 14:03 UTC`."""
     totals: Totals

@@ -15,13 +15,15 @@ from pydantic import BaseModel, ValidationError
 from encdec_batch.errors import SpecError
 from encdec_batch.spec.job import JobSpec
 
+_PATHS = ("source.uri", "model.package", "output.uri")
+
 
 def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> JobSpec:
     """The job that a YAML, JSON or TOML file describes.
 
     Args:
         path: the file; its suffix names the format. Paths in it are relative to its folder.
-        overrides: `key.subkey=value` each, the value read as YAML.
+        overrides: `key.subkey=value` each, the value read as YAML; paths in them are relative to the current folder.
 
     Raises:
         SpecError: the file cannot be read, or what it says is not a job; one line per fault.
@@ -88,7 +90,9 @@ def _apply(data: dict[str, Any], override: str) -> None:
         if not isinstance(data, dict):
             raise SpecError(f"--set {override}: {parent} has no keys of its own")
     try:
-        data[last] = yaml.safe_load(value)
+        given = yaml.safe_load(value)
+        # Typed in a shell, a path is meant from there, not from the folder of a file that may be anywhere.
+        data[last] = _absolute(given, Path.cwd()) if key in _PATHS and isinstance(given, str) else given
     except (ValueError, RecursionError, yaml.YAMLError):  # ValueError: a date that is none
         raise SpecError(f"--set {override}: the value is not YAML") from None
 

@@ -16,7 +16,9 @@ class CropStitch(Spec):
 
 
 class BlendStitch(Spec):
-    """Overlapping tiles averaged with weights: for networks of global reach, with an error that is stated."""
+    """Overlapping tiles averaged with weights, for networks of global reach: an approximation, but for scenes of one
+    tile.
+    """
 
     kind: Literal["blend"]
     weights: Literal["hann", "gaussian"] = "hann"

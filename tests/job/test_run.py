@@ -195,3 +195,16 @@ def test_an_archive_of_bad_scenes_alone_is_complete_with_all_set_aside(job, tmp_
     assert {(aside.scene_id, aside.stage) for aside in summary.set_aside} == {("empty", "plan"), ("text", "plan")}
     assert all(aside.hint for aside in summary.set_aside)
     assert bad.run().set_aside == summary.set_aside
+
+
+def test_the_page_can_be_looked_at_while_a_run_goes_on(job, monkeypatch):
+    monkeypatch.setattr("encdec_batch.job.run.TABLES_S", -1.0)
+    seen = []
+
+    def look(_):
+        if "report/index.html" in {info.path for info in job.store.list("report/")}:
+            seen.append(job.store.get("report/index.html").decode())
+
+    job.run(show=look)
+    assert any("chip running" in page for page in seen)
+    assert "chip complete" in job.store.get("report/index.html").decode()

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encdec_batch.errors import SpecError
-from encdec_batch.grid import NetworkGeometry, Tiling, make_grid
-from encdec_batch.plan.budget import FLOW_BYTES, LARGEST, TILE, Burden, choose_block
+from encdec_batch.grid import NetworkGeometry, Tiling, largest_tile, make_grid
+from encdec_batch.plan.budget import ALLOCATOR, FLOW_BYTES, LARGEST, TILE, Burden, choose_block
 from encdec_batch.plan.product import Product
 from encdec_batch.write.overview import TILE as WRITTEN_TILE
 
@@ -99,6 +99,21 @@ def test_the_bill_covers_what_is_alive_for_the_largest_block(load, geometry, til
         + out * product.num_bands * np.dtype(product.dtype).itemsize
     )
     assert load.block_bytes(geometry, tiling) >= alive
+
+
+def test_a_scene_of_one_tile_is_in_the_bill():
+    """Of 1200 px, core 768 and halo 96: one tile, larger than those of a long scene."""
+    geometry, tiling = NetworkGeometry(reach=94, stride=16, scale=1), Tiling(core=768, block=2048)
+    (side, _) = make_grid(1200, 1200, geometry, tiling).tile_shape
+    assert side == 1200
+    assert side <= largest_tile(geometry, tiling)
+    load = burden(activations=228.0)
+    assert load.block_bytes(geometry, tiling) >= ALLOCATOR * 228 * side**2
+
+
+@given(geometries, tilings, st.integers(1, 4000))
+def test_no_scene_has_a_larger_tile(geometry, tiling, size):
+    assert max(make_grid(size, size, geometry, tiling).tile_shape) <= largest_tile(geometry, tiling)
 
 
 def test_tiles_are_those_that_are_written():

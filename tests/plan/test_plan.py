@@ -66,7 +66,7 @@ def test_scenes_that_fit_are_cut_and_the_others_set_aside_with_the_reason(archiv
     plan = planned(job(archive))
     assert {made.scene_id: made.grid().num_blocks for made in plan.scenes} == {"a": 2, "b": 1}
     assert plan.num_blocks == 3
-    assert plan.num_pixels_left == 300 * 1100 + 100 * 90
+    assert plan.cost().scene_pixels == 300 * 1100 + 100 * 90
     rows = {row.scene_id: row for row in plan.set_aside}
     assert set(rows) == {"c", "d"}
     assert "it has 3 bands" in rows["c"].reason

@@ -1,0 +1,47 @@
+"""What the blocks that are left cost the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+
+from encdec_batch.plan.scene import ScenePlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Of some scenes; pixels are input pixels."""
+
+    tiles: int
+    tile_pixels: int
+    """Of all these tiles: what goes through the network."""
+    scene_pixels: int
+    """What comes of it."""
+    dearest: str | None
+    """Id of the scene with the highest halo tax."""
+    dearest_tax: float
+
+    @property
+    def halo_tax(self) -> float:
+        """Pixels computed for each pixel of the scenes, 1 or more."""
+        return self.tile_pixels / self.scene_pixels if self.scene_pixels else 1.0
+
+
+def cost_of(scenes: Iterable[ScenePlan]) -> Cost:
+    """What is still to be computed of these scenes."""
+    tiles = tile_pixels = scene_pixels = 0
+    dearest, dearest_tax = None, 0.0
+    for scene in scenes:
+        grid = scene.grid()
+        left = [block for block in grid.blocks() if block.name not in scene.blocks_done] if scene.blocks_done else None
+        count = grid.num_tiles if left is None else sum(len(b.rows.tiles) * len(b.cols.tiles) for b in left)
+        pixels = scene.num_pixels if left is None else sum(block.window.num_pixels for block in left)
+        tiles += count
+        tile_pixels += count * prod(grid.tile_shape)
+        scene_pixels += pixels
+        if pixels and count * prod(grid.tile_shape) / pixels > dearest_tax:
+            dearest, dearest_tax = scene.scene_id, count * prod(grid.tile_shape) / pixels
+    return Cost(
+        tiles=tiles, tile_pixels=tile_pixels, scene_pixels=scene_pixels, dearest=dearest, dearest_tax=dearest_tax
+    )
