@@ -13,6 +13,15 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 _KEPT_BYTES = 2**30
 """The largest array that comes from the heap, and the most free memory at its end."""
 
+ENVIRONMENT = {
+    "MALLOC_MMAP_THRESHOLD_": str(_KEPT_BYTES),
+    "MALLOC_TRIM_THRESHOLD_": str(_KEPT_BYTES),
+    # One arena: the heaps of further ones end at 64 MiB, above which their threads map and unmap again.
+    "MALLOC_ARENA_MAX": "1",
+}
+"""The same for processes that are still to be started. Better where there is the choice: a thread that has an arena of
+its own keeps it."""
+
 
 def keep_freed_memory() -> bool:
     """Let this process keep what it frees; at its start, before other threads allocate.
@@ -26,7 +35,6 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
-    # One arena: the heaps of further ones end at 64 MiB, above which their threads would map and unmap again.
     wanted = ((_MMAP_THRESHOLD, _KEPT_BYTES), (_TRIM_THRESHOLD, _KEPT_BYTES), (_ARENA_MAX, 1))
     accepted = [mallopt(option, value) for option, value in wanted]
     return all(accepted)

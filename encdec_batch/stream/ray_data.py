@@ -23,7 +23,6 @@ from encdec_batch.pipeline import PredictStage, Record, WriteStage, commit_died,
 from encdec_batch.plan.item import WorkItem
 from encdec_batch.plan.recipe import Recipe, Resolved
 from encdec_batch.plan.scene import ScenePlan
-from encdec_batch.predict.heap import keep_freed_memory
 from encdec_batch.predict.resolve import resolve
 from encdec_batch.spec.compute import RayStream as RaySpec
 from encdec_batch.spec.job import JobSpec
@@ -264,7 +263,6 @@ class _Predicting:
     """An actor of the pool: the network, loaded once."""
 
     def __init__(self, recipe: Recipe, package_ref: ObjectRef[Package]) -> None:
-        keep_freed_memory()
         import ray
         import torch
 

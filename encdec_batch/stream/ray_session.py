@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from encdec_batch.errors import EncdecError
+from encdec_batch.predict import heap
 
 _TEMP_PREFIX = "eb-ray-"
 
@@ -39,7 +40,8 @@ def ray_session(address: str, *, object_store_bytes: int, processes: int, verbos
     import ray
 
     with ExitStack() as stack:
-        own: dict[str, Any] = {}
+        # Where nodes are started by others, workers get it as they are started for this run.
+        own: dict[str, Any] = {"runtime_env": {"env_vars": heap.ENVIRONMENT}}
         if address == "local":
             temp = _make_temp()
             stack.callback(shutil.rmtree, temp, ignore_errors=True)
@@ -72,6 +74,8 @@ def _set_environment(*, local: bool, processes: int) -> None:
         # Ray ends idle workers above one per CPU after a second, and so would start a reader and a writer anew, a
         # CPU second each, for nearly every block.
         os.environ.setdefault("RAY_num_workers_soft_limit", str(processes))
+        for name, value in heap.ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
     # One thread an actor: bytes that do not depend on the machine's cores, and faster than threads in one network.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
