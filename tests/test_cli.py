@@ -142,7 +142,7 @@ def test_an_error_that_nobody_foresaw_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr("encdec_batch.job.plan.build_plan", broken)
     ended = command("plan", spec)
     assert ended.code == 1
-    assert ended.stderr.startswith("error: plan failed: LookupError: 'no such thing'")
+    assert ended.stderr.startswith("error: plan failed: LookupError: no such thing")
     assert "Traceback" not in ended.stderr
 
 
