@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from encdec_batch.predict.fold import fold_batch_norm
+from encdec_batch.models.fold import fold_batch_norm
 from encdec_batch.predict.resolve import eager_name
 from encdec_batch.window import Window
 
