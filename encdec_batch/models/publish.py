@@ -84,5 +84,5 @@ def _golden_image(declared: Declared, geometry: GeometryCard, sample: NDArray[np
     image, how = sample[:, :side, :side], declared.normalization
     if isinstance(how, ConstantNormalization):
         return torch.from_numpy(normalize(image, how.mean, how.std))
-    ranges = np.percentile(image, (how.lower, how.upper), axis=(1, 2))
+    ranges = np.percentile(image.astype(np.float64), (how.lower, how.upper), axis=(1, 2))
     return torch.from_numpy(normalize(image, ranges[0], np.where(ranges[1] > ranges[0], ranges[1] - ranges[0], 1)))
