@@ -20,11 +20,13 @@ from encdec_batch.errors import (
     SceneChanged,
     SceneForbidden,
     SceneUnreadable,
+    SpecError,
     StoreError,
     TransientStoreError,
     UnsupportedScene,
 )
 from encdec_batch.pipeline import Cost, Record
+from encdec_batch.predict.device import choose_device
 from encdec_batch.read.patch import Patch
 
 
@@ -92,3 +94,12 @@ def test_values_that_would_spread_are_refused(rule: str, value: float, says: str
         pipeline._refuse_unruly(Patch(pixels=pixels, valid_mask=valid), strict)
     masked = replace(Patch(pixels=pixels, valid_mask=valid), valid_mask=np.isfinite(pixels).all(0))
     pipeline._refuse_unruly(masked, strict)
+
+
+def test_a_worker_of_another_kind_of_device_than_the_plans_is_refused() -> None:
+    here = choose_device("cpu", "auto", "auto").kind
+    pipeline._refuse_other_device(recipe(device_kind=here))
+    with pytest.raises(SpecError) as raised:
+        pipeline._refuse_other_device(recipe(device_kind="cpu-Another-avx2"))
+    assert raised.value.message == f"this worker is a {here}, the run was planned for cpu-Another-avx2"
+    assert "compute.stream.labels" in raised.value.hint

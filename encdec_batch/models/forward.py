@@ -1,12 +1,15 @@
-"""One forward pass as jobs make it: on a device, in a precision, channels last."""
+"""A network as jobs run it: folded, on a device, in a precision, channels last; and one forward pass of it."""
 
 from __future__ import annotations
 
 import copy
+import os
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from encdec_batch.models.fold import fold_batch_norm
 
 Precision = Literal["float32", "bfloat16", "float16"]
 DTYPES: dict[Precision, torch.dtype] = {
@@ -16,10 +19,22 @@ DTYPES: dict[Precision, torch.dtype] = {
 }
 
 
+def make_ready(network: nn.Module, *, device: str, dtype: torch.dtype) -> nn.Module:
+    """The network itself, changed in place to what engines run.
+
+    What is measured of a network goes through here too: a tolerance of other arithmetic would forgive other errors.
+    """
+    if device.startswith("cuda"):
+        _be_deterministic()
+    # Folded in float32, before anything is rounded.
+    ready = fold_batch_norm(network.eval()).to(device=device, dtype=dtype)
+    # torch's stubs know only one overload of nn.Module.to
+    return ready.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
 def prepare(network: nn.Module, *, device: str = "cpu", precision: Precision = "float32") -> nn.Module:
     """A copy of the network, ready for `forward` on this device in this precision."""
-    prepared = copy.deepcopy(network).eval().to(device=device, dtype=DTYPES[precision])
-    return prepared.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return make_ready(copy.deepcopy(network), device=device, dtype=DTYPES[precision])
 
 
 def placement(network: nn.Module) -> tuple[torch.device, torch.dtype]:
@@ -36,3 +51,13 @@ def forward(network: nn.Module, image_NCHW: Tensor) -> Tensor:
     with torch.inference_mode():
         out_NCHW: Tensor = network(x_NCHW)
     return out_NCHW.float().cpu()
+
+
+def _be_deterministic() -> None:
+    """Same tiles, same bytes; on a CPU channels-last and one thread are enough for that."""
+    # cuBLAS reads this when its first handle is made (CUDA toolkit documentation, "Results reproducibility").
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(mode=True)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False

@@ -37,7 +37,7 @@ class _LiveValues(TorchDispatchMode):
     """Counts the values of every storage that an operation makes, until the storage is gone."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch does not say
+        super().__init__()  # type: ignore[no-untyped-call]  # torch has no annotation here
         self._seen: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
         self._now = 0.0
         self.most = 0.0

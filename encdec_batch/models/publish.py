@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
@@ -11,14 +9,13 @@ from safetensors.torch import save
 from torch import nn
 
 from encdec_batch.errors import CardError
-from encdec_batch.models.card import ConstantNormalization, Declared, GeometryCard, ToleranceCard
-from encdec_batch.models.forward import Precision
+from encdec_batch.models.card import ConstantNormalization, Declared, GeometryCard
 from encdec_batch.models.golden import record
 from encdec_batch.models.memory import measure_memory
 from encdec_batch.models.network import build_network
 from encdec_batch.models.package import Measured, Package, create_package, load_package
 from encdec_batch.models.reach import measure_geometry
-from encdec_batch.models.tolerance import measure_tolerance
+from encdec_batch.models.tolerance import measure_tolerances
 from encdec_batch.store.open import open_store
 from encdec_batch.store.secrets import Options
 
@@ -48,7 +45,7 @@ def publish_package(
     geometry = measure_geometry(network, declared.num_bands)
     measured = Measured(
         geometry=geometry,
-        tolerance=_tolerances(network, declared.num_bands, geometry),
+        tolerance=measure_tolerances(network, declared.num_bands, geometry),
         memory=measure_memory(network, declared.num_bands, geometry),
     )
     image_CHW = _golden_image(declared, geometry, sample)
@@ -74,16 +71,6 @@ def normalize(image: NDArray[np.generic], mean: ArrayLike, std: ArrayLike) -> ND
         std, dtype=np.float32
     ).reshape(shape)
     return scaled.astype(np.float32)
-
-
-def _tolerances(network: nn.Module, num_bands: int, geometry: GeometryCard) -> Mapping[str, ToleranceCard]:
-    precisions: tuple[Precision, ...] = ("float32", "bfloat16")
-    kinds = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
-    return {
-        f"{kind}/{precision}": measure_tolerance(network, num_bands, geometry, precision, kind)
-        for kind in kinds
-        for precision in precisions
-    }
 
 
 def _golden_image(declared: Declared, geometry: GeometryCard, sample: NDArray[np.generic]) -> torch.Tensor:

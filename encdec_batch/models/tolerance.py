@@ -5,19 +5,44 @@ Kernels are chosen by shape and add in another order; the difference is what a c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from encdec_batch.errors import ModelError
 from encdec_batch.grid import round_up
 from encdec_batch.models.card import GeometryCard, ToleranceCard
 from encdec_batch.models.forward import DTYPES, Precision, forward, prepare
 
+log = logging.getLogger(__name__)
+
 _SAFETY = 4
 _WHOLE, _CORES = 256, (32, 96, 160)
 """Pixels answered for, besides the context, by the large image and by the tiles cut from it."""
+
+
+def measure_tolerances(network: nn.Module, num_bands: int, geometry: GeometryCard) -> Mapping[str, ToleranceCard]:
+    """By `<device kind>/<precision>`, on every kind of device that is here.
+
+    A precision that the network cannot be run in is left out, and the log says why: the device lacks an operation in
+    it, or values overflow.
+    """
+    found: dict[str, ToleranceCard] = {}
+    for kind in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+        for precision in DTYPES:
+            try:
+                found[f"{kind}/{precision}"] = measure_tolerance(network, num_bands, geometry, precision, kind)
+            except (ModelError, RuntimeError) as error:
+                # What float32 cannot do, the network cannot do.
+                if precision == "float32":
+                    raise
+                said = {"device": kind, "precision": precision, "reason": " ".join(str(error).split())[:200]}
+                log.warning("publish.precision_left_out", extra=said)
+    return found
 
 
 def measure_tolerance(
@@ -31,11 +56,18 @@ def measure_tolerance(
 
     Labels can flip where two channels are closer than twice a difference: each may be off by one.
     For a global network, whose tiles differ anyway, the least value is given.
+
+    Raises:
+        ModelError: the output is not finite.
+        RuntimeError: torch has not every operation of the network in this precision.
     """
     prepared = prepare(network, device=device, precision=precision)
     worst, largest = 0.0, 0.0
-    for seed in range(2):
+    # A CPU without float16 of its own takes six times as long in it: white noise alone, whose values are larger.
+    for seed in range(1 if (device, precision) == ("cpu", "float16") else 2):
         whole, differences = _compare(prepared, num_bands, geometry, seed)
+        if not all(map(isfinite, (whole, *differences))):
+            raise ModelError(f"the network's output for noise is not finite in {precision}", hint="check its weights")
         largest = max(largest, whole)
         worst = max(worst, *differences, 0.0)
     value = max(_SAFETY * worst, torch.finfo(DTYPES[precision]).eps * largest)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from encdec_batch.errors import UnsupportedScene
-from encdec_batch.grid import Tiling, make_grid
+from encdec_batch.errors import SpecError, UnsupportedScene
+from encdec_batch.grid import Stitch, Tiling, make_grid, round_up
 from encdec_batch.models.card import Card
 from encdec_batch.models.network import build_network
 from encdec_batch.models.package import Package, load_package
 from encdec_batch.plan.products import products_of
 from encdec_batch.plan.recipe import effective_halo
 from encdec_batch.plan.statistics import value_range_in
-from encdec_batch.predict.device import Device, choose_device
+from encdec_batch.predict.device import Device, Precision, choose_device
 from encdec_batch.predict.eager import EagerEngine
 from encdec_batch.predict.head import Wanted
 from encdec_batch.predict.normalize import affine_of
@@ -33,9 +33,9 @@ def predict_array(  # noqa: PLR0913  (one call in a notebook, not a stage)
     image: NDArray[np.generic],
     core: int | None = None,
     halo: int | None = None,
-    stitch: Literal["crop", "blend"] = "crop",
+    stitch: Stitch = "crop",
     *,
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+    precision: Literal["auto"] | Precision = "auto",
 ) -> NDArray[np.generic]:
     """What a job would write for an image in memory.
 
@@ -51,18 +51,18 @@ def predict_array(  # noqa: PLR0913  (one call in a notebook, not a stage)
         Class ids (height, width), or an image (bands, height * scale, width * scale), nodata written in.
 
     Raises:
+        SpecError: an argument has no meaning, or no effect for this network.
         UnsupportedScene: bands, dtype or values are not what the card takes.
         ModelError: the package cannot be used.
     """
     package = load_package(package) if isinstance(package, str) else package
     card = package.card
+    _check_choices(stitch, precision)
+    _check_sides(card, core, halo, stitch)
     _check(image, card)
-    if card.geometry.exactness == "global" and stitch == "crop":
-        raise UnsupportedScene(
-            f"{card.name} is of global reach: cropped tiles would show seams", hint='say stitch="blend"'
-        )
     _, height, width = image.shape
-    side = core or DEFAULT_CORE
+    # Rounded before a halo is made of it, as a job's is.
+    side = round_up(DEFAULT_CORE if core is None else core, card.geometry.stride)
     halo = effective_halo(card, side, halo)
     tiling = Tiling(core=side, block=max(height, width), halo=halo, stitch=stitch)
     grid = make_grid(height, width, card.network_geometry, tiling)
@@ -106,6 +106,38 @@ def _valid(image: NDArray[np.generic], card: Card) -> NDArray[np.bool_]:
     invalid = np.isnan(image)
     merged: NDArray[np.bool_] = invalid.any(axis=0) if card.nodata.rule == "any" else invalid.all(axis=0)
     return ~merged
+
+
+def _check_choices(stitch: str, precision: str) -> None:
+    choices = (("stitch", stitch, get_args(Stitch)), ("precision", precision, ("auto", *get_args(Precision))))
+    for name, value, allowed in choices:
+        if value not in allowed:
+            raise SpecError(f"{name} is {value!r}", hint=f"say one of {', '.join(map(repr, allowed))}")
+
+
+def _check_sides(card: Card, core: int | None, halo: int | None, stitch: str) -> None:
+    """A job refuses the same (plan/recipe.py), in the words of a spec."""
+    for name, value, least in (("core", core, 1), ("halo", halo, 0)):
+        if value is not None and not _is_whole(value, least):
+            raise SpecError(
+                f"{name} is {value!r}, not a whole number of pixels, {least} or more",
+                hint="leave it out for one that fits the network",
+            )
+    if halo is not None and card.geometry.margin:
+        raise SpecError(
+            f"halo has no effect for {card.name}: the context of a network without padding is its margin",
+            hint="leave it out",
+        )
+    if card.geometry.exactness == "global" and stitch == "crop":
+        raise SpecError(
+            f"{card.name} is of global reach: every pixel depends on all others, and cropped tiles would show seams",
+            hint='say stitch="blend"; the result is then an approximation',
+        )
+
+
+def _is_whole(value: object, least: int) -> bool:
+    # numpy's integers are fine; False is no halo of 0, it is a mistake.
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= least
 
 
 def _check(image: NDArray[np.generic], card: Card) -> None:

@@ -48,11 +48,12 @@ def identity_network(bands: int, *, depth: int = 1) -> UNet:
     return network
 
 
-def random_network(bands: int, seed: int = 0) -> UNet:
-    """Two classes of random weights that are about as frequent on noise of mean 0."""
+def random_network(bands: int, seed: int = 0, gain: float = 1.0) -> UNet:
+    """Two classes of random weights that are about as frequent on noise of mean 0; sure of them by the gain."""
     torch.manual_seed(seed)
     network = UNet(bands, 2, width=2, depth=1, norm="none").eval()
     with torch.inference_mode():
+        network.head.weight *= gain
         no, yes = network(torch.randn(1, bands, 256, 256))[0]
         network.head.bias[1] += (no - yes).median()
     return network
@@ -76,7 +77,12 @@ def identity_package(bands: int = 1, dtypes: tuple[str, ...] = ("uint8",), nan: 
 
 @cache
 def classes_package(
-    bands: int = 1, dtypes: tuple[str, ...] = ("uint8",), nan: str = "refuse", seed: int = 0, unit: str = "raw"
+    bands: int = 1,
+    dtypes: tuple[str, ...] = ("uint8",),
+    nan: str = "refuse",
+    seed: int = 0,
+    unit: str = "raw",
+    gain: float = 1.0,
 ) -> str:
     """Folder of a package with random weights that tells two classes apart."""
     changes: dict[str, Any] = {
@@ -88,7 +94,7 @@ def classes_package(
         "bands": tuple(BandCard(name=f"b{n}", unit=unit) for n in range(bands)),
         "normalization": ConstantNormalization(kind="constants", mean=(125.0,) * bands, std=(70.0,) * bands),
     }
-    return _published(random_network(bands, seed), bands, changes)
+    return _published(random_network(bands, seed, gain), bands, changes)
 
 
 @cache
@@ -120,8 +126,8 @@ def _published(network: UNet, bands: int, changes: Mapping[str, Any]) -> str:
 
 
 @torch.inference_mode()
-def plain_labels(package: str, pixels: NDArray[Any]) -> NDArray[Any]:
-    """(height, width): the classes of one plain float32 pass of `classes_package` over a whole image."""
+def plain_logits(package: str, pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """(2, height, width): what one plain float32 pass of `classes_package` over a whole image gives."""
     loaded = load_package(package)
     constants = loaded.card.normalization
     gain = np.array([1 / std for std in constants.std], np.float32).reshape(-1, 1, 1)
@@ -130,7 +136,12 @@ def plain_labels(package: str, pixels: NDArray[Any]) -> NDArray[Any]:
     _, height, width = x_CHW.shape
     x_CHW = np.pad(x_CHW, ((0, 0), (0, height % 2), (0, width % 2)), "reflect")
     logits_CHW = build_network(loaded)(torch.from_numpy(x_CHW)[None])[0]
-    return logits_CHW.argmax(0).numpy()[:height, :width]
+    return logits_CHW.numpy()[:, :height, :width]
+
+
+def plain_labels(package: str, pixels: NDArray[Any]) -> NDArray[Any]:
+    """(height, width): the classes of that pass."""
+    return plain_logits(package, pixels).argmax(0)
 
 
 @dataclass(frozen=True, slots=True)

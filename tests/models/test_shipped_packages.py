@@ -6,12 +6,19 @@ import pytest
 
 from encdec_batch.models.forward import prepare
 from encdec_batch.models.golden import replay
+from encdec_batch.models.memory import measure_memory
 from encdec_batch.models.network import build_network
 from encdec_batch.models.package import load_package
 from encdec_batch.models.reach import measure_geometry
+from encdec_batch.models.tolerance import measure_tolerances
 
 PACKAGES = Path(__file__).parents[2] / "jobs" / "packages"
 NAMES = ("nuclei", "vegetation-rgb")
+
+
+def loaded(name):
+    package = load_package(str(PACKAGES / name))
+    return package.card, build_network(package)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -23,8 +30,21 @@ def test_a_shipped_package_loads_and_computes_what_it_did(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_card_says_what_is_measured(name):
-    package = load_package(str(PACKAGES / name))
-    assert package.card.geometry == measure_geometry(build_network(package), package.card.num_bands)
+    card, network = loaded(name)
+    assert card.geometry == measure_geometry(network, card.num_bands)
+    assert card.memory == measure_memory(network, card.num_bands, card.geometry)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("name", NAMES)
+def test_its_tolerances_are_those_of_what_runs(name):
+    """To a factor of 4, as much as is added when they are measured: another CPU rounds otherwise."""
+    card, network = loaded(name)
+    measured = measure_tolerances(network, card.num_bands, card.geometry)
+    assert set(card.tolerance) >= {"cpu/float32", "cpu/bfloat16", "cpu/float16"}
+    for kind in set(card.tolerance) & set(measured):
+        assert 1 / 4 <= card.tolerance[kind].value / measured[kind].value <= 4, kind
+        assert card.tolerance[kind].margin == 2 * card.tolerance[kind].value, kind
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 import encdec_batch as eb
+from encdec_batch.errors import SpecError, UnsupportedScene
+from encdec_batch.models.card import NodataRule
 from encdec_batch.models.network import build_network
 from encdec_batch.models.package import Package
 from encdec_batch.predict.device import choose_device
@@ -26,10 +30,21 @@ def picture(bands: int, height: int, width: int) -> np.ndarray:
     return np.clip(np.stack(hills) + rng.normal(0, 12, (bands, height, width)), 0, 255).astype(np.uint8)
 
 
-def margin_of_plain_pass(package: Package, image: np.ndarray) -> np.ndarray:
-    """How far apart the two highest classes are, by one pass over the whole image in the job's own precision."""
+def with_card(name: str, **changes: Any) -> Package:
+    """A shipped package whose card says something else."""
+    package = eb.load_package(str(PACKAGES / name))
+    return replace(package, card=package.card.model_copy(update=changes), digest=f"{package.digest} but {changes}")
+
+
+def with_geometry(name: str, **changes: Any) -> Package:
+    geometry = eb.load_package(str(PACKAGES / name)).card.geometry
+    return with_card(name, geometry=geometry.model_copy(update=changes))
+
+
+def margin_of_plain_pass(package: Package, image: np.ndarray, precision: str) -> np.ndarray:
+    """How far apart the two highest classes are, by one pass over the whole image in the same precision."""
     card = package.card
-    device = choose_device("auto", "auto", "auto")
+    device = choose_device("auto", precision, "auto")
     engine = EagerEngine(build_network(package), device=device.torch_name, precision=device.precision)
     mean, std = (
         np.asarray(values, np.float32)[:, None, None] for values in (card.normalization.mean, card.normalization.std)
@@ -40,25 +55,28 @@ def margin_of_plain_pass(package: Package, image: np.ndarray) -> np.ndarray:
     padded = np.pad(image, ((0, 0), *after), card.padding).astype(np.float32)
     x = torch.from_numpy((padded - mean) / std)[None].to(device.torch_name)
     (logits,) = engine.cores(x, [Window(0, 0, width, height)])
-    assert device.precision in PRECISIONS
     values = logits.cpu().numpy()
     return np.abs(values[0]) if len(values) == 1 else np.abs(values[0] - values[1])
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", ["vegetation-rgb", "nuclei"])
-def test_labels_do_not_depend_on_the_core(name: str) -> None:
+def test_labels_do_not_depend_on_the_core(name: str, precision: Any) -> None:
     package = eb.load_package(str(PACKAGES / name))
     image = picture(3, 403, 351)
-    device = choose_device("auto", "auto", "auto")
-    tolerance = package.card.tolerance[f"{device.torch_name}/{device.precision}"]
-    whole = eb.predict_array(package, image, core=10_000)
+    kind = f"{choose_device('auto', precision, 'auto').torch_name}/{precision}"
+    if kind not in package.card.tolerance:
+        pytest.skip(f"the card has no tolerance for {kind}")
+    allowed = package.card.tolerance[kind].margin
+    whole = eb.predict_array(package, image, core=10_000, precision=precision)
     assert whole.shape == (403, 351)
     assert 0.02 < (whole == 1).mean() < 0.98
-    margin = margin_of_plain_pass(package, image)
+    margin = margin_of_plain_pass(package, image, precision)
+    assert (margin > allowed).mean() > 0.8, "a tolerance that forgives everything shows nothing"
     for core in (64, 150, 256):
-        labels = eb.predict_array(package, image, core=core)
-        assert not ((labels != whole) & (margin > tolerance.margin)).any(), core
+        labels = eb.predict_array(package, image, core=core, precision=precision)
+        assert not ((labels != whole) & (margin > allowed)).any(), core
 
 
 def test_an_image_of_one_pixel_has_one_label() -> None:
@@ -80,3 +98,75 @@ def test_what_does_not_fit_the_card_is_refused_in_one_line(image: np.ndarray, sa
     with pytest.raises(eb.EncdecError) as raised:
         eb.predict_array(package, image)
     assert says in str(raised.value)
+
+
+NO_PADDING = {"margin": 20, "reach": 0}
+GLOBAL = {"exactness": "global", "reach": 0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "geometry", "says", "hint"),
+    [
+        ({"stitch": "foo"}, {}, "stitch is 'foo'", "'crop', 'blend'"),
+        ({"precision": "fp16"}, {}, "precision is 'fp16'", "'auto', 'float32', 'bfloat16', 'float16'"),
+        ({"core": 0}, {}, "core is 0, not a whole number of pixels, 1 or more", "leave it out"),
+        ({"core": 96.5}, {}, "core is 96.5", "leave it out"),
+        ({"halo": -8}, {}, "halo is -8, not a whole number of pixels, 0 or more", "leave it out"),
+        ({"halo": False}, {}, "halo is False", "leave it out"),
+        ({"halo": 16}, NO_PADDING, "halo has no effect for nuclei", "leave it out"),
+        ({}, GLOBAL, "nuclei is of global reach", 'stitch="blend"'),
+        ({"stitch": "crop", "halo": 64}, GLOBAL, "nuclei is of global reach", 'stitch="blend"'),
+    ],
+)
+def test_an_argument_without_meaning_or_effect_is_refused_in_one_line(
+    arguments: dict[str, Any], geometry: dict[str, Any], says: str, hint: str
+) -> None:
+    with pytest.raises(SpecError) as raised:
+        eb.predict_array(with_geometry("nuclei", **geometry), picture(3, 40, 40), **arguments)
+    assert says in raised.value.message
+    assert hint in raised.value.hint
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("rule", "value", "says"), [("refuse", np.nan, "NaN"), ("nodata", np.inf, "infinite")])
+def test_values_that_would_spread_are_refused(rule: str, value: float, says: str) -> None:
+    package = with_card("vegetation-rgb", dtypes=("float32",), nodata=NodataRule(nan=rule))
+    image = picture(3, 40, 50).astype(np.float32)
+    image[1, 7, 9] = value
+    with pytest.raises(UnsupportedScene, match=says):
+        eb.predict_array(package, image)
+
+
+@pytest.mark.parametrize("rule", ["any", "all"])
+def test_nan_is_nodata_in_and_out_where_the_card_says_so(rule: str) -> None:
+    package = with_card("vegetation-rgb", dtypes=("float32",), nodata=NodataRule(nan="nodata", rule=rule))
+    image = picture(3, 90, 200).astype(np.float32)
+    whole = eb.predict_array(package, image, precision="float32")
+    image[0, 10:30, 5:20] = np.nan
+    image[:, 50:60, 5:20] = np.nan
+    labels = eb.predict_array(package, image, precision="float32")
+    missing = np.isnan(image)
+    np.testing.assert_array_equal(labels == 255, missing.any(0) if rule == "any" else missing.all(0))
+    # Beyond the reach of what was taken out nothing changes.
+    beyond = np.s_[:, 20 + 2 * package.card.geometry.stride + package.card.geometry.reach :]
+    np.testing.assert_array_equal(labels[beyond], whole[beyond])
+    assert len(np.unique(whole[beyond])) == 2
+
+
+def test_a_halo_is_taken_as_it_is_given() -> None:
+    package, image = eb.load_package(str(PACKAGES / "vegetation-rgb")), picture(3, 250, 230)
+
+    def labels(halo: int | None) -> np.ndarray:
+        return eb.predict_array(package, image, core=64, halo=halo, precision="float32")
+
+    assert package.card.network_geometry.halo == 48
+    np.testing.assert_array_equal(labels(48), labels(None))
+    assert (labels(0) != labels(None)).any()
+
+
+def test_blended_tiles_are_near_the_plain_pass_and_not_the_cropped_ones() -> None:
+    image = picture(3, 250, 230)
+    package = with_geometry("vegetation-rgb", **GLOBAL)
+    whole = eb.predict_array(str(PACKAGES / "vegetation-rgb"), image, core=10_000, precision="float32")
+    blended = eb.predict_array(package, image, core=64, stitch="blend", precision="float32")
+    assert 0 < (blended != whole).mean() < 0.05

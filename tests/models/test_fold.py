@@ -7,8 +7,8 @@ import torch
 from networks_random import random_network
 from torch import nn
 
+from encdec_batch.models.fold import fold_batch_norm
 from encdec_batch.networks.unet import UNet
-from encdec_batch.predict.fold import fold_batch_norm
 
 
 @torch.inference_mode()
