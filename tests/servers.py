@@ -104,6 +104,8 @@ class FaultyServer:
     """Environment (WSGI) of every request so far."""
     deaf_to: set[str] = field(default_factory=set)
     """Headers that the server acts as if it did not know, named as in WSGI: HTTP_IF_MATCH."""
+    down: set[str] = field(default_factory=set)
+    """Paths (/bucket/key) whose every request is answered with 503."""
 
     def count(self, method: str) -> int:
         return sum(request["REQUEST_METHOD"] == method for request in self.requests)
@@ -157,6 +159,8 @@ def _serve_with_faults(
     faulty: FaultyServer, app: Callable[..., Iterable[bytes]], environ: dict[str, Any], start: Callable[..., Any]
 ) -> Iterable[bytes]:
     faulty.requests.append({name: value for name, value in environ.items() if isinstance(value, str)})
+    if environ["PATH_INFO"] in faulty.down:
+        return _refusal(503, "ServiceUnavailable", environ, start)
     fault = next(
         (
             fault
@@ -173,11 +177,7 @@ def _serve_with_faults(
         return app(environ, start)
     faulty.faults.remove(fault)
     if fault.status:
-        length = int(environ.get("CONTENT_LENGTH") or 0)
-        environ["wsgi.input"].read(length)
-        body = f"<?xml version='1.0'?><Error><Code>{fault.code}</Code><Message>as told</Message></Error>".encode()
-        start(f"{fault.status} Told", [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
-        return [body]
+        return _refusal(fault.status, fault.code, environ, start)
     answer: list[Any] = []
     body = b"".join(app(environ, lambda status, headers, exc_info=None: answer.extend([status, headers])))
     if fault.hang_up:
@@ -188,6 +188,13 @@ def _serve_with_faults(
         headers, body = fault.rewrite(headers, body)
     start(status, headers)
     return [body if fault.keep_bytes < 0 else body[: fault.keep_bytes]]
+
+
+def _refusal(status: int, code: str, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+    environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>as told</Message></Error>".encode()
+    start(f"{status} Told", [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
 
 def _make_server(wrap: Callable[[Callable[..., Iterable[bytes]]], Callable[..., Iterable[bytes]]]) -> Any:

@@ -183,6 +183,40 @@ def test_retry_takes_scenes_out_of_quarantine(tmp_path):
     assert command("status", tmp_path / "out", "--json").result["scenes_set_aside"] == 0
 
 
+def test_prune_says_what_would_go_and_then_deletes_it(tmp_path):
+    """A scene whose input changed: its first generation is superseded."""
+    for shape in ((300, 300), (300, 301)):
+        write_tiff(tmp_path / "in/a.tif", coordinate_image(1, *shape))
+        spec = write_spec(tmp_path, tmp_path / "in", classes_package())
+        assert run(spec).code == 0
+    out = tmp_path / "out"
+    before = {path for path in out.rglob("*") if path.is_file()}
+    [old] = (out / "scenes/a").glob("1-*")
+    size = sum(path.stat().st_size for path in old.iterdir())
+
+    # A reader of the marker before has a day, unless told otherwise.
+    assert command("prune", out, "--dry-run", "--json").result == {"folders": [], "dry_run": True}
+    assert command("prune", out).stdout == "0 folders, 0 B deleted\n"
+    said = command("prune", out, "--dry-run", "--keep-hours", "0", "--json").result
+    folder = f"scenes/a/{old.name}/"
+    expected = {"path": folder, "reason": "superseded", "objects": [f"{folder}mask.tif"], "size_bytes": size}
+    assert said == {"folders": [expected], "dry_run": True}
+    shown = command("prune", out, "--dry-run", "--keep-hours", "0").stdout.splitlines()
+    assert shown[0] == f"superseded  {folder}"
+    assert shown[1].startswith("1 folders, ")
+    assert shown[1].endswith(", would be deleted")
+    assert {path for path in out.rglob("*") if path.is_file() and "lease" not in path.parts} == {
+        path for path in before if "lease" not in path.parts
+    }
+
+    pruned = command("prune", out, "--keep-hours", "0", "--json")
+    assert (pruned.code, pruned.result) == (0, {"folders": [expected], "dry_run": False})
+    assert not (old / "mask.tif").exists()
+    assert command("verify", out, "--json").result["bad"] == []
+    assert command("prune", out, "--keep-hours", "0").stdout == "0 folders, 0 B deleted\n"
+    assert run(spec).result["blocks"] == 0
+
+
 def test_verify_tells_a_damaged_file(tmp_path):
     write_tiff(tmp_path / "in/a.tif", coordinate_image(1, 300, 300))
     spec = write_spec(tmp_path, tmp_path / "in", classes_package())

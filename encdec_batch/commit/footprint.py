@@ -23,7 +23,8 @@ Bounds = tuple[float, float, float, float]
 _POINTS_A_SIDE = 16
 """A straight side of a core is a curve in other CRSs."""
 _WGS84 = CRS.from_epsg(4326)
-_Ring = NDArray[np.float64]
+Ring = NDArray[np.float64]
+"""(points, 2), closed: the last is the first, but where it goes round a pole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,16 +53,28 @@ def native_bounds(window: Window, geo: Geo) -> Bounds | None:
 
 def footprints(windows: Sequence[Window], geo: Geo) -> list[Footprint | None]:
     """One per window; None without a place, and for windows outside what the CRS can map."""
+    return [None if ring is None else _footprint(ring) for ring in outlines(windows, geo)]
+
+
+def outlines(windows: Sequence[Window], geo: Geo) -> list[Ring | None]:
+    """Longitudes and latitudes of each window's border, in degrees; longitudes run on past 180.
+
+    None without a place, and for windows outside what the CRS can map.
+    """
     if not windows or not has_place(geo):
         return [None] * len(windows)
     rings = [_outline(window, _POINTS_A_SIDE) for window in windows]
     mapped = _to_wgs84(np.concatenate(rings), geo)
-    # One point that cannot be mapped fails them all: then each core is tried alone.
+    # One point that cannot be mapped fails them all: then each window is tried alone.
     alone = [_to_wgs84(ring, geo) for ring in rings] if mapped is None else np.split(mapped, len(rings))
-    return [None if ring is None else _footprint(ring) for ring in alone]
+    return [None if ring is None else _without_jumps(ring) for ring in alone]
 
 
-def _outline(window: Window, points: int) -> _Ring:
+def _without_jumps(ring: Ring) -> Ring:
+    return np.stack([np.unwrap(ring[:, 0], period=360), ring[:, 1]], axis=1)
+
+
+def _outline(window: Window, points: int) -> Ring:
     """The closed border of a window, (points, 2) of column and row."""
     share = np.arange(points) / points
     left, right, top, bottom = window.col_off, window.col_stop, window.row_off, window.row_stop
@@ -70,14 +83,14 @@ def _outline(window: Window, points: int) -> _Ring:
     return np.concatenate([*sides, corners[-1:]])
 
 
-def _to_world(ring: _Ring, geo: Geo) -> tuple[_Ring, _Ring]:
+def _to_world(ring: Ring, geo: Geo) -> tuple[Ring, Ring]:
     if geo.transform is None:
         raise ValueError("a scene without a transform has no world")
     a, b, c, d, e, f = Affine(*geo.transform)[:6]
     return a * ring[:, 0] + b * ring[:, 1] + c, d * ring[:, 0] + e * ring[:, 1] + f
 
 
-def _to_wgs84(ring: _Ring, geo: Geo) -> _Ring | None:
+def _to_wgs84(ring: Ring, geo: Geo) -> Ring | None:
     xs, ys = _to_world(ring, geo)
     try:
         lon, lat = transform(known_crs(geo.crs_wkt), _WGS84, xs, ys)[:2]
@@ -87,15 +100,15 @@ def _to_wgs84(ring: _Ring, geo: Geo) -> _Ring | None:
     return found if np.isfinite(found).all() else None
 
 
-def _footprint(ring: _Ring) -> Footprint:
-    lon, lat = np.unwrap(ring[:, 0], period=360), ring[:, 1]
+def _footprint(ring: Ring) -> Footprint:
+    lon, lat = ring[:, 0], ring[:, 1]
     south, north = float(lat.min()), float(lat.max())
     if abs(lon[-1] - lon[0]) > 180:
         # Round the Earth without closing: a pole lies inside.
         south, north = (south, 90.0) if lat.mean() > 0 else (-90.0, north)
         cap = np.array([(-180, south), (180, south), (180, north), (-180, north), (-180, south)], np.float64)
         return Footprint(bounds=(-180.0, south, 180.0, north), wkb=_polygon(cap))
-    lon -= 360 * np.floor((lon.min() + 180) / 360)
+    lon = lon - 360 * np.floor((lon.min() + 180) / 360)
     whole = np.stack([lon, lat], axis=1)
     if lon.max() <= 180:
         return Footprint(bounds=(float(lon.min()), south, float(lon.max()), north), wkb=_polygon(whole))
@@ -104,9 +117,9 @@ def _footprint(ring: _Ring) -> Footprint:
     return Footprint(bounds=(-180.0, south, 180.0, north), wkb=parts)
 
 
-def _cut(ring: _Ring, *, keep_below: bool) -> _Ring:
+def _cut(ring: Ring, *, keep_below: bool) -> Ring:
     """The part of a ring on one side of longitude 180 (Sutherland and Hodgman 1974, one edge)."""
-    kept: list[_Ring] = []
+    kept: list[Ring] = []
     for start, end in pairwise(ring):
         if (start[0] <= 180) == keep_below or start[0] == 180:
             kept.append(start)
@@ -116,5 +129,5 @@ def _cut(ring: _Ring, *, keep_below: bool) -> _Ring:
     return np.array([*kept, kept[0]])
 
 
-def _polygon(ring: _Ring) -> bytes:
+def _polygon(ring: Ring) -> bytes:
     return struct.pack("<BIII", 1, 3, 1, len(ring)) + ring.astype("<f8").tobytes()

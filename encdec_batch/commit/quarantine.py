@@ -39,9 +39,10 @@ class QuarantineRecord(BaseModel):
     hint: str = ""
     kind: Literal["condemned", "transient"]
     """A property of the scene; or of that hour, and the next run tries again by itself."""
-    key: str | None = None
-    """Scene key: the record holds for this input, package and spec only; None where the scene was never
-    read as far as that."""
+    trial_key: str | None = None
+    """Scene key, `-`, and 8 hex digits of the limits (`Order.trial_key`): the record holds for this input, package,
+    pixel options and limits only. None where the scene has no scene key: it cannot have an id of its own, or could
+    not be looked up."""
 
 
 def quarantine_path(scene_id: str) -> str:

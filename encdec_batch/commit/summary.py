@@ -9,7 +9,8 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError, RasterioError
 from rasterio.warp import transform_bounds
 
-from encdec_batch.commit.geo import geo_of
+from encdec_batch.commit.area import class_areas
+from encdec_batch.commit.geo import Geo, geo_of
 from encdec_batch.commit.parts import Parts
 from encdec_batch.plan.recipe import Recipe
 from encdec_batch.plan.scene import ScenePlan
@@ -21,7 +22,7 @@ def scene_summary(scene: ScenePlan, recipe: Recipe, parts: Parts) -> dict[str, J
     indexes = parts.indexes
     grid = scene.grid()
     height, width = grid.output_shape
-    main = recipe.products[0]
+    main, geo = recipe.products[0], geo_of(scene.header, scene.geometry.scale)
     summary: dict[str, JsonValue] = {
         "height": height,
         "width": width,
@@ -36,21 +37,21 @@ def scene_summary(scene: ScenePlan, recipe: Recipe, parts: Parts) -> dict[str, J
         "precision": recipe.resolved.precision,
         "device_kind": recipe.resolved.device_kind,
         "model": f"{recipe.card.name} {recipe.card.version}",
-        "bounds_wgs84": _bounds(scene, height, width),
-        "pixel_area_m2": _pixel_area(scene),
+        "bounds_wgs84": _bounds(geo, height, width),
     }
-    measured = [index.statistics[main.name] for index in indexes if main.name in index.statistics]
+    measured = [(index.window, index.statistics[main.name]) for index in indexes if main.name in index.statistics]
     if measured:
-        total = add(measured)
+        total = add(statistics for _, statistics in measured)
         summary["valid_pixels"] = total.valid_pixels
         if main.kind == "classes":
             summary["class_pixels"] = dict(zip(main.class_names, total.class_counts, strict=True))
+            areas = class_areas([(window, said.class_counts) for window, said in measured], geo)
+            summary["class_area_m2"] = None if areas is None else dict(zip(main.class_names, areas, strict=True))
     return summary
 
 
-def _bounds(scene: ScenePlan, height: int, width: int) -> list[JsonValue] | None:
+def _bounds(geo: Geo, height: int, width: int) -> list[JsonValue] | None:
     """West, south, east, north in degrees; None without a transform, or where the CRS does not reach WGS84."""
-    geo = geo_of(scene.header, scene.geometry.scale)
     if geo.crs_wkt is None or geo.transform is None:
         return None
     a, b, c, d, e, f = geo.transform
@@ -63,19 +64,3 @@ def _bounds(scene: ScenePlan, height: int, width: int) -> list[JsonValue] | None
     except (CRSError, RasterioError):
         return None
     return [west, south, east, north] if all(map(isfinite, (west, south, east, north))) else None
-
-
-def _pixel_area(scene: ScenePlan) -> float | None:
-    """Square metres of an output pixel; None where the CRS is not one of metres."""
-    geo = geo_of(scene.header, scene.geometry.scale)
-    if geo.crs_wkt is None or geo.transform is None:
-        return None
-    try:
-        crs = CRS.from_wkt(geo.crs_wkt)
-        if not crs.is_projected:
-            return None
-        metres = float(crs.linear_units_factor[1])
-    except CRSError:
-        return None
-    a, b, _, d, e, _ = geo.transform
-    return abs(a * e - b * d) * metres * metres

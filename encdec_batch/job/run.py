@@ -226,10 +226,10 @@ class _Run:
             reason=aside.reason,
             hint=aside.hint,
             kind="transient" if aside.transient else "condemned",
-            key=key and self._prepared.order.trial_key(key),
+            trial_key=key and self._prepared.order.trial_key(key),
         )
         earlier = self._prepared.known.quarantined.get(aside.scene_id)
-        if earlier is None or (earlier.trial_key, earlier.aside) != (record.key or "", aside):
+        if earlier is None or (earlier.trial_key, earlier.aside) != (record.trial_key or "", aside):
             write_quarantine(self._store, record)
         self._aside[aside.scene_id] = aside
         if self._watch.now.state == "running":

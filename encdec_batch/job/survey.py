@@ -60,4 +60,4 @@ def _quarantined(record: QuarantineRecord) -> Quarantined:
         block=record.block,
         transient=record.kind == "transient",
     )
-    return Quarantined(trial_key=record.key or "", aside=aside)
+    return Quarantined(trial_key=record.trial_key or "", aside=aside)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
 import re
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -68,7 +70,16 @@ def _tabled(source: TableSource) -> Iterator[tuple[str, Candidate]]:
                 hint="write a uri and, where wanted, a scene_id in UTF-8 in each row",
             )
         scene_id = str(wanted) if wanted not in (None, "") else path_id(PurePosixPath(uri).name)
-        yield scene_id, _unseen(uri, _bands(row.get("bands"), source.uri))
+        yield scene_id, _unseen(_beside(source.uri, uri), _bands(row.get("bands"), source.uri))
+
+
+def _beside(table: str, uri: str) -> str:
+    """A uri of a row: one that is relative lies beside the table, whichever folder a process is in."""
+    if "://" in uri or uri.startswith("/"):
+        return uri
+    scheme, separator, path = table.rpartition("://")
+    folder = posixpath.dirname(path if separator else os.path.abspath(path))  # noqa: PTH100 - resolve() follows links
+    return f"{scheme}{separator}{posixpath.normpath(posixpath.join(folder, uri))}"
 
 
 def _read_table(source: TableSource) -> pa.Table:

@@ -23,8 +23,8 @@ from encdec_batch.window import Window
 
 Format = Literal["PNG", "JPEG"]
 
-_PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""Per pixel, by colour type: PNG specification, table 11.1."""
+_PNG_COLOURS = frozenset({0, 2, 3, 4, 6})
+"""Colour types: PNG specification, table 11.1."""
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers SOF0 to SOF15; the three others are tables and a reserved one: ITU T.81, table B.1."""
 _JPEG_SCAN, _JPEG_END = 0xDA, b"\xff\xd9"
@@ -36,7 +36,6 @@ class ImageSize:
 
     height: int
     width: int
-    bytes_per_pixel: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,10 +163,10 @@ def png_size(source: PinnedObject) -> ImageSize:
         SceneUnreadable: it is not there.
     """
     head = source.bytes_at(0, 33)
-    if len(head) < 33 or head[12:16] != b"IHDR" or head[25] not in _PNG_SAMPLES:
+    if len(head) < 33 or head[12:16] != b"IHDR" or head[25] not in _PNG_COLOURS:
         raise _damaged(source.uri, "its PNG header is not whole")
     width, height = struct.unpack(">II", head[16:24])
-    return ImageSize(height=height, width=width, bytes_per_pixel=_PNG_SAMPLES[head[25]] * (2 if head[24] == 16 else 1))
+    return ImageSize(height=height, width=width)
 
 
 def jpeg_size(source: PinnedObject) -> ImageSize:
@@ -182,8 +181,8 @@ def jpeg_size(source: PinnedObject) -> ImageSize:
         if marker == _JPEG_SCAN:
             raise _damaged(source.uri, "its JPEG has no frame header")
         if marker in _JPEG_FRAMES:
-            precision, height, width, samples = struct.unpack(">BHHB", _exactly(source, position + 4, 6))
-            return ImageSize(height=height, width=width, bytes_per_pixel=samples * (2 if precision > 8 else 1))
+            height, width = struct.unpack(">HH", _exactly(source, position + 5, 4))
+            return ImageSize(height=height, width=width)
         position += 2 + length
 
 
@@ -212,20 +211,17 @@ def _check_size(source: PinnedObject, size: ImageSize) -> None:
     limits = source.limits
     if min(size.height, size.width) < 1:
         raise _damaged(source.uri, f"its header says {size.width} x {size.height} px")
-    num_pixels = size.height * size.width
-    decoded = num_pixels * size.bytes_per_pixel
-    if num_pixels <= limits.max_whole_pixels and decoded <= limits.max_decoded_bytes:
-        if source.size <= limits.max_whole_bytes:
-            return
-        claim = f"{source.size:,} bytes, more than {limits.max_whole_bytes:,}"
+    if size.height * size.width > limits.max_whole_pixels:
+        claim = f"has {size.width:,} x {size.height:,} px, more than {limits.max_whole_pixels:,}"
+        way_out = "raise limits.max_whole_megapixels, or convert it"
+    elif source.size > limits.max_whole_bytes:
+        claim = f"is a file of {source.size:,} bytes, more than the {limits.max_whole_bytes:,} that are fetched whole"
+        way_out = "convert it"
     else:
-        claim = (
-            f"{size.width:,} x {size.height:,} px, {decoded:,} bytes decoded, more than "
-            f"{limits.max_whole_pixels:,} px or {limits.max_decoded_bytes:,} bytes"
-        )
+        return
     raise UnsupportedScene(
-        f"{source.uri}: a PNG or JPEG is decoded whole, and this one is {claim}",
-        hint="convert it to a tiled TIFF, e.g. gdal_translate -of COG",
+        f"{source.uri}: a PNG or JPEG is decoded whole, and this one {claim}",
+        hint=f"{way_out} to a tiled TIFF, e.g. gdal_translate -of COG",
         uri=source.uri,
     )
 

@@ -12,14 +12,14 @@ class Limits:
     """Bounds that are checked against a scene's header. A header is a claim, not a fact."""
 
     max_decoded_bytes: int = 256 * MIB
-    """Of one tile or strip with all the bands that lie in it, of a whole PNG or JPEG, and of a thumbnail's
-    source. A decoder allocates this much for a file of a few kilobytes."""
+    """Of one tile or strip with all the bands that lie in it, and of a thumbnail's source. A decoder allocates this
+    much for a file of a few kilobytes."""
     max_pixels: int = 1 << 37
     """Of a scene with windows: 370,000 px a side."""
     max_whole_pixels: int = 1 << 26
-    """Of a scene without windows (PNG, JPEG): 8192 px a side."""
+    """Of a scene without windows (PNG, JPEG): 8192 px a side. Decoded, a pixel has 1 to 8 bytes, 3 in most."""
     max_whole_bytes: int = 256 * MIB
-    """Encoded size of a scene without windows."""
+    """Encoded size of a scene without windows, which is fetched by one get and held until it is decoded."""
     max_bands: int = 2048
     """GDAL takes 20 s to open a file that claims 65,535."""
     max_ifds: int = 256

@@ -15,11 +15,11 @@ import yaml
 
 from encdec_batch.commit.marker import Marker
 from encdec_batch.commit.quarantine import QuarantineRecord
-from encdec_batch.errors import EncdecError
+from encdec_batch.errors import EncdecError, UnsupportedScene
 from encdec_batch.models.card import Card
-from encdec_batch.plan.open import open_scene
+from encdec_batch.plan.open import limits_of, open_scene
 from encdec_batch.plan.product import Product
-from encdec_batch.plan.products import products_of
+from encdec_batch.plan.products import QUICKLOOK, products_of
 from encdec_batch.read.open import open_reader
 from encdec_batch.report.page import render_page
 from encdec_batch.report.preview import preview_classes, preview_pixels
@@ -27,6 +27,7 @@ from encdec_batch.report.record import (
     ClassArea,
     Fact,
     MemoryPeak,
+    NotShown,
     RunReport,
     ScenePicture,
     SetAside,
@@ -68,6 +69,7 @@ def build_report(store: Store, material: Material) -> RunReport:
     summary, spec = material.summary, material.spec
     num_aside = len(material.quarantine)
     product = products_of(material.card, spec.output)[0]
+    drawn = list(_pictures(store, material, product))
     return RunReport(
         title=f"{material.card.name} over {_source_name(spec)}",
         run_id=summary["run_id"],
@@ -96,7 +98,8 @@ def build_report(store: Store, material: Material) -> RunReport:
             for name, peak in summary["peak_bytes"].items()
         ),
         classes=tuple(_areas(product, material.markers)),
-        pictures=tuple(_pictures(store, material, product)),
+        pictures=tuple(item for item in drawn if isinstance(item, ScenePicture)),
+        not_shown=tuple(item for item in drawn if isinstance(item, NotShown)),
         set_aside=tuple(
             SetAside(
                 scene_id=record.scene_id,
@@ -127,36 +130,55 @@ def _areas(product: Product, markers: Iterable[Marker]) -> Iterator[ClassArea]:
     pixels: dict[str, int] = defaultdict(int)
     area: dict[str, float] = defaultdict(float)
     for marker in markers:
-        counted = marker.summary.get("class_pixels")
-        each = marker.summary.get("pixel_area_m2")
-        if not isinstance(counted, dict):
-            continue
-        for name, count in counted.items():
-            pixels[name] += int(str(count))
-            if isinstance(each, int | float):
-                area[name] += int(str(count)) * each
+        for name, count in _of_classes(marker, "class_pixels"):
+            pixels[name] += int(count)
+        for name, covered in _of_classes(marker, "class_area_m2"):
+            area[name] += covered
     for name, color in zip(product.class_names, product.class_colors, strict=True):
         yield ClassArea(name=name, color=color, num_pixels=pixels[name], area_m2=area.get(name))
 
 
-def _pictures(store: Store, material: Material, product: Product) -> Iterator[ScenePicture]:
-    """Scenes spread over the archive; one that cannot be shown within the limits is left out."""
+def _of_classes(marker: Marker, key: str) -> Iterator[tuple[str, float]]:
+    """Class and number, of what a marker's summary says by class; nothing where it says nothing."""
+    said = marker.summary.get(key)
+    for name, number in (said or {}).items() if isinstance(said, dict) else ():
+        if isinstance(number, int | float):
+            yield name, number
+
+
+def _pictures(store: Store, material: Material, product: Product) -> Iterator[ScenePicture | NotShown]:
+    """As many scenes as are wanted, spread over the archive; one that cannot be shown within the limits says why."""
     wanted = material.spec.report.previews
-    if not wanted:
-        return
-    markers = [marker for marker in material.markers if f"{product.name}.tif" in marker.outputs]
-    for marker in markers[:: max(1, -(-len(markers) // wanted))]:
+    markers = [marker for marker in material.markers if marker.outputs]
+    for marker in markers[:: max(1, -(-len(markers) // wanted))] if wanted else ():
         try:
             yield _picture(store, material.spec, marker, product)
         except (EncdecError, ValueError, MemoryError) as error:
             # A picture is not worth a finished run.
             log.info("report.no_picture", extra={"scene_id": marker.scene_id, "reason": str(error)})
+            said = error.message if isinstance(error, EncdecError) else str(error) or type(error).__name__
+            hint = error.hint if isinstance(error, EncdecError) else ""
+            # Without the place of the scene equal reasons are equal words, and shown as one.
+            yield NotShown(scene_id=marker.scene_id, reason=said.removeprefix(f"{marker.input.uri}: "), hint=hint)
+
+
+def _to_show(marker: Marker, product: Product) -> str:
+    """Path of the file that the result is drawn from: the COG, else one of the PNGs of the same product.
+
+    Raises:
+        UnsupportedScene: the scene has none of them.
+    """
+    for name in (f"{product.name}.tif", QUICKLOOK, f"{product.name}.png"):
+        if name in marker.outputs:
+            return marker.outputs[name].path
+    raise UnsupportedScene("no file of it is a picture", hint="add {kind: quicklook} to output.files")
 
 
 def _picture(store: Store, spec: JobSpec, marker: Marker, product: Product) -> ScenePicture:
+    path = _to_show(marker, product)
     with open_scene(spec, marker.input.uri, marker.input.etag) as reader:
         header, seen = reader.header, reader.thumbnail(PICTURE_SIDE)
-    result = open_reader(store, marker.outputs[f"{product.name}.tif"].path)
+    result = open_reader(store, path, limits=limits_of(spec.limits))
     try:
         made = result.thumbnail(PICTURE_SIDE)
     finally:

@@ -100,6 +100,15 @@ class ScenePicture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotShown:
+    """A scene that was to be shown and could not be."""
+
+    scene_id: str
+    reason: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetAside:
     """One row of the quarantine."""
 
@@ -134,6 +143,7 @@ class RunReport:
     memory: tuple[MemoryPeak, ...] = ()
     classes: tuple[ClassArea, ...] = ()
     pictures: tuple[ScenePicture, ...] = ()
+    not_shown: tuple[NotShown, ...] = ()
     set_aside: tuple[SetAside, ...] = ()
     """As many rows as there are; the page shows the first of them."""
     facts: tuple[Fact, ...] = ()

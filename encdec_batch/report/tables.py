@@ -34,12 +34,13 @@ _SCENES = pa.schema(
         ("bbox", _BBOX),
         ("valid_pixels", pa.int64()),
         ("class_pixels", pa.map_(pa.string(), pa.int64())),
+        ("class_area_m2", pa.map_(pa.string(), pa.float64())),
         ("outputs", pa.map_(pa.string(), pa.string())),
         ("marker", pa.string()),
     ]
 )
 _QUARANTINE = pa.schema(
-    [(name, pa.string()) for name in ("scene_id", "uri", "stage", "block", "reason", "hint", "kind", "scene_key")]
+    [(name, pa.string()) for name in ("scene_id", "uri", "stage", "block", "reason", "hint", "kind", "trial_key")]
 )
 
 
@@ -88,7 +89,7 @@ def write_quarantine_table(store: Store, records: Iterable[QuarantineRecord]) ->
             "reason": record.reason,
             "hint": record.hint,
             "kind": record.kind,
-            "scene_key": record.key,
+            "trial_key": record.trial_key,
         }
         for record in records
     ]
@@ -98,7 +99,7 @@ def write_quarantine_table(store: Store, records: Iterable[QuarantineRecord]) ->
 def _scene_row(marker: Marker, info: ObjectInfo) -> dict[str, Any]:
     summary = marker.summary
     bounds = summary.get("bounds_wgs84")
-    pixels = summary.get("class_pixels")
+    pixels, areas = summary.get("class_pixels"), summary.get("class_area_m2")
     return {
         "scene_id": marker.scene_id,
         "uri": marker.input.uri,
@@ -112,6 +113,7 @@ def _scene_row(marker: Marker, info: ObjectInfo) -> dict[str, Any]:
         "bbox": dict(zip(("xmin", "ymin", "xmax", "ymax"), bounds, strict=True)) if isinstance(bounds, list) else None,
         "valid_pixels": summary.get("valid_pixels"),
         "class_pixels": list(pixels.items()) if isinstance(pixels, dict) else None,
+        "class_area_m2": list(areas.items()) if isinstance(areas, dict) else None,
         "outputs": [(name, file.path) for name, file in sorted(marker.outputs.items())],
         "marker": marker.to_json().decode(),
     }

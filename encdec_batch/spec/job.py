@@ -24,9 +24,9 @@ class LimitsSpec(Spec):
     """What a scene may ask of a worker; beyond it the scene is set aside with the reason."""
 
     max_whole_megapixels: Annotated[float, Field(gt=0)] = 100.0
-    """PNG and JPEG have no windows and are decoded whole."""
+    """PNG and JPEG have no windows and are decoded whole; their files may have 256 MiB."""
     max_tile_mb: Annotated[float, Field(gt=0)] = 256.0
-    """Decoded size of one tile or strip of a file: stops files that inflate."""
+    """Decoded size of one tile or strip of a TIFF: stops files that inflate."""
 
 
 class ReportSpec(Spec):

@@ -22,7 +22,7 @@ def record(scene_id="a", **change):
         "reason": "not an image",
         "hint": "look at it",
         "kind": "condemned",
-        "key": "k" * 64,
+        "trial_key": "k" * 64,
     }
     return QuarantineRecord(**{**values, **change})
 

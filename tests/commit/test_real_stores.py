@@ -103,7 +103,9 @@ def test_prune(store):
 
 
 def test_quarantine(store):
-    record = QuarantineRecord(stage="read", scene_id="a", uri="s3://x/a.tif", reason="torn", kind="condemned", key="k")
+    record = QuarantineRecord(
+        stage="read", scene_id="a", uri="s3://x/a.tif", reason="torn", kind="condemned", trial_key="k"
+    )
     write_quarantine(store, record)
     write_quarantine(store, record)
     assert list(list_quarantine(store)) == [record]

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import rasterio
 import torch
-from jobs_made import make_job, scene_pixels
+from jobs_made import make_archive, make_job, make_package, scene_pixels
 from models.made import declared, sample
+from PIL import Image
 from rasters import gtiff
 from rio_cogeo.cogeo import cog_validate
 
@@ -60,6 +61,25 @@ def test_super_resolution_places_its_pixels_where_the_input_lies(tmp_path: Path,
     # 1e-5 of the output range is less than one of its 65534 steps; a value at the border of two may round either way.
     assert np.abs(image.astype(int) - whole.astype(int)).max() <= 1
     assert (image > 0).all()
+
+
+def test_a_png_above_its_largest_side_is_the_quicklook_under_the_same_name(tmp_path: Path) -> None:
+    archive = make_archive(tmp_path / "archive", {"large": (700, 1200), "small": (500, 600)})
+    files = "output.files=[{kind: png, max_side: 600}, {kind: quicklook, max_side: 1024}]"
+    job = make_job(tmp_path / "job", archive, make_package(tmp_path / "package"))
+    assert job.run(files).exit_code == 0
+    large, small = (job.markers()[name][0] for name in ("large", "small"))
+    sizes = {}
+    for marker in (large, small):
+        assert set(marker.outputs) == {"mask.png", "quicklook.png"}
+        for name, file in marker.outputs.items():
+            with Image.open(job.output / file.path) as image:
+                sizes[marker.scene_id, name] = image.size
+    # Levels of 1200, 600 and 300 px: the largest that either option allows.
+    assert sizes["large", "mask.png"] == sizes["large", "quicklook.png"] == (600, 350)
+    assert sizes["small", "mask.png"] == sizes["small", "quicklook.png"] == (600, 500)
+    assert large.notes == ("mask.png is a quicklook: the scene's side of 1200 px is above png.max_side 600",)
+    assert small.notes == ()
 
 
 def test_denoised_float_images_are_written_as_they_are(tmp_path: Path) -> None:

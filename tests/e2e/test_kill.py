@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -32,6 +33,8 @@ SCENES = {"first": (1100, 300), "second": (1300, 1500), "third": (300, 400)}
 BLOCKS = {"first": 2, "second": 9, "third": 1}
 RAY = "compute.stream={kind: ray, max_workers: %d}"
 LOCAL = "compute.stream={kind: local, workers: 1}"
+PROGRESS = re.compile(r"(planning.*|starting Ray|\d+/\d+ scenes)  \d+/\d+ blocks  .*")
+"""A line of a run without a terminal."""
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +130,8 @@ def go_on(job: MadeJob, *overrides: str) -> dict:
         command("run", job.file, "--json", *sets), capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stderr
+    # Progress now and then, and not a line of Ray's: neither of its workers nor of its own parts.
+    assert [line for line in done.stderr.splitlines() if not PROGRESS.fullmatch(line)] == []
     return json.loads(done.stdout)
 
 

@@ -138,7 +138,7 @@ def test_a_quarantine_by_the_command_line(job, archive):
 def test_what_was_no_fault_of_the_scene_is_tried_again_by_the_next_run(job, kind, done):
     plan = build_plan(job.spec())
     key = plan.recipe.order.trial_key(plan.keys["tall"])
-    record = QuarantineRecord(stage="read", scene_id="tall", uri="u", reason="no answer", kind=kind, key=key)
+    record = QuarantineRecord(stage="read", scene_id="tall", uri="u", reason="no answer", kind=kind, trial_key=key)
     write_quarantine(job.store, record)
     summary = job.run()
     assert (summary.scenes_done, summary.exit_code) == (done, 0 if done == len(SCENES) else 3)

@@ -41,7 +41,7 @@ def commit(folder: Path, *scene_ids: str, **fields):
 
 
 def set_aside(folder: Path, scene_id: str) -> None:
-    record = QuarantineRecord(stage="read", scene_id=scene_id, uri="u", reason="bad", kind="condemned", key="k")
+    record = QuarantineRecord(stage="read", scene_id=scene_id, uri="u", reason="bad", kind="condemned", trial_key="k")
     write_quarantine(open_store(str(folder)), record)
 
 

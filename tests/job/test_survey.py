@@ -50,7 +50,14 @@ def test_files_without_a_marker_are_nobody_s():
 def test_quarantine_by_scene(kind):
     store = FakeStore()
     record = QuarantineRecord(
-        stage="read", scene_id="a", uri="s3://x/a.tif", block="1-1", reason="bad", hint="mend it", kind=kind, key="k"
+        stage="read",
+        scene_id="a",
+        uri="s3://x/a.tif",
+        block="1-1",
+        reason="bad",
+        hint="mend it",
+        kind=kind,
+        trial_key="k",
     )
     write_quarantine(store, record)
     [(scene_id, found)] = survey(store).quarantined.items()

@@ -7,9 +7,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from plan.recipes import order
 
 from encdec_batch.errors import SpecError
 from encdec_batch.plan.discover import find_scenes
+from encdec_batch.plan.open import look_up
 from encdec_batch.plan.scene import Candidate
 from encdec_batch.spec.source import GlobSource, ListSource, PrefixSource, TableSource
 
@@ -92,6 +94,47 @@ def test_a_csv_table(tmp_path):
     assert scenes["one"].bands == (1, 2, 3)
     assert scenes["y"].bands is None
     assert any(name.startswith("_.._up-") and scene.bands == (4,) for name, scene in scenes.items())
+
+
+ROWS = ("a.tif", "sub/b.tif", "../c.tif", "/abs/d.tif", "s3://other/e.tif")
+
+
+def rows_of(table: str, monkeypatch) -> list[str]:
+    """What the rows of a table at this uri mean."""
+    content = pa.table({"uri": list(ROWS)})
+    monkeypatch.setattr("encdec_batch.plan.discover._read_table", lambda source: content)
+    return [scene.uri for scene in found(TableSource(kind="table", uri=table)).values()]
+
+
+@pytest.mark.parametrize(
+    ("table", "folder", "above"),
+    [
+        ("/x/y/scenes.csv", "/x/y", "/x"),
+        ("file:///x/y/scenes.csv", "file:///x/y", "file:///x"),
+        ("s3://bucket/x/scenes.parquet", "s3://bucket/x", "s3://bucket"),
+    ],
+)
+def test_relative_rows_of_a_table_lie_beside_it(table, folder, above, monkeypatch):
+    assert rows_of(table, monkeypatch) == [
+        f"{folder}/a.tif",
+        f"{folder}/sub/b.tif",
+        f"{above}/c.tif",
+        "/abs/d.tif",
+        "s3://other/e.tif",
+    ]
+
+
+def test_a_table_that_is_named_without_a_folder_lies_in_the_current_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert rows_of("scenes.csv", monkeypatch)[0] == f"{tmp_path}/a.tif"
+
+
+def test_relative_rows_are_found_from_any_folder(archive, tmp_path, monkeypatch):
+    (archive / "scenes.csv").write_text("uri\na.tif\nsub/f.tif\n")
+    monkeypatch.chdir(tmp_path)
+    asked = order(source={"kind": "table", "uri": str(archive / "scenes.csv")})
+    kept, _ = find_scenes(asked.spec.source)
+    assert [look_up(asked.spec, scene.uri).size for scene in kept] == [6, 10]
 
 
 @pytest.mark.parametrize(("bands", "wanted"), [([[2, 1], None], (2, 1)), (["2;1", None], (2, 1)), ([7, None], (7,))])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,8 +15,10 @@ from PIL import Image
 from rasters import blocky_image, coordinate_image
 
 from encdec_batch.errors import UnsupportedScene
+from encdec_batch.plan.open import limits_of
 from encdec_batch.read.limits import Limits
 from encdec_batch.read.open import open_reader
+from encdec_batch.spec.job import LimitsSpec
 from encdec_batch.store.local import LocalStore
 from encdec_batch.window import Window
 
@@ -112,16 +115,52 @@ def test_is_fetched_and_decoded_once(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "limits",
-    [Limits(max_whole_pixels=H * W - 1), Limits(max_decoded_bytes=3 * H * W - 1), Limits(max_whole_bytes=100)],
-    ids=["pixels", "decoded", "encoded"],
+    ("limits", "words", "way_out"),
+    [
+        (
+            Limits(max_whole_pixels=H * W - 1),
+            f"has {W} x {H} px, more than {H * W - 1:,}",
+            "raise limits.max_whole_meg",
+        ),
+        (Limits(max_whole_bytes=100), "bytes, more than the 100 that are fetched whole", "convert it"),
+    ],
+    ids=["pixels", "encoded"],
 )
 @pytest.mark.parametrize("name", ["png_rgb", "jpeg_rgb"])
-def test_what_is_too_large_to_decode_whole_is_set_aside(tmp_path, name, limits):
+def test_what_is_too_large_to_decode_whole_is_set_aside(tmp_path, name, limits, words, way_out):
     IMAGES[name](tmp_path / name)
     with pytest.raises(UnsupportedScene, match="decoded whole") as caught:
         open_reader(LocalStore(str(tmp_path)), name, limits=limits)
+    assert words in caught.value.message
+    assert caught.value.hint.startswith(way_out)
     assert "COG" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["png_rgb", "png_rgb_16", "jpeg_rgb"])
+def test_the_limit_of_a_tile_is_not_one_of_a_whole_image(tmp_path, name):
+    IMAGES[name](tmp_path / name)
+    limits = Limits(max_whole_pixels=H * W, max_decoded_bytes=1)
+    reader = open_reader(LocalStore(str(tmp_path)), name, limits=limits)
+    assert reader.read(Window(0, 0, W, H), (1, 2, 3), rule="any").pixels.shape == (3, H, W)
+    reader.close()
+
+
+def test_the_megapixels_of_a_job_can_be_reached(tmp_path):
+    """The header is all that is read: 100 Mpx of RGB are 300 MB, more than a tile may have."""
+    jpeg(np.zeros((3, 8, 8), np.uint8), tmp_path / "small")
+    data = (tmp_path / "small").read_bytes()
+    frame = data.index(b"\xff\xc0")
+    limits = limits_of(LimitsSpec())
+    for height, width in ((10_000, 10_000), (10_000, 10_001)):
+        lying = data[: frame + 5] + struct.pack(">HH", height, width) + data[frame + 9 :]
+        (tmp_path / "claim").write_bytes(lying)
+        if height * width <= 100_000_000:
+            reader = open_reader(LocalStore(str(tmp_path)), "claim", limits=limits)
+            assert (reader.header.height, reader.header.width) == (height, width)
+            reader.close()
+        else:
+            with pytest.raises(UnsupportedScene, match=r"more than 100,000,000"):
+                open_reader(LocalStore(str(tmp_path)), "claim", limits=limits)
 
 
 def test_pixels_do_not_change_when_a_patch_is_written_to(tmp_path):

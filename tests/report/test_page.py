@@ -4,17 +4,18 @@ import base64
 import hashlib
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from report.parsed import Page
 
 from encdec_batch.report.page import MAX_ROWS, format_bytes, format_duration, format_number, render_page
 from encdec_batch.report.record import (
     ClassArea,
     Fact,
     MemoryPeak,
+    NotShown,
     RunReport,
     ScenePicture,
     SetAside,
@@ -24,25 +25,6 @@ from encdec_batch.report.record import (
 
 DOT = "data:image/png;base64,iVBORw0KGgo="
 NASTY = "</style></script><script>alert('x')</script><img src=x onerror=alert(1)>\"'&{{ 7*7 }}"
-
-
-class Page(HTMLParser):
-    """The tags, attributes and text of a page, as a browser would see them."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str, str]] = []
-        self.text = ""
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 def report_of(text: str = "plain") -> RunReport:
@@ -72,6 +54,7 @@ def report_of(text: str = "plain") -> RunReport:
         ),
         classes=(ClassArea(name=text, color=(1, 2, 255), num_pixels=10, area_m2=5e6),),
         pictures=(ScenePicture(scene_id=text, input_image=DOT, result_image=DOT, width=3, height=2000, caption=text),),
+        not_shown=(NotShown(scene_id=text, reason=text, hint=text),),
         set_aside=(SetAside(scene_id=text, stage=text, block=text, reason=text, hint=text),),
         facts=(Fact(name=text, value=text),),
         spec_text=text,
@@ -152,6 +135,17 @@ def test_bottleneck_is_the_stage_whose_workers_were_busiest() -> None:
     # 18 s of two workers in 10 s: 90 %; 4 s of one: 40 %.
     assert "predictbottleneck 90.0 %" in text
     assert text.count("bottleneck") == 1
+
+
+def test_scenes_that_could_not_be_shown_are_counted_by_reason() -> None:
+    rows = [NotShown(scene_id=name, reason="no overview", hint="add some") for name in ("a", "b")]
+    report = replace(report_of(), pictures=(), not_shown=(*rows, NotShown(scene_id="c", reason="gone")))
+    page = Page(render_page(report))
+    text = " ".join(page.text.split())
+    assert "3 scenes could not be shown: gone: c no overview (add some): a, b" in text
+    assert "#pictures" in {value for _, name, value in page.attributes if name == "href"}
+    assert "img" not in page.tags
+    assert "Drag" not in text
 
 
 def test_small_areas_are_in_hectares_and_unplaced_ones_in_pixels_alone() -> None:

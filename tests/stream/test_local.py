@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
 import threading
 
 import pytest
 from contracts.stream import LEASE, StreamContract
+from plan.recipes import recipe
 
 from encdec_batch.models.package import load_package
 from encdec_batch.plan.item import work_items
@@ -52,3 +54,12 @@ def test_leaving_the_host_ends_its_threads(package, job):
         records = host.stream(plan.recipe, lease_n=LEASE).records(work_items(plan.scenes))
         next(records)
     assert set(threading.enumerate()) <= before
+
+
+@pytest.mark.parametrize(("device", "threads"), [("cpu", 6), ("cuda", 2)])
+def test_as_many_threads_as_cores_and_two_that_share_a_gpu(monkeypatch, device, threads):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)))
+    with LocalHost(None) as host:
+        assert host.stream(recipe(torch_device=device), lease_n=LEASE)._workers == threads
+    with LocalHost(None, workers=3) as host:
+        assert host.stream(recipe(torch_device=device), lease_n=LEASE)._workers == 3

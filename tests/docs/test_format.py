@@ -1,0 +1,124 @@
+"""docs/format.md against the schemas and bytes that it describes: who has only that page can read an output."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from commit.scenes import MASK, coarse_of, encode_blocks, in_memory, patches
+
+from encdec_batch.commit.cells import _schema as cells_schema
+from encdec_batch.commit.geo import Geo
+from encdec_batch.commit.quarantine import QuarantineRecord
+from encdec_batch.job.runlog import _EVENTS
+from encdec_batch.plan.table import _SCHEMA
+from encdec_batch.report.tables import _QUARANTINE, _SCENES
+from encdec_batch.write.part import read_index, read_table
+
+FORMAT = (Path(__file__).parents[2] / "docs/format.md").read_text()
+SHAPE = (700, 1100)
+TABLES = {
+    "`scenes.parquet`": _SCENES,
+    "`quarantine.parquet`": _QUARANTINE,
+    "`cells.parquet`": cells_schema(MASK, Geo()),
+    "`.encdec/plans/<n>.parquet`": _SCHEMA,
+    "`.encdec/runs/<run id>/events-<n>.parquet`": _EVENTS,
+}
+
+
+def section(title: str) -> str:
+    """What stands below a heading, up to the next one."""
+    found = re.search(rf"^##+ {re.escape(title)}\n(.*?)(?=^##+ |\Z)", FORMAT, re.MULTILINE | re.DOTALL)
+    assert found, title
+    return found[1]
+
+
+def rows(text: str, head: str) -> list[list[str]]:
+    """Cells of the table whose head begins with this word."""
+    found = re.search(rf"^\| {head} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    assert found, head
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in found[1].splitlines()]
+
+
+def columns(text: str) -> dict[str, str]:
+    """Name and type of each documented column."""
+    return {name.strip("`"): kind for name, kind, _ in rows(text, "column")}
+
+
+def words(kind: pa.DataType) -> str:
+    """An Arrow type as the page says it."""
+    if pa.types.is_struct(kind):
+        names = ", ".join(f"`{field.name}`" for field in kind)
+        return f"struct of {words(kind[0].type)}: {names}"
+    if pa.types.is_map(kind):
+        return f"map of {words(kind.key_type)} to {words(kind.item_type)}"
+    if pa.types.is_list(kind):
+        return f"list of {words(kind.value_type)}"
+    return {"double": "float64", "timestamp[ms, tz=UTC]": "timestamp, ms, UTC"}.get(str(kind), str(kind))
+
+
+def described(schema: pa.Schema) -> dict[str, str]:
+    """As the page would say it, in its order; the columns of classes as one."""
+    return {re.sub(r"pixels_\d+", "pixels_<id>", field.name): words(field.type) for field in schema}
+
+
+@pytest.mark.parametrize("title", TABLES)
+def test_every_column_is_documented_with_its_type(title):
+    assert list(columns(section(title)).items()) == list(described(TABLES[title]).items())
+
+
+def test_a_quarantine_record_has_the_columns_of_the_table():
+    assert set(QuarantineRecord.model_fields) == {"format_version", *_QUARANTINE.names}
+
+
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray:
+    return patches(MASK, *SHAPE)
+
+
+@pytest.fixture(scope="module")
+def parts(pixels) -> list[bytes]:
+    return encode_blocks(pixels, MASK, side=512, levels=0, core=256)
+
+
+def index_of(part: bytes) -> pa.Table:
+    offset = int.from_bytes(part[-16:-8], "little")
+    return read_table(part[offset:-16])
+
+
+def test_the_index_of_a_part_is_documented(parts):
+    text = section("Parts")
+    table = index_of(parts[0])
+    assert list(columns(text).items()) == list(described(table.schema).items())
+    about = json.loads(table.schema.metadata[b"encdec_part"])
+    keys = {name.strip("`"): said for name, said in rows(text, "key")}
+    assert set(keys) == set(about)
+    span = read_index(lambda start, stop: parts[0][start:stop], len(parts[0])).rows
+    cores = read_table(parts[0][span.offset : span.stop])
+    assert re.findall(r"`(\w+)`", keys["rows"]) == cores.column_names
+    assert set(re.findall(r"`(\w+)`", keys["statistics"])) == set(about["statistics"]["mask"])
+
+
+def test_so_is_that_of_the_coarse_levels(parts):
+    keys = [name.strip("`") for name, _ in rows(section("Parts"), "key")]
+    coarse = coarse_of(in_memory(parts), MASK)
+    assert coarse is not None
+    about = json.loads(index_of(coarse._parts[0]).schema.metadata[b"encdec_part"])
+    assert set(about) == set(keys[:-5])
+
+
+def test_the_code_of_the_page_gets_a_mask_back(pixels, parts):
+    code = re.search(r"```python\n(.*?)```", section("Parts"), re.DOTALL)
+    assert code
+    names: dict[str, Any] = {}
+    exec(code[1], names)
+    mask = np.full(SHAPE, 99, np.uint8)
+    for part in parts:
+        (left, top, width, height), block = names["mask_of"](part)
+        mask[top : top + height, left : left + width] = block
+    np.testing.assert_array_equal(mask, pixels[0])

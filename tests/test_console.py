@@ -1,0 +1,163 @@
+"""What a terminal shows while a run goes, and what a log shows in place of it."""
+
+from __future__ import annotations
+
+import io
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from encdec_batch import console as shown
+from encdec_batch.console import ProgressLine, print_status
+from encdec_batch.job.progress import Progress
+from encdec_batch.job.status import Status
+
+PLANNING = Progress(run_id="r", headers=(3, 7))
+RUNNING = Progress(
+    run_id="r",
+    state="running",
+    started=1000.0,
+    updated=1110.0,
+    streaming_since=1010.0,
+    scenes_total=4,
+    scenes_done=1,
+    blocks_total=40,
+    blocks_done=10,
+    pixels_total=1_000_000_000,
+    pixels_done=250_000_000,
+)
+"""A quarter in 100 s: 2.5 Mpx/s, 300 s left."""
+
+
+def recorder(*, terminal: bool) -> Console:
+    return Console(file=io.StringIO(), force_terminal=terminal, width=160, record=True, markup=False, color_system=None)
+
+
+def said(console: Console) -> str:
+    return console.export_text(clear=False)
+
+
+def wait_for(console: Console, words: str) -> str:
+    deadline = time.monotonic() + 10
+    while words not in said(console):
+        assert time.monotonic() < deadline, said(console)
+        time.sleep(0.002)
+    return said(console)
+
+
+def test_without_a_terminal_a_line_now_and_then(monkeypatch):
+    monkeypatch.setattr(shown, "LINE_EVERY_S", 0.01)
+    console = recorder(terminal=False)
+    with ProgressLine(console).shown() as line:
+        line(PLANNING)
+        wait_for(console, "planning, 3/7 headers  0/0 blocks")
+        line(RUNNING)
+        text = wait_for(console, "1/4 scenes  10/40 blocks  2.5 Mpx/s  5 min 00 s left\n")
+        before = text.count("10/40")
+        # Also when nothing ends: silence would look like a hang.
+        deadline = time.monotonic() + 10
+        while said(console).count("10/40") <= before:
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        line(replace(RUNNING, scenes_aside=2))
+        wait_for(console, "left  2 set aside")
+    after = said(console)
+    time.sleep(0.05)
+    assert said(console) == after, "a line after the end"
+    assert "\x1b" not in console.file.getvalue()
+
+
+def test_without_a_terminal_a_short_run_says_nothing():
+    console = recorder(terminal=False)
+    with ProgressLine(console).shown() as line:
+        line(PLANNING)
+        line(RUNNING)
+    assert said(console) == ""
+
+
+def test_a_line_that_is_silent_until_there_is_something_to_say(monkeypatch):
+    monkeypatch.setattr(shown, "LINE_EVERY_S", 0.001)
+    console = recorder(terminal=False)
+    with ProgressLine(console).shown():
+        time.sleep(0.02)
+    assert said(console) == ""
+
+
+def test_an_error_ends_the_lines_too(monkeypatch):
+    monkeypatch.setattr(shown, "LINE_EVERY_S", 0.001)
+    console = recorder(terminal=False)
+
+    def fail():
+        with ProgressLine(console).shown() as line:
+            line(RUNNING)
+            wait_for(console, "10/40")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    after = said(console)
+    time.sleep(0.02)
+    assert said(console) == after
+
+
+def test_in_a_terminal_a_live_line(monkeypatch):
+    monkeypatch.setattr(shown, "LINE_EVERY_S", 0.001)
+    console = recorder(terminal=True)
+    with ProgressLine(console).shown() as line:
+        line(PLANNING)
+        line._live.refresh()
+        line(RUNNING)
+        line._live.refresh()
+    text = console.file.getvalue()
+    assert "planning, 3/7 headers" in text
+    assert "1/4 scenes" in text
+    assert "10/40 blocks  2.5 Mpx/s  5 min 00 s left" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, "10/40 blocks, 1/4 scenes, 2.5 Mpx/s, 5 min 00 s left"),
+        ({"pixels_done": 0, "blocks_done": 0}, "0/40 blocks, 1/4 scenes, 0 Mpx/s, ? left"),
+    ],
+    ids=["at_work", "before_the_first_block"],
+)
+def test_status_of_a_running_run_says_rate_and_time_left(change, words):
+    console = recorder(terminal=False)
+    print_status(console, status_of(replace(RUNNING, **change), state="running"))
+    lines = said(console).splitlines()
+    assert lines == [
+        "file:///out: 1 scenes done, 2 set aside",
+        "run 20260101T000000Z-aaa: running, last heard of 8.0 s ago",
+        words,
+    ]
+
+
+@pytest.mark.parametrize("state", ["complete", "failed", "dead"])
+def test_status_of_a_run_that_is_over_says_no_rate(state):
+    console = recorder(terminal=False)
+    print_status(console, status_of(RUNNING, state=state))
+    assert said(console).splitlines()[1:] == [f"run 20260101T000000Z-aaa: {state}, last heard of 8.0 s ago"]
+
+
+def test_status_where_no_run_was_heard_of():
+    console = recorder(terminal=False)
+    print_status(console, replace(status_of(RUNNING, state="complete"), run_id="", progress={}))
+    assert said(console) == "file:///out: 1 scenes done, 2 set aside\n"
+
+
+def status_of(progress: Progress, *, state: str) -> Status:
+    """As `job.status` makes it from progress.json."""
+    fields: dict[str, Any] = progress.to_dict()
+    return Status(
+        uri="file:///out",
+        scenes_committed=1,
+        scenes_set_aside=2,
+        run_id="20260101T000000Z-aaa",
+        state=state,
+        age_s=8.0,
+        progress=fields,
+    )
