@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from encdec_batch.predict import heap
 from encdec_batch.spec.compute import RayStream
 from encdec_batch.stream import ray_data, ray_session
 from encdec_batch.stream.ray_data import Pool
@@ -38,6 +39,7 @@ def test_a_ray_of_this_runs_own_is_set_up_before_its_import(environment):
         "RAY_worker_niceness": "0",
         "RAY_num_workers_soft_limit": "11",
         "OMP_NUM_THREADS": "1",
+        **heap.ENVIRONMENT,
     }
     assert len(bytes.fromhex(token)) == 32
 
