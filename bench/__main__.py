@@ -24,6 +24,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--stream", action="append", choices=("local", "ray"), help="one of them alone; both by default"
     )
+    parser.add_argument(
+        "--outputs", action="append", choices=("cog", "all"), help="what efficiency writes; both by default"
+    )
     said = parser.parse_args(arguments)
     unknown = set(said.figures) - set(FIGURES)
     if unknown:
@@ -34,6 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
         rounds=1 if said.quick else said.rounds,
         # Ray takes longer to start than all the rest of a quick run.
         streams=tuple(said.stream or (("local",) if said.quick else ("local", "ray"))),
+        outputs=tuple(said.outputs or ("cog", "all")),
         core=said.core,
     )
     bench.folder.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,12 @@ def measure(bench: Bench) -> Figure:
     count = bench.pick(max(LEAST_SCENES, ceil(LEAST_S * base / (side**2 / 1e6))), 2)
     source = scenes.archive(folder / "scenes", count, side)
     plain = _baseline(bench, Load(package=network, scene=first, core=side, block=side), best)
-    lines = [(kind, "cog") for kind in bench.streams] * bench.rounds + [(kind, "all") for kind in bench.streams]
+    lines = [
+        (kind, outputs)
+        for outputs in bench.outputs
+        for _ in range(bench.rounds if outputs == "cog" else 1)
+        for kind in bench.streams
+    ]
     base = _baseline(bench, load, best)
     made: list[dict[str, Any]] = []
     for kind, outputs in lines:

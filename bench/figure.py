@@ -19,6 +19,8 @@ class Bench:
     """Tiny sizes: shows that the code runs, measures nothing."""
     rounds: int = 3
     streams: tuple[str, ...] = ("local", "ray")
+    outputs: tuple[str, ...] = ("cog", "all")
+    """What jobs write whose speed is measured: the COG alone, everything."""
     core: int = 768
     """Side of a core in jobs and baselines alike, pixels."""
 
