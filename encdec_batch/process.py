@@ -11,10 +11,12 @@ def peak_bytes() -> int:
 
     A page of Ray's object store counts for every process that has looked at it: it is the store's, and bounded there.
     """
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     try:
-        status = Path("/proc/self/status").read_text()
+        lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
-        return peak
-    shared = next((int(line.split()[1]) for line in status.splitlines() if line.startswith("RssShmem:")), 0)
-    return peak - shared * 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Not ru_maxrss, which a process inherits: it would have the peak of whoever started it.
+    sizes = {
+        name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines) if " kB" in value
+    }
+    return (sizes["VmHWM"] - sizes.get("RssShmem", 0)) * 1024
