@@ -16,7 +16,6 @@ def peak_bytes() -> int:
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     # Not ru_maxrss, which a process inherits: it would have the peak of whoever started it.
-    sizes = {
-        name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines) if " kB" in value
-    }
-    return (sizes["VmHWM"] - sizes.get("RssShmem", 0)) * 1024
+    fields = (line.partition(":") for line in lines)
+    kib = {name: int(value.split()[0]) for name, _, value in fields if value.endswith(" kB")}
+    return (kib["VmHWM"] - kib.get("RssShmem", 0)) * 1024
