@@ -57,8 +57,8 @@ class Cost:
     """By stage."""
     workers: dict[str, int] = field(default_factory=dict)
     """By stage: the thread that did it, told apart over all processes of a machine."""
-    bytes_read: int = 0
-    bytes_for_statistics: int = 0
+    bytes_read: dict[str, int] = field(default_factory=dict)
+    """By stage."""
     peak_bytes: dict[str, int] = field(default_factory=dict)
     """By stage: the most memory that its process has had resident so far."""
 
@@ -66,8 +66,7 @@ class Cost:
         return Cost(
             seconds={**self.seconds, stage: self.seconds.get(stage, 0.0) + seconds},
             workers={**self.workers, stage: threading.get_native_id()},
-            bytes_read=self.bytes_read + (0 if stage == "statistics" else bytes_read),
-            bytes_for_statistics=self.bytes_for_statistics + (bytes_read if stage == "statistics" else 0),
+            bytes_read={**self.bytes_read, stage: self.bytes_read.get(stage, 0) + bytes_read},
             peak_bytes={**self.peak_bytes, stage: peak_bytes()},
         )
 
@@ -152,7 +151,7 @@ def _read_piece(recipe: Recipe, piece: Piece) -> Iterator[Read | Record]:
                 before, clock = reader.bytes_read, time.perf_counter()
     except Exception as error:  # noqa: BLE001  (the boundary: an error of one scene is a record, whatever it is)
         blocks = tuple(grid.block(row, col).name for row, col in left)
-        yield _trouble(error, "read", scene, blocks, cost.plus(stage, time.perf_counter() - clock))
+        yield _trouble(error, stage, scene, blocks, cost.plus(stage, time.perf_counter() - clock))
 
 
 def _open(recipe: Recipe, scene: ScenePlan) -> AbstractContextManager[Reader]:

@@ -241,8 +241,9 @@ class _Run:
         for aside in work.set_aside:
             self._set_aside(aside, work.keys.get(aside.scene_id))
         self._drop_stale_quarantine()
-        self._set_lost_aside(list(markers_of(self._store)))
-        markers = self._write_tables()
+        markers = list(markers_of(self._store))
+        self._set_lost_aside(markers)
+        self._write_tables(markers)
         self._remove_work(plan, {marker.scene_id: marker.scene_key for marker, _ in markers})
         summary = self._summary(plan, markers)
         self._runlog.finish(summary.to_dict())
@@ -312,18 +313,17 @@ class _Run:
             state=state,
         )
 
-    def _write_tables(self) -> list[tuple[Marker, ObjectInfo]]:
+    def _write_tables(self, markers: list[tuple[Marker, ObjectInfo]]) -> None:
         """Under the lease alone: an overtaken driver must not write over a newer one's tables."""
         self._lease.check()
-        markers = list(markers_of(self._store))
         write_scenes(self._store, markers)
         write_quarantine_table(self._store, list_quarantine(self._store))
         self._tables_written = time.monotonic()
-        return markers
 
     def _show_so_far(self, plan: Plan) -> None:
         """Tables and page while the run goes on."""
-        markers = self._write_tables()
+        markers = list(markers_of(self._store))
+        self._write_tables(markers)
         self._seconds = time.time() - self._watch.now.streaming_since
         write_report(self._store, self._material(self._summary(plan, markers), markers, "running"))
         # From here on: what takes long must not be all that is done.

@@ -66,8 +66,8 @@ class RunLog:
             "blocks": list(record.blocks),
             "seconds": list(record.cost.seconds.items()),
             "pixels": record.pixels,
-            "bytes_read": record.cost.bytes_read,
-            "bytes_for_statistics": record.cost.bytes_for_statistics,
+            "bytes_read": record.cost.bytes_read.get("read", 0),
+            "bytes_for_statistics": record.cost.bytes_read.get("statistics", 0),
             "peak_bytes": list(record.cost.peak_bytes.items()),
             "message": message,
         }

@@ -77,8 +77,8 @@ class Tally:
         self.blocks += len(record.blocks) if not record.trouble else 0
         self.pixels += record.pixels
         self.committed += record.committed
-        self.bytes_read += record.cost.bytes_read
-        self.bytes_for_statistics += record.cost.bytes_for_statistics
+        self.bytes_read += record.cost.bytes_read.get("read", 0)
+        self.bytes_for_statistics += record.cost.bytes_read.get("statistics", 0)
         for stage, seconds in record.cost.seconds.items():
             self.stage_seconds[stage] += seconds
             self.workers[stage].add(record.cost.workers[stage])

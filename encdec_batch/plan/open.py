@@ -74,12 +74,21 @@ def open_staged_scene(spec: JobSpec, scene: ScenePlan) -> Iterator[Reader]:
 
 
 def _stage(spec: JobSpec, scene: ScenePlan, output: Store, path: str) -> None:
-    with open_scene(spec, scene.uri, scene.etag) as reader:
-        try:
-            stage_scene(reader, output, path)
-        except PermanentStoreError as error:
-            # Of the output, not of the scene: `_as_scene_errors` must not take it for the scene's.
-            raise StoreError(f"the scene cannot be cut into tiles: {error.message}", hint=error.hint) from error
+    with open_scene(spec, scene.uri, scene.etag) as reader, as_output_errors("the scene cannot be cut into tiles"):
+        stage_scene(reader, output, path)
+
+
+@contextmanager
+def as_output_errors(what: str) -> Iterator[None]:
+    """Around what is written to the output while a scene is open, or it would be taken for the scene's.
+
+    Raises:
+        StoreError: the output refuses; `what` says what for.
+    """
+    try:
+        yield
+    except PermanentStoreError as error:
+        raise StoreError(f"{what}: {error.message}", hint=error.hint) from error
 
 
 def look_up(spec: JobSpec, uri: str) -> ObjectInfo:

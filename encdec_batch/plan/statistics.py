@@ -11,6 +11,7 @@ from encdec_batch.errors import ObjectMissing, PreconditionFailed
 from encdec_batch.models.card import Card, PercentileNormalization
 from encdec_batch.plan.item import is_small
 from encdec_batch.plan.keys import canonical_json
+from encdec_batch.plan.open import as_output_errors
 from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.read.patch import Patch
 from encdec_batch.read.reader import Reader
@@ -36,10 +37,11 @@ def value_range_of(card: Card, scene: ScenePlan, reader: Reader, output: Store) 
     if is_small(scene):
         return _measure(card, wanted, scene, reader)
     path = f"{STATISTICS_PREFIX}{_key(card, wanted, scene)}/value-range.json"
-    with suppress(ObjectMissing):
+    with as_output_errors("the scene's statistics cannot be looked up"), suppress(ObjectMissing):
         return _read(output.get(path))
     found = _measure(card, wanted, scene, reader)
-    with suppress(PreconditionFailed):  # another worker came to the same numbers
+    # Suppressed: another worker came to the same numbers.
+    with as_output_errors("the scene's statistics cannot be kept"), suppress(PreconditionFailed):
         output.create(path, canonical_json({"value_range": found}))
     return found
 

@@ -8,9 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from e2e.made import BLOCK, image_of, run, stretch_package, write_spec, write_tiff
+from fakes import FakeStore
 
 import encdec_batch as eb
+from encdec_batch import pipeline
+from encdec_batch.errors import ObjectForbidden
 from encdec_batch.job.run import run as run_job
+from encdec_batch.plan.item import work_items
 
 pytestmark = pytest.mark.integration
 
@@ -96,3 +100,19 @@ def test_plan_says_what_statistics_cost(tmp_path: Path):
     plan = eb.build_plan(eb.load_spec(write_spec(tmp_path, tmp_path / "in", stretch_package(upper=UPPER))))
     assert plan.bytes_for_statistics == 2 * plan.scenes[0].header.encoded_bytes
     assert json.loads(plan.scenes[0].to_json())["by_statistics"] is True
+
+
+def test_an_output_that_refuses_statistics_is_not_said_of_the_scene(tmp_path: Path, monkeypatch):
+    write_tiff(tmp_path / "in/a.tif", gradient("uint8"))
+    plan = eb.build_plan(eb.load_spec(write_spec(tmp_path, tmp_path / "in", stretch_package(upper=UPPER))))
+
+    def refuse(operation: str, path: str) -> None:
+        if operation == "create":
+            raise ObjectForbidden(f"{path}: forbidden")
+
+    monkeypatch.setattr(pipeline, "open_output", lambda _: FakeStore(before=refuse))
+    [record] = pipeline.read_item(plan.recipe, next(work_items(plan.scenes)))
+    assert record.trouble is not None
+    assert (record.trouble.stage, record.trouble.transient) == ("statistics", True)
+    assert "statistics cannot be kept" in record.trouble.reason
+    assert "reading the object" not in record.trouble.reason

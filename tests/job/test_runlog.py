@@ -36,7 +36,7 @@ def events(store: FakeStore) -> list[dict]:
 
 
 def record(*blocks: str, **fields) -> Record:
-    cost = Cost(seconds={"read": 0.5, "predict": 1.0}, bytes_read=7, peak_bytes={"read": 99})
+    cost = Cost(seconds={"read": 0.5, "predict": 1.0}, bytes_read={"read": 7}, peak_bytes={"read": 99})
     return Record(scene_id="a", blocks=blocks, cost=cost, **fields)
 
 
