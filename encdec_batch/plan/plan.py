@@ -16,6 +16,7 @@ from encdec_batch.plan.cost import Cost
 from encdec_batch.plan.fit import fitting_bands
 from encdec_batch.plan.item import work_items
 from encdec_batch.plan.open import look_up, open_scene
+from encdec_batch.plan.output_size import refuse_too_large
 from encdec_batch.plan.recipe import Order, Recipe
 from encdec_batch.plan.scene import Candidate, ScenePlan, SetAside
 from encdec_batch.plan.totals import PlanTotals
@@ -291,6 +292,7 @@ def _cut(recipe: Recipe, candidate: Candidate, reader: Seen, known: Known) -> Sc
         marker_etag=marker.etag if marker else None,
         by_statistics=recipe.card.by_statistics,
     )
+    refuse_too_large(scene, recipe)
     part_key = recipe.part_key(key, block, scene.grid().tile_shape, outputs)
     return replace(scene, part_key=part_key, blocks_done=known.parts.get(part_key, frozenset()))
 
