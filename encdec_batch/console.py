@@ -74,20 +74,22 @@ class ProgressLine:
         """Also when nothing ends for a while: silence would look like a hang."""
         while not self._ended.wait(LINE_EVERY_S):
             if (now := self._last) is not None:
-                blocks = f"{now.blocks_done}/{now.blocks_total} blocks"
+                blocks = f"{now.blocks_done}/{now.blocks_total} blocks{'' if now.planned else ' planned so far'}"
                 self._console.print(f"{_what(now)}  {blocks}  {_figures(now)}", highlight=False, soft_wrap=True)
 
 
 def print_plan(console: Console, plan: Plan, projected_bytes: int) -> None:
-    recipe, scenes, cost = plan.recipe, plan.scenes, plan.cost()
-    encoded = sum(scene.header.encoded_bytes for scene in scenes)
-    to_read = sum(plan.bytes_to_read.values())
+    recipe, scenes, totals = plan.recipe, plan.scenes, plan.totals
+    cost = totals.cost
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("scenes", f"{len(scenes)} to do, {len(plan.done)} done, {len(plan.set_aside)} set aside")
-    table.add_row("blocks", f"{plan.num_blocks} of {_sides(plan)} px, {cost.scene_pixels / 1e6:,.1f} Mpx to compute")
-    table.add_row("to read", f"{format_bytes(to_read)} of pixels for {format_bytes(encoded)} in the scenes")
-    if plan.bytes_for_statistics:
-        table.add_row("", f"{format_bytes(plan.bytes_for_statistics)} before, for statistics of whole scenes, at most")
+    sides = ", ".join(map(str, sorted(totals.block_sides))) or "-"
+    table.add_row("blocks", f"{totals.blocks} of {sides} px, {cost.scene_pixels / 1e6:,.1f} Mpx to compute")
+    to_read, encoded = format_bytes(totals.bytes_to_read), format_bytes(totals.bytes_in_scenes)
+    table.add_row("to read", f"{to_read} of pixels for {encoded} in the scenes")
+    if totals.bytes_for_statistics:
+        before = format_bytes(totals.bytes_for_statistics)
+        table.add_row("", f"{before} before, for statistics of whole scenes, at most")
     table.add_row(
         "core", f"{recipe.resolved.core} px, halo {recipe.halo_pixels} px: {'exact' if recipe.exact else 'not exact'}"
     )
@@ -108,7 +110,7 @@ def print_plan(console: Console, plan: Plan, projected_bytes: int) -> None:
         seconds = cost.scene_pixels / 1e6 / rates[recipe.resolved.core]
         table.add_row("", f"{format_duration(seconds)} of one worker")
     console.print(table)
-    for note in plan.notes:
+    for note in totals.notes:
         console.print(f"note: {note}", highlight=False)
     print_aside(console, plan.set_aside, more="plan --json lists them")
 
@@ -152,7 +154,8 @@ def print_status(console: Console, status: Status) -> None:
     if status.state == "running":
         left = progress.get("seconds_left")
         console.print(
-            f"{progress['blocks_done']}/{progress['blocks_total']} blocks, {progress['scenes_done']}/"
+            f"{progress['blocks_done']}/{progress['blocks_total']} blocks"
+            f"{'' if progress.get('planned', True) else ' planned so far'}, {progress['scenes_done']}/"
             f"{progress['scenes_total']} scenes, {format_number(progress['mpx_per_s'])} Mpx/s, "
             f"{format_duration(left) if left is not None else '?'} left",
             highlight=False,
@@ -187,7 +190,8 @@ def _what(now: Progress) -> str:
     if now.state == "planning":
         read, total = now.headers
         return f"planning, {read}/{total} headers" if total else now.message or "planning"
-    return f"{now.scenes_done}/{now.scenes_total} scenes"
+    planned = "" if now.planned else f", {now.headers[0]} planned so far"
+    return f"{now.scenes_done}/{now.scenes_total} scenes{planned}"
 
 
 def _figures(now: Progress) -> str:
@@ -196,8 +200,3 @@ def _figures(now: Progress) -> str:
     if now.scenes_aside:
         figures[2] = f"{now.scenes_aside} set aside"
     return "  ".join(part for part in figures if part) if now.state == "running" else ""
-
-
-def _sides(plan: Plan) -> str:
-    sides = sorted({scene.tiling.block for scene in plan.scenes})
-    return ", ".join(map(str, sides)) or "-"

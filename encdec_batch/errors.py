@@ -4,7 +4,8 @@ EncdecError
 ├── SpecError                what the user asked for is wrong (exit code 2)
 ├── SceneError               one scene cannot be done: quarantine, the rest goes on
 │   ├── SceneUnreadable      not an image, truncated, missing
-│   │   └── SceneForbidden   the credentials may not read it
+│   │   ├── SceneForbidden   the credentials may not read it
+│   │   └── HeaderTooLarge   more bytes to learn where its pixels lie than were allowed
 │   ├── SceneChanged         the object was replaced while it was read
 │   └── UnsupportedScene     readable, but not by this card or within these limits
 ├── WindowError              integer geometry that cannot be
@@ -80,6 +81,10 @@ class SceneForbidden(SceneUnreadable):
     """The credentials may not read the scene: once they may, the next run does it."""
 
     transient = True
+
+
+class HeaderTooLarge(SceneUnreadable):
+    """A header that needs more bytes than were allowed: damaged, or of too many tiles."""
 
 
 class SceneChanged(SceneError):

@@ -37,6 +37,10 @@ _FULL_LEVEL_ONLY = frozenset({33550, 33922, 34264, 34735, 34736, 34737, 42112, 5
 _WARNINGS = Lock()
 """Python's filters of warnings belong to the process, and the files of a scene are written by several threads."""
 
+MANY_SORTS = 1000
+_NEEDS_WORDS: dict[tuple[str | None, bool, bool], bool] = {}
+"""CRS, no transform, control points: whether GeoTIFF says less than that. Guarded by `_WARNINGS`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Geo:
@@ -101,11 +105,16 @@ def _one_pixel_file(product: Product, geo: Geo, codec: Codec) -> bytes:
     crs = known_crs(geo.crs_wkt)
     with _WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        data = _write(product, geo, codec, crs, {})
-        if crs is not None and _crs_in(data) != crs:
-            # GeoTIFF has no keys for some CRSs (a rotated pole): the words are kept beside what GDAL could say.
-            data = _write(product, geo, codec, crs, {"CRS_WKT": geo.crs_wkt or ""})
-    return data
+        if crs is None:
+            return _write(product, geo, codec, crs, {})
+        # GeoTIFF has no keys for some CRSs (a rotated pole): the words are kept beside what GDAL could say. Found out
+        # once for each CRS: reading the file back costs five times what writing it does.
+        sort = geo.crs_wkt, geo.transform is None, bool(geo.gcps)
+        if sort not in _NEEDS_WORDS:
+            if len(_NEEDS_WORDS) == MANY_SORTS:
+                _NEEDS_WORDS.clear()
+            _NEEDS_WORDS[sort] = _crs_in(_write(product, geo, codec, crs, {})) != crs
+        return _write(product, geo, codec, crs, {"CRS_WKT": geo.crs_wkt or ""} if _NEEDS_WORDS[sort] else {})
 
 
 def _write(product: Product, geo: Geo, codec: Codec, crs: CRS | None, tags: dict[str, str]) -> bytes:

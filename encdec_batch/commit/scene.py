@@ -24,6 +24,7 @@ from encdec_batch.commit.pyramid import COARSE, has_coarse, write_coarse
 from encdec_batch.commit.summary import scene_summary
 from encdec_batch.errors import CommitConflict, PartMissing
 from encdec_batch.models.card import ImageOutput
+from encdec_batch.plan.output_size import largest_cog
 from encdec_batch.plan.product import Product
 from encdec_batch.plan.products import CELLS, QUICKLOOK, needed_products
 from encdec_batch.plan.recipe import Recipe
@@ -143,7 +144,9 @@ def _coarse(store: Store, order: CommitOrder, parts: Parts) -> Parts | None:
         buffer = BytesIO()
         write_coarse(buffer, products, parts)
         return MemoryParts([buffer.getvalue()], [COARSE])
-    with store.open_writer(part_path(scene.part_key, COARSE)) as writer:
+    # Levels above the first are a quarter of a pyramid.
+    expected = sum(largest_cog(scene, product) for product in products) // 4
+    with store.open_writer(part_path(scene.part_key, COARSE), expected_size=expected) as writer:
         write_coarse(writer, products, parts)
         writer.finish()
     return StoredParts(store, part_path(scene.part_key, ""), [COARSE])
@@ -152,10 +155,13 @@ def _coarse(store: Store, order: CommitOrder, parts: Parts) -> Parts | None:
 def _write_files(
     store: Store, order: CommitOrder, folder: OutputFolder, parts: Parts, coarse: Parts | None
 ) -> dict[str, OutputFile]:
+    sizes = {f"{product.name}.tif": largest_cog(order.scene, product) for product in order.recipe.products}
+
     def write(file: tuple[str, Callable[[Sink], Written]]) -> tuple[str, OutputFile]:
         name, fill = file
         path = folder.path + name
-        with store.open_writer(path) as writer:
+        # A multipart upload has 10,000 parts: too small ones would end it short of a giant.
+        with store.open_writer(path, expected_size=sizes.get(name, 0)) as writer:
             written = fill(writer)
             # False: the file is there already. Its bytes are a function of its name, so it is this one.
             writer.finish()

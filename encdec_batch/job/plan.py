@@ -5,7 +5,7 @@ scene or starting Ray.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -16,11 +16,13 @@ from encdec_batch.job.survey import survey
 from encdec_batch.models.package import Package, load_package
 from encdec_batch.plan.budget import NETWORK_COPIES, PROCESS_BYTES
 from encdec_batch.plan.discover import find_scenes
-from encdec_batch.plan.plan import Known, Plan, Sorted, make_plan, sort_candidates
+from encdec_batch.plan.memory import PlanMemory
+from encdec_batch.plan.opening import make_plan, plan_scenes, wanted_of
+from encdec_batch.plan.plan import Known, Plan, Planned, Sorted, sort_candidates
 from encdec_batch.plan.recipe import Order, Recipe, Resolved
-from encdec_batch.plan.scene import Candidate, ScenePlan, SetAside
+from encdec_batch.plan.scene import Candidate, SetAside
 from encdec_batch.plan.table import read_resolved
-from encdec_batch.read.header import SceneHeader
+from encdec_batch.plan.totals import PlanTotals
 from encdec_batch.spec.compute import LocalStream, RayStream
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.open import open_store
@@ -87,12 +89,27 @@ def prepare(placed: Placed, known: Known) -> Prepared:
     return Prepared(order=placed.order, package=placed.package, known=known, work=work)
 
 
-def finish_plan(
-    prepared: Prepared, host: Host, store: Store, *, on_header: Callable[[int, int], None] = lambda *_: None
-) -> Plan:
-    """`auto` resolved (once for an unfinished output), headers opened, scenes cut."""
-    recipe = Recipe(order=prepared.order, resolved=_resolve(prepared, host, store))
-    return make_plan(recipe, prepared.work, prepared.known, on_header=on_header)
+def finish_plan(prepared: Prepared, host: Host, store: Store) -> Plan:
+    """`auto` resolved (once for an unfinished output), headers opened, scenes cut: the whole plan."""
+    recipe = resolve_recipe(prepared, host, store)
+    memory = PlanMemory(store, recipe.spec.limits)
+    return make_plan(recipe, prepared.work, prepared.known, host.openers(recipe), memory)
+
+
+def resolve_recipe(prepared: Prepared, host: Host, store: Store) -> Recipe:
+    """The order with everything `auto` resolved."""
+    return Recipe(order=prepared.order, resolved=_resolve(prepared, host, store))
+
+
+def plan_ahead(prepared: Prepared, recipe: Recipe, host: Host, store: Store) -> Iterator[Planned | SetAside]:
+    """The plan scene by scene, while others are already processed.
+
+    Raises:
+        SpecError: no block fits the budget.
+    """
+    known = prepared.known
+    memory = PlanMemory(store, recipe.spec.limits)
+    return plan_scenes(recipe, wanted_of(prepared.work, known), host.openers(recipe), parts=known.parts, memory=memory)
 
 
 def host_of(spec: JobSpec, package: Package, *, verbose: bool = False) -> Host:
@@ -133,40 +150,31 @@ def _resolve(prepared: Prepared, host: Host, store: Store) -> Resolved:
     return replace(here, rates=earlier.rates) if same else host.resolve(asked)
 
 
-def projected_bytes(plan: Plan) -> int:
+def projected_bytes(plan: Plan | PlanTotals) -> int:
     """Memory of a worker process: itself, and the largest block with all that is alive at a time, for each of its
     threads, the network's activations among it.
     """
-    recipe = plan.recipe
-    tiles: dict[tuple[str, int], tuple[ScenePlan, int]] = {}
-    for scene in plan.scenes:
-        alike, tile = (scene.header.dtype, scene.tiling.block), max(scene.grid().tile_shape)
-        if tile > tiles.get(alike, (scene, 0))[1]:
-            tiles[alike] = scene, tile
+    totals = plan.totals if isinstance(plan, Plan) else plan
+    recipe = totals.recipe
     bills = [
-        recipe.burden(np.dtype(scene.header.dtype).itemsize).block_bytes(scene.geometry, scene.tiling, tile)
-        for scene, tile in tiles.values()
+        recipe.burden(np.dtype(scene.header.dtype).itemsize).block_bytes(
+            scene.geometry, scene.tiling, max(scene.grid().tile_shape)
+        )
+        for scene in totals.largest.values()
     ]
     stream = recipe.spec.compute.stream
     threads = (stream.workers or len(os.sched_getaffinity(0))) if isinstance(stream, LocalStream) else 1
-    decoded = max((_decoded_bytes(scene.header) for scene in plan.scenes), default=0)
     network = NETWORK_COPIES * 4 * recipe.card.memory.parameters
-    return PROCESS_BYTES + decoded + threads * (network + max(bills)) if bills else 0
-
-
-def _decoded_bytes(header: SceneHeader) -> int:
-    """Of what a decoder takes at a time: one tile or strip with all its bands, or a whole PNG or JPEG."""
-    bands = 1 if header.planar else header.num_bands
-    return header.tile_height * header.tile_width * bands * np.dtype(header.dtype).itemsize
+    return PROCESS_BYTES + totals.decoded_bytes + threads * (network + max(bills)) if bills else 0
 
 
 def to_dict(plan: Plan) -> dict[str, Any]:
     """The figures of a plan, for scripts."""
-    cost = plan.cost()
+    totals, cost = plan.totals, plan.totals.cost
     return {
         "scenes": {"todo": len(plan.scenes), "done": len(plan.done), "set_aside": len(plan.set_aside)},
-        "blocks": plan.num_blocks,
-        "block_sides": sorted({scene.tiling.block for scene in plan.scenes}),
+        "blocks": totals.blocks,
+        "block_sides": sorted(totals.block_sides),
         "pixels": cost.scene_pixels,
         "tiles": cost.tiles,
         "tile_pixels": cost.tile_pixels,
@@ -174,11 +182,11 @@ def to_dict(plan: Plan) -> dict[str, Any]:
         "halo_tax": cost.halo_tax,
         "dearest": {"scene_id": cost.dearest, "halo_tax": cost.dearest_tax},
         "exact": plan.recipe.exact,
-        "bytes_to_read": sum(plan.bytes_to_read.values()),
-        "bytes_for_statistics": plan.bytes_for_statistics,
-        "bytes_in_scenes": sum(scene.header.encoded_bytes for scene in plan.scenes),
-        "projected_bytes": projected_bytes(plan),
+        "bytes_to_read": totals.bytes_to_read,
+        "bytes_for_statistics": totals.bytes_for_statistics,
+        "bytes_in_scenes": totals.bytes_in_scenes,
+        "projected_bytes": projected_bytes(totals),
         "resolved": asdict(plan.recipe.resolved),
         "set_aside": [asdict(aside) for aside in plan.set_aside],
-        "notes": list(plan.notes),
+        "notes": list(totals.notes),
     }

@@ -24,14 +24,16 @@ class Progress:
     """Committed by this run or found committed."""
     scenes_aside: int = 0
     blocks_total: int = 0
+    """Planned so far."""
     blocks_done: int = 0
     """Of this run."""
     pixels_total: int = 0
+    """Planned so far."""
     pixels_done: int = 0
     """Scene pixels computed by this run."""
     streaming_since: float = 0.0
     headers: tuple[int, int] = (0, 0)
-    """Read, and to be read, while the run is planned."""
+    """Scenes that are planned, and that are to be."""
     message: str = ""
 
     @property
@@ -40,13 +42,22 @@ class Progress:
         return self.pixels_done / 1e6 / seconds if self.streaming_since and seconds > 0 else 0.0
 
     @property
+    def planned(self) -> bool:
+        """Totals are those of the whole run; before, they grow."""
+        return self.headers[0] >= self.headers[1]
+
+    @property
     def seconds_left(self) -> float | None:
-        """At the rate so far; None before there is one."""
-        rate = self.mpx_per_s
-        return (self.pixels_total - self.pixels_done) / 1e6 / rate if rate > 0 else None
+        """At the rate so far, scenes that are not planned yet taken for as large as the others; None before there is a
+        rate.
+        """
+        rate, (read, total) = self.mpx_per_s, self.headers
+        expected = self.pixels_total * total / read if read and not self.planned else self.pixels_total
+        return (expected - self.pixels_done) / 1e6 / rate if rate > 0 else None
 
     def to_dict(self) -> dict[str, object]:
-        return asdict(self) | {"mpx_per_s": self.mpx_per_s, "seconds_left": self.seconds_left}
+        rates = {"mpx_per_s": self.mpx_per_s, "seconds_left": self.seconds_left}
+        return asdict(self) | {"planned": self.planned} | rates
 
 
 @dataclass(slots=True)

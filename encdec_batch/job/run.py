@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 
-from encdec_batch.commit.digest import digest_of_markers
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import Lease, acquire_lease
-from encdec_batch.commit.marker import Marker
 from encdec_batch.commit.prune import PARTS_PREFIX, remove_work
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine, remove_quarantine, write_quarantine
 from encdec_batch.errors import SpecError
-from encdec_batch.job.plan import Prepared, finish_plan, host_of, place, prepare, projected_bytes
+from encdec_batch.job.census import Census
+from encdec_batch.job.plan import Prepared, host_of, place, plan_ahead, prepare, projected_bytes, resolve_recipe
+from encdec_batch.job.planner import Planner, Segment
 from encdec_batch.job.progress import Progress, Watch
 from encdec_batch.job.runlog import RunLog
 from encdec_batch.job.summary import RunSummary, Tally
@@ -25,15 +25,15 @@ from encdec_batch.job.tracker import Tracker
 from encdec_batch.pipeline import Record
 from encdec_batch.plan.item import work_items
 from encdec_batch.plan.open import STAGED_PREFIX
-from encdec_batch.plan.plan import Plan, replan_scene
+from encdec_batch.plan.plan import replan_scene
 from encdec_batch.plan.scene import ScenePlan, SetAside
-from encdec_batch.plan.table import owners_of_parts, write_plan
+from encdec_batch.plan.table import PlanWriter, owners_of_parts
+from encdec_batch.plan.totals import PlanTotals
 from encdec_batch.process import peak_bytes
 from encdec_batch.report.build import Material, write_report
 from encdec_batch.report.record import State
 from encdec_batch.report.tables import markers_of, write_quarantine_table, write_scenes
 from encdec_batch.spec.job import JobSpec
-from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
 from encdec_batch.stream.stream import Stream
@@ -116,56 +116,86 @@ class _Run:
         if spec.compute.stream.kind == "ray":
             self._watch.update(message="starting Ray")
         with host_of(spec, self._prepared.package, verbose=self._verbose) as host:
-            plan = finish_plan(
-                self._prepared, host, self._store, on_header=lambda n, of: self._watch.update(headers=(n, of))
-            )
-            write_plan(self._store, plan)
-            for aside in plan.set_aside:
-                self._set_aside(aside, plan.keys.get(aside.scene_id))
+            recipe = resolve_recipe(self._prepared, host, self._store)
+            plan = PlanTotals(recipe=recipe)
+            for aside in work.set_aside:
+                self._set_aside(aside, work.keys.get(aside.scene_id))
             self._watch.update(
-                state="running",
-                scenes_total=len(plan.done) + len(plan.scenes) + len(plan.set_aside),
-                scenes_done=len(plan.done),
-                scenes_aside=len(plan.set_aside),
-                blocks_total=plan.num_blocks,
-                pixels_total=plan.cost().scene_pixels,
-                streaming_since=time.time(),
+                scenes_total=len(work.done) + len(work.todo) + len(work.set_aside),
+                scenes_done=len(work.done),
+                scenes_aside=len(work.set_aside),
+                headers=(0, len(work.todo)),
             )
-            self._runlog.say()
-            if plan.scenes:
-                clock = time.perf_counter()
-                self._stream(plan, host.stream(plan.recipe, lease_n=self._lease.n))
-                self._seconds = time.perf_counter() - clock
+            with Planner(plan_ahead(self._prepared, recipe, host, self._store)) as planner:
+                self._stream(planner, plan, host.stream(recipe, lease_n=self._lease.n))
         return self._finish(plan)
 
-    def _stream(self, plan: Plan, stream: Stream) -> None:
-        scenes: Iterable[ScenePlan] = plan.scenes
+    def _stream(self, planner: Planner, plan: PlanTotals, stream: Stream) -> None:
+        """Segments of the plan as they come; at the end once more what has to be made once more."""
+        writer = PlanWriter(self._store, plan.recipe)
+        for segment in planner.segments():
+            self._take_up(segment, planner, plan, writer)
+            self._pass([one.scene for one in segment.planned], plan, stream, last=False)
+        # Says what `auto` became also where every scene was set aside.
+        writer.write(())
         for number in range(1, PASSES + 1):
-            self._again = {}
-            scenes = list(scenes)
-            for scene in self._tracker.start(scenes):
-                stream.commit(scene)
-            for record in stream.records(work_items(scenes)):
-                ready = self._handle(record, plan, last=number == PASSES)
-                if ready is not None:
-                    stream.commit(ready)
-                for commit in stream.commits(wait=False):
-                    self._handle(commit, plan, last=number == PASSES)
-                if time.monotonic() - self._tables_written > TABLES_S:
-                    self._show_so_far(plan)
+            if number > 1:
+                scenes, self._again = list(self._again.values()), {}
+                self._pass(scenes, plan, stream, last=number == PASSES)
             for commit in stream.commits(wait=True):
                 self._handle(commit, plan, last=number == PASSES)
             if not self._again:
-                return
-            scenes = self._again.values()
+                break
+        self._seconds = time.time() - (self._watch.now.streaming_since or time.time())
 
-    def _handle(self, record: Record, plan: Plan, *, last: bool) -> ScenePlan | None:
+    def _take_up(self, segment: Segment, planner: Planner, plan: PlanTotals, writer: PlanWriter) -> None:
+        """Counts a segment and writes it down, before a block of it is handed out."""
+        now = self._watch.now
+        if not segment.planned and not segment.set_aside:
+            if now.state == "planning":
+                self._watch.update(headers=(planner.num_planned, now.headers[1]))
+            return
+        if segment.planned:
+            writer.write(segment.planned)
+        for one in segment.planned:
+            plan.add(one.scene, one.bytes_to_read)
+        self._watch.update(
+            state="running",
+            headers=(plan.scenes + self._tally.planned_aside + len(segment.set_aside), now.headers[1]),
+            blocks_total=plan.blocks,
+            pixels_total=plan.cost.scene_pixels,
+            streaming_since=now.streaming_since or time.time(),
+        )
+        self._tally.planned_aside += len(segment.set_aside)
+        for aside in segment.set_aside:
+            self._set_aside(aside, self._prepared.work.keys.get(aside.scene_id))
+        self._runlog.say()
+
+    def _pass(self, scenes: list[ScenePlan], plan: PlanTotals, stream: Stream, *, last: bool) -> None:
+        """These scenes, each block once."""
+        for scene in self._tracker.start(scenes):
+            stream.commit(scene)
+        for record in stream.records(work_items(scenes)):
+            ready = self._handle(record, plan, last=last)
+            if ready is not None:
+                stream.commit(ready)
+            for commit in stream.commits(wait=False):
+                self._handle(commit, plan, last=last)
+            if time.monotonic() - self._tables_written > TABLES_S:
+                self._show_so_far(plan)
+        for commit in stream.commits(wait=False):
+            self._handle(commit, plan, last=last)
+
+    def _handle(self, record: Record, plan: PlanTotals, *, last: bool) -> ScenePlan | None:
         """Counts a record; gives the scene that it makes ready to be committed."""
         if record.ends_run is not None:
             raise record.ends_run
+        scene = self._tracker.scenes.get(record.scene_id)
+        if scene is None:
+            # Ray may do a block twice; of a scene that is through, the second record says nothing new.
+            return None
         self._tally.add(record)
         self._runlog.note(record)
-        scene = self._tracker.scenes[record.scene_id]
         ready = self._tracker.note(record)
         self._watch.add(blocks=len(record.blocks), pixels=record.pixels, done=int(record.committed))
         if record.committed:
@@ -194,7 +224,7 @@ class _Run:
         everything = frozenset(block.name for block in scene.grid().blocks())
         self._again[scene.scene_id] = replace(scene, blocks_done=everything - set(missing))
 
-    def _plan_again(self, scene: ScenePlan, record: Record, plan: Plan, *, last: bool) -> None:
+    def _plan_again(self, scene: ScenePlan, record: Record, plan: PlanTotals, *, last: bool) -> None:
         """The input was replaced, or another run committed: once more from what is there now."""
         if scene.scene_id in self._again or scene.scene_id in self._aside:
             return
@@ -235,30 +265,31 @@ class _Run:
         if self._watch.now.state == "running":
             self._watch.add(aside=1)
 
-    def _finish(self, plan: Plan | None) -> RunSummary:
+    def _finish(self, plan: PlanTotals | None) -> RunSummary:
         """Derived tables and the report; parts of committed scenes go."""
         work = self._prepared.work
         for aside in work.set_aside:
             self._set_aside(aside, work.keys.get(aside.scene_id))
         self._drop_stale_quarantine()
-        markers = list(markers_of(self._store))
-        self._set_lost_aside(markers)
-        self._write_tables(markers)
-        self._remove_work(plan, {marker.scene_id: marker.scene_key for marker, _ in markers})
-        summary = self._summary(plan, markers)
+        census = self._write_scenes()
+        self._set_lost_aside(census)
+        write_quarantine_table(self._store, list_quarantine(self._store))
+        self._remove_work(census.committed)
+        summary = self._summary(plan, census)
         self._runlog.finish(summary.to_dict())
         if plan is not None:
-            write_report(self._store, self._material(summary, markers))
+            write_report(self._store, self._material(summary, census))
         self._watch.update(state="complete")
         return summary
 
-    def _summary(self, plan: Plan | None, markers: list[tuple[Marker, ObjectInfo]]) -> RunSummary:
+    def _summary(self, plan: PlanTotals | None, census: Census) -> RunSummary:
         """Of the run so far."""
         return RunSummary(
             run_id=self._watch.now.run_id,
             output_uri=self._store.uri,
             report_uri=f"{self._store.uri}/report/index.html",
-            scenes_done=self._count_done(markers),
+            # Told by the store, not by sums.
+            scenes_done=census.num_done,
             scenes_committed=self._tally.committed,
             set_aside=tuple(self._aside.values()),
             blocks=self._tally.blocks,
@@ -270,25 +301,18 @@ class _Run:
             stage_workers={stage: len(threads) for stage, threads in self._tally.workers.items()},
             peak_bytes={**self._tally.peaks, "driver": peak_bytes()},
             projected_bytes=projected_bytes(plan) if plan else 0,
-            bytes_in_scenes=sum(scene.header.encoded_bytes for scene in plan.scenes) if plan else 0,
+            bytes_in_scenes=plan.bytes_in_scenes if plan else 0,
             package_digest=self._prepared.package.digest,
             resolved=plan.recipe.resolved if plan else None,
             notes=plan.notes if plan else (),
-            digest=digest_of_markers(marker for marker, _ in markers),
+            digest=census.digest,
         )
 
-    def _count_done(self, markers: list[tuple[Marker, ObjectInfo]]) -> int:
-        """Scenes whose marker is of the wanted key and has all outputs: told by the store, not by sums."""
-        keys, wanted = self._prepared.work.keys, set(self._prepared.order.wanted)
-        return sum(1 for m, _ in markers if keys.get(m.scene_id) == m.scene_key and m.outputs.keys() >= wanted)
-
-    def _set_lost_aside(self, markers: list[tuple[Marker, ObjectInfo]]) -> None:
+    def _set_lost_aside(self, census: Census) -> None:
         """A scene that was to be done and is neither committed nor set aside must not pass for done."""
-        found = {marker.scene_id: marker for marker, _ in markers}
-        keys, wanted = self._prepared.work.keys, set(self._prepared.order.wanted)
+        keys = self._prepared.work.keys
         for candidate in self._prepared.work.todo:
-            marker = found.get(candidate.scene_id)
-            if (marker is not None and marker.outputs.keys() >= wanted) or candidate.scene_id in self._aside:
+            if candidate.scene_id in census.whole or candidate.scene_id in self._aside:
                 continue
             aside = SetAside(
                 scene_id=candidate.scene_id,
@@ -300,43 +324,42 @@ class _Run:
             )
             self._set_aside(aside, keys[candidate.scene_id])
 
-    def _material(
-        self, summary: RunSummary, markers: list[tuple[Marker, ObjectInfo]], state: State = "complete"
-    ) -> Material:
+    def _material(self, summary: RunSummary, census: Census, state: State = "complete") -> Material:
         order = self._prepared.order
         return Material(
             spec=order.spec,
             card=order.card,
             summary=summary.to_dict(),
-            markers=[marker for marker, _ in markers],
+            markers=census.markers,
             quarantine=list(list_quarantine(self._store)),
             state=state,
         )
 
-    def _write_tables(self, markers: list[tuple[Marker, ObjectInfo]]) -> None:
-        """Under the lease alone: an overtaken driver must not write over a newer one's tables."""
+    def _write_scenes(self) -> Census:
+        """The table of scenes, and what it says. Under the lease alone: an overtaken driver must not write over a newer
+        one's tables.
+        """
         self._lease.check()
-        write_scenes(self._store, markers)
-        write_quarantine_table(self._store, list_quarantine(self._store))
+        census = Census(self._prepared.work.keys, frozenset(self._prepared.order.wanted))
+        write_scenes(self._store, census.noting(markers_of(self._store)))
         self._tables_written = time.monotonic()
+        return census
 
-    def _show_so_far(self, plan: Plan) -> None:
+    def _show_so_far(self, plan: PlanTotals) -> None:
         """Tables and page while the run goes on."""
-        markers = list(markers_of(self._store))
-        self._write_tables(markers)
+        census = self._write_scenes()
+        write_quarantine_table(self._store, list_quarantine(self._store))
         self._seconds = time.time() - self._watch.now.streaming_since
-        write_report(self._store, self._material(self._summary(plan, markers), markers, "running"))
+        write_report(self._store, self._material(self._summary(plan, census), census, "running"))
         # From here on: what takes long must not be all that is done.
         self._tables_written = time.monotonic()
 
-    def _remove_work(self, plan: Plan | None, committed: dict[str, str]) -> None:
+    def _remove_work(self, committed: dict[str, str]) -> None:
         """Parts and staged tiles of scenes that are committed, those that a killed run left behind among them."""
-        planned = [*plan.scenes, *self._tracker.scenes.values()] if plan else []
-        # A scene that was planned again is there twice, the later plan behind: with that committed, both may go.
-        wanted = {scene.scene_id: scene.scene_key for scene in planned}
-        scenes = [scene for scene in planned if committed.get(scene.scene_id) == wanted[scene.scene_id]]
-        parts = {scene.part_key for scene in scenes}
-        if set(self._prepared.known.parts) - {scene.part_key for scene in (plan.scenes if plan else ())}:
+        made, wanted = self._tracker.part_keys, self._tracker.scene_keys
+        # A scene that was planned again has two part keys, and the later scene key: with that committed, both may go.
+        parts = {key for key, scene_id in made.items() if committed.get(scene_id) == wanted[scene_id]}
+        if self._prepared.known.parts.keys() - made.keys():
             owners = owners_of_parts(self._store)
             parts |= {key for key, (scene_id, scene_key) in owners.items() if committed.get(scene_id) == scene_key}
         if parts:

@@ -67,6 +67,8 @@ class Tally:
     blocks: int = 0
     pixels: int = 0
     committed: int = 0
+    planned_aside: int = 0
+    """Scenes that were set aside when they were planned."""
     bytes_read: int = 0
     bytes_for_statistics: int = 0
     stage_seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cache
 
 from encdec_batch.commit.marker import Marker, read_marker
 from encdec_batch.commit.prune import PARTS_PREFIX
@@ -37,8 +38,14 @@ def parts_of(store: Store, part_key: str) -> frozenset[str]:
 
 def _committed(marker: Marker, etag: str) -> Committed:
     return Committed(
-        scene_key=marker.scene_key, outputs=frozenset(marker.outputs), generation=marker.generation, etag=etag
+        scene_key=marker.scene_key, outputs=_names(*marker.outputs), generation=marker.generation, etag=etag
     )
+
+
+@cache
+def _names(*outputs: str) -> frozenset[str]:
+    """One set for the many scenes that have the same outputs."""
+    return frozenset(outputs)
 
 
 def _parts(store: Store) -> dict[str, frozenset[str]]:

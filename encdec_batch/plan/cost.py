@@ -27,6 +27,17 @@ class Cost:
         """Pixels computed for each pixel of the scenes, 1 or more."""
         return self.tile_pixels / self.scene_pixels if self.scene_pixels else 1.0
 
+    def plus(self, other: Cost) -> Cost:
+        """Of both; of two equally dear scenes the first is named."""
+        dearer = other if other.dearest_tax > self.dearest_tax else self
+        return Cost(
+            tiles=self.tiles + other.tiles,
+            tile_pixels=self.tile_pixels + other.tile_pixels,
+            scene_pixels=self.scene_pixels + other.scene_pixels,
+            dearest=dearer.dearest,
+            dearest_tax=dearer.dearest_tax,
+        )
+
 
 def cost_of(scenes: Iterable[ScenePlan]) -> Cost:
     """What is still to be computed of these scenes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from encdec_batch.errors import (
     ObjectForbidden,
@@ -35,16 +36,22 @@ def limits_of(spec: LimitsSpec) -> Limits:
 
 
 @contextmanager
-def open_scene(spec: JobSpec, uri: str, etag: str, *, whole: bool = False) -> Iterator[Reader]:
+def open_scene(
+    spec: JobSpec, uri: str, etag: str, *, whole: bool = False, max_header_bytes: int | None = None
+) -> Iterator[Reader]:
     """A reader over the scene, pinned to `etag` where that is not empty; `whole`: its pixels will be read too.
 
     Raises:
+        HeaderTooLarge: its header needs more than `max_header_bytes`; None: than the limits allow.
         SceneUnreadable, UnsupportedScene, SceneChanged: a property of the scene.
         TransientStoreError: the store, not the scene.
     """
     with _as_scene_errors(uri):
         store, path = _locate(spec, uri)
-        reader = open_reader(store, path, etag=etag or None, limits=limits_of(spec.limits), whole=whole)
+        limits = limits_of(spec.limits)
+        if max_header_bytes is not None:
+            limits = replace(limits, max_header_bytes=max_header_bytes)
+        reader = open_reader(store, path, etag=etag or None, limits=limits, whole=whole)
     try:
         with _as_scene_errors(uri):
             yield reader

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
-from encdec_batch.errors import EncdecError, SpecError, unexpected
+from encdec_batch.errors import EncdecError, HeaderTooLarge, SpecError, unexpected
 from encdec_batch.grid import Grid
 from encdec_batch.models.card import Card
-from encdec_batch.plan.cost import Cost, cost_of
+from encdec_batch.plan.cost import Cost
 from encdec_batch.plan.fit import fitting_bands
 from encdec_batch.plan.item import work_items
 from encdec_batch.plan.open import look_up, open_scene
+from encdec_batch.plan.output_size import refuse_too_large
 from encdec_batch.plan.recipe import Order, Recipe
 from encdec_batch.plan.scene import Candidate, ScenePlan, SetAside
+from encdec_batch.plan.totals import PlanTotals
+from encdec_batch.read.header import SceneHeader
 from encdec_batch.read.reader import Reader
-from encdec_batch.read.statistics import num_passes
 from encdec_batch.spec.job import JobSpec
 
-HEADER_THREADS = 16
+LOOK_UPS = 16
+"""Named objects whose etag is asked for at a time."""
 STAGED_ABOVE = 2.0
 """Bytes read for each byte of a scene, above which it is cut into tiles first."""
 STAGED_FROM_BYTES = 8 * 2**20
@@ -59,6 +63,30 @@ class Known:
     """Part key to names of the blocks whose parts are there."""
 
 
+class Seen(Protocol):
+    """What planning wants to know of an object: a reader says it, and so does a row of an earlier plan."""
+
+    @property
+    def header(self) -> SceneHeader: ...
+
+    @property
+    def etag(self) -> str: ...
+
+    @property
+    def size_bytes(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A scene that is to be processed."""
+
+    scene: ScenePlan
+    bytes_to_read: int
+    """Of encoded pixels, that its blocks which are left cost."""
+    remembered: bool = False
+    """An earlier plan of this output holds its row."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The work of one run."""
@@ -81,34 +109,26 @@ class Plan:
         return sum(scene.grid().num_blocks - len(scene.blocks_done) for scene in self.scenes)
 
     @property
+    def totals(self) -> PlanTotals:
+        """What the scenes come to."""
+        totals = PlanTotals(recipe=self.recipe)
+        for scene in self.scenes:
+            totals.add(scene, self.bytes_to_read[scene.scene_id])
+        return totals
+
+    @property
     def bytes_for_statistics(self) -> int:
         """Read beforehand, at most: what an earlier run counted is not counted again."""
-        return sum(
-            num_passes(scene.header.dtype) * scene.header.encoded_bytes for scene in self.scenes if scene.by_statistics
-        )
+        return self.totals.bytes_for_statistics
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user may not expect."""
-        asked, resolved = self.recipe.spec.tiling, self.recipe.resolved
-        said = []
-        if asked.core not in ("auto", resolved.core):
-            said.append(f"core {asked.core} is rounded up to {resolved.core}, a multiple of the network's stride")
-        cut = {scene.tiling.block for scene in self.scenes if scene.tiling.block < resolved.core}
-        if cut:
-            said.append(f"core {resolved.core} is cut to blocks of {', '.join(map(str, sorted(cut)))} px")
-        if asked.stitch.kind == "blend":
-            said.append("tiles are blended: an approximation, but for scenes of one tile")
-        elif not self.recipe.exact:
-            said.append(f"halo {asked.halo} is below the reach of {self.recipe.geometry.reach} px: not exact")
-        staged = sum(scene.staged for scene in self.scenes)
-        if staged:
-            said.append(f"{staged} striped scenes are cut into tiles first, below .encdec/staged of the output")
-        return tuple(said)
+        return self.totals.notes
 
     def cost(self) -> Cost:
         """What is still to be computed."""
-        return cost_of(self.scenes)
+        return self.totals.cost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,48 +163,14 @@ def sort_candidates(order: Order, candidates: Iterable[Candidate], known: Known)
     return Sorted(todo=tuple(todo), done=tuple(done), set_aside=tuple(aside), keys=keys)
 
 
-def make_plan(
-    recipe: Recipe, work: Sorted, known: Known, *, on_header: Callable[[int, int], None] = lambda *_: None
-) -> Plan:
-    """Open the headers of the scenes that are to do; cut those that fit the card, set aside those that do not.
-
-    Args:
-        recipe: of the job.
-        work: the candidates, sorted.
-        known: what lies in the output.
-        on_header: told how many headers of how many are read, for a progress line.
-
-    Raises:
-        SpecError: no block fits the budget.
-    """
-    aside = list(work.set_aside)
-    planned: list[tuple[ScenePlan, int]] = []
-    with ThreadPoolExecutor(HEADER_THREADS) as pool:
-        opened = pool.map(lambda c: _open(recipe, c, known), work.todo)
-        for number, result in enumerate(opened, 1):
-            on_header(number, len(work.todo))
-            if isinstance(result, SetAside):
-                aside.append(result)
-            else:
-                planned.append(result)
-    return Plan(
-        recipe=recipe,
-        scenes=tuple(scene for scene, _ in planned),
-        bytes_to_read={scene.scene_id: size for scene, size in planned},
-        done=work.done,
-        set_aside=tuple(aside),
-        keys=work.keys,
-    )
-
-
 def replan_scene(recipe: Recipe, scene: ScenePlan, known: Known) -> ScenePlan | SetAside:
     """A scene whose object was replaced while it was read, planned once more from the object as it is now."""
     candidate = Candidate(scene_id=scene.scene_id, uri=scene.uri, etag="", size_bytes=-1, bands=scene.asked_bands)
     found = _with_etag(recipe.spec, candidate)
     if isinstance(found, SetAside):
         return found
-    result = _open(recipe, found, known)
-    return result if isinstance(result, SetAside) else result[0]
+    result = open_candidate(recipe, found, known)
+    return result if isinstance(result, SetAside) else result.scene
 
 
 def aside_from(error: EncdecError, *, scene_id: str, uri: str, stage: str, block: str | None = None) -> SetAside:
@@ -222,7 +208,7 @@ def _with_etags(spec: JobSpec, candidates: Iterable[Candidate]) -> Iterator[Cand
     if all(candidate.etag for candidate in named):
         yield from named
         return
-    with ThreadPoolExecutor(HEADER_THREADS) as pool:
+    with ThreadPoolExecutor(LOOK_UPS) as pool:
         yield from pool.map(lambda candidate: _with_etag(spec, candidate), named)
 
 
@@ -237,18 +223,41 @@ def _with_etag(spec: JobSpec, candidate: Candidate) -> Candidate | SetAside:
     return replace(candidate, etag=info.etag, size_bytes=info.size)
 
 
-def _open(recipe: Recipe, candidate: Candidate, known: Known) -> tuple[ScenePlan, int] | SetAside:
-    """The scene cut and keyed, and the bytes of pixels that its blocks cost."""
+def open_candidate(
+    recipe: Recipe, candidate: Candidate, known: Known, *, max_header_bytes: int | None = None
+) -> Planned | SetAside:
+    """The scene cut and keyed, and the bytes of pixels that its blocks cost: its header is read.
+
+    Raises:
+        SpecError: no block fits the budget.
+        HeaderTooLarge: the header needs more than `max_header_bytes`, where these are given.
+    """
     try:
-        with open_scene(recipe.spec, candidate.uri, candidate.etag) as reader:
+        with open_scene(recipe.spec, candidate.uri, candidate.etag, max_header_bytes=max_header_bytes) as reader:
             scene = _cut(recipe, candidate, reader, known)
             bytes_to_read = _bytes_to_read(scene, reader, recipe.card)
             if _needs_staging(scene, bytes_to_read):
                 # Read once from end to end instead; the tiles cost about what the scene does.
-                return replace(scene, staged=True), scene.header.encoded_bytes
-            return scene, bytes_to_read
+                return Planned(scene=replace(scene, staged=True), bytes_to_read=scene.header.encoded_bytes)
+            return Planned(scene=scene, bytes_to_read=bytes_to_read)
     except SpecError:
         raise  # no block fits the budget: that is no scene's fault
+    except Exception as error:
+        if isinstance(error, HeaderTooLarge) and max_header_bytes is not None:
+            raise
+        return _aside_of(error, candidate)  # the boundary, as above
+
+
+def cut_candidate(recipe: Recipe, candidate: Candidate, seen: Seen, known: Known) -> ScenePlan | SetAside:
+    """The scene cut and keyed from a header that was read before; the object is not opened.
+
+    Raises:
+        SpecError: no block fits the budget.
+    """
+    try:
+        return _cut(recipe, candidate, seen, known)
+    except SpecError:
+        raise
     except Exception as error:  # noqa: BLE001  (the boundary, as above)
         return _aside_of(error, candidate)
 
@@ -258,7 +267,7 @@ def _aside_of(error: Exception, candidate: Candidate) -> SetAside:
     return aside_from(said, scene_id=candidate.scene_id, uri=candidate.uri, stage="plan")
 
 
-def _cut(recipe: Recipe, candidate: Candidate, reader: Reader, known: Known) -> ScenePlan:
+def _cut(recipe: Recipe, candidate: Candidate, reader: Seen, known: Known) -> ScenePlan:
     bands = fitting_bands(reader.header, recipe.card, candidate.bands or recipe.spec.source.bands)
     key = _key(recipe.order, candidate)
     marker = known.committed.get(candidate.scene_id)
@@ -283,6 +292,7 @@ def _cut(recipe: Recipe, candidate: Candidate, reader: Reader, known: Known) -> 
         marker_etag=marker.etag if marker else None,
         by_statistics=recipe.card.by_statistics,
     )
+    refuse_too_large(scene, recipe)
     part_key = recipe.part_key(key, block, scene.grid().tile_shape, outputs)
     return replace(scene, part_key=part_key, blocks_done=known.parts.get(part_key, frozenset()))
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Self
 
 from encdec_batch.errors import (
+    HeaderTooLarge,
     ObjectForbidden,
     ObjectMissing,
     PreconditionFailed,
@@ -149,7 +150,7 @@ class PinnedObject:
     def _load_pages(self, pages: Iterable[int]) -> None:
         missing = [page for page in pages if page not in self._pages]
         if (len(self._pages) + len(missing)) * PAGE_BYTES > self.limits.max_header_bytes + PAGE_BYTES:
-            raise SceneUnreadable(
+            raise HeaderTooLarge(
                 f"{self.uri}: its header needs more than {self.limits.max_header_bytes:,} bytes",
                 hint="the file is damaged, or has too many tiles: rewrite it with larger ones",
                 uri=self.uri,

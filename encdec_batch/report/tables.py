@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from io import BytesIO
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +19,9 @@ from encdec_batch.store.store import Store
 
 SCENES_TABLE = "scenes.parquet"
 QUARANTINE_TABLE = "quarantine.parquet"
+CHUNK = 4096
+"""Markers that are held at a time, and rows of a row group."""
+_CACHED = ("scene_id", "marker_etag", "marker")
 
 _BBOX = pa.struct([(name, pa.float64()) for name in ("xmin", "ymin", "xmax", "ymax")])
 _SCENES = pa.schema(
@@ -45,37 +49,67 @@ _QUARANTINE = pa.schema(
 
 
 def markers_of(store: Store) -> Iterator[tuple[Marker, ObjectInfo]]:
-    """Every marker of an output, sorted by scene id: one listing, the last table, and a get for each that is newer."""
-    listed = dict(list_markers(store))
-    cached = {
-        scene_id: marker
-        for scene_id, etag, marker in _last_markers(store)
-        if scene_id in listed and listed[scene_id].etag == etag
-    }
-    fresh = dict(_by_id(read_markers(store, [scene_id for scene_id in listed if scene_id not in cached])))
-    for scene_id, info in listed.items():
-        if scene_id in cached:
-            yield Marker.model_validate_json(cached[scene_id]), info
-        elif scene_id in fresh:
-            yield fresh[scene_id]
+    """Every marker of an output, sorted by path: one listing, the last table, and a get for each that is newer.
+
+    Holds no more than a chunk of them.
+    """
+    last, listed = _LastMarkers(store), list_markers(store)
+    while chunk := list(islice(listed, CHUNK)):
+        texts = {scene_id: last.text(scene_id, info.etag) for scene_id, info in chunk}
+        newer = [scene_id for scene_id, text in texts.items() if text is None]
+        fresh = dict(_by_id(read_markers(store, newer))) if newer else {}
+        for scene_id, info in chunk:
+            text = texts[scene_id]
+            if text is not None:
+                yield Marker.model_validate_json(text), info
+            elif scene_id in fresh:
+                yield fresh[scene_id]
 
 
 def _by_id(found: Iterable[tuple[Marker, ObjectInfo]]) -> Iterator[tuple[str, tuple[Marker, ObjectInfo]]]:
     return ((marker.scene_id, (marker, info)) for marker, info in found)
 
 
-def _last_markers(store: Store) -> Iterator[tuple[str, str, str]]:
-    """Scene id, etag and text of the markers in the last table; nothing where it is missing or of another version."""
+class _LastMarkers:
+    """The markers in the last table, walked through once: it is sorted as the listing is. What stands elsewhere in it,
+    or is not of this etag, is not found, and read from the store.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._rows = _last_rows(store)
+        self._row = next(self._rows, None)
+
+    def text(self, scene_id: str, etag: str) -> str | None:
+        """The marker of a scene, if it is the one of this etag; scenes are asked for in the order of their paths."""
+        while self._row is not None and f"{self._row[0]}.json" < f"{scene_id}.json":
+            self._row = next(self._rows, None)
+        if self._row is not None and self._row[:2] == (scene_id, etag):
+            return self._row[2]
+        return None
+
+
+def _last_rows(store: Store) -> Iterator[tuple[str, str, str]]:
+    """Scene id, etag and text of each marker in the last table; no more where it is missing, damaged or of another
+    version.
+    """
     try:
-        table = pq.read_table(BytesIO(store.get(SCENES_TABLE)), columns=["scene_id", "marker_etag", "marker"])
-    except (ObjectMissing, pa.ArrowException):
+        file = pq.ParquetFile(BytesIO(store.get(SCENES_TABLE)))
+        for batch in file.iter_batches(CHUNK, columns=list(_CACHED)):
+            yield from zip(*(batch.column(name).to_pylist() for name in _CACHED), strict=True)
+    except (ObjectMissing, pa.ArrowException, KeyError, OSError):
         return
-    yield from zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True)
 
 
 def write_scenes(store: Store, markers: Iterable[tuple[Marker, ObjectInfo]]) -> None:
-    """One row per marker, the marker itself among its columns: the next run need not read it again."""
-    _write(store, SCENES_TABLE, [_scene_row(marker, info) for marker, info in markers], _SCENES)
+    """One row per marker, the marker itself among its columns: the next run need not read it again. Holds the table as
+    it is encoded, and a chunk of rows.
+    """
+    left, buffer = iter(markers), BytesIO()
+    with pq.ParquetWriter(buffer, _SCENES, compression="zstd") as writer:
+        while chunk := list(islice(left, CHUNK)):
+            rows = [_scene_row(marker, info) for marker, info in chunk]
+            writer.write_table(pa.Table.from_pylist(rows, _SCENES))
+    store.put(SCENES_TABLE, buffer.getvalue())
 
 
 def write_quarantine_table(store: Store, records: Iterable[QuarantineRecord]) -> None:

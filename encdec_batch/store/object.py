@@ -9,6 +9,10 @@ from encdec_batch.errors import PermanentStoreError, SpecError
 HIDDEN_PREFIX = ".encdec-own-"
 """File names that begin so are this package's temporary and lock files; no listing shows them."""
 
+S3_OBJECT_BYTES = 5 * 2**40
+"""An object's largest size on S3 (and on Google's store): 10,000 parts of a multipart upload come to that as well."""
+_LIMITED = ("s3", "s3a", "gs", "gcs")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectInfo:
@@ -32,6 +36,12 @@ class Capabilities:
     """A name that exists is never overwritten by `create` or a writer."""
     if_match: bool
     """`replace` changes only the very object that its etag names."""
+
+
+def max_object_bytes(uri: str) -> int | None:
+    """The largest object that the store of this uri takes; None: nothing is known of a limit."""
+    scheme, separator, _ = uri.partition("://")
+    return S3_OBJECT_BYTES if separator and scheme in _LIMITED else None
 
 
 def checked_path(path: str, *, uri: str) -> str:

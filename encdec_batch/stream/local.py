@@ -13,6 +13,7 @@ from typing import Self
 from encdec_batch.models.package import Package
 from encdec_batch.pipeline import PredictStage, Read, Record, WriteStage, commit_parts, read_item
 from encdec_batch.plan.item import WorkItem
+from encdec_batch.plan.opening import HeaderThreads
 from encdec_batch.plan.recipe import Recipe, Resolved
 from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.predict.resolve import resolve
@@ -38,6 +39,9 @@ class LocalHost:
 
     def resolve(self, spec: JobSpec) -> Resolved:
         return resolve(spec, self._package)
+
+    def openers(self, recipe: Recipe) -> HeaderThreads:
+        return self._stack.enter_context(closing(HeaderThreads(recipe)))
 
     def stream(self, recipe: Recipe, *, lease_n: int) -> LocalStream:
         on_cpu = recipe.resolved.torch_device == "cpu"

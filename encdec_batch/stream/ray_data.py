@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import islice
 from types import TracebackType
@@ -21,11 +21,13 @@ from encdec_batch.errors import EncdecError, SpecError
 from encdec_batch.models.package import Package
 from encdec_batch.pipeline import PredictStage, Record, WriteStage, commit_died, commit_parts, read_item
 from encdec_batch.plan.item import WorkItem
+from encdec_batch.plan.opening import HeaderThreads
 from encdec_batch.plan.recipe import Recipe, Resolved
 from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.predict.resolve import resolve
 from encdec_batch.spec.compute import RayStream as RaySpec
 from encdec_batch.spec.job import JobSpec
+from encdec_batch.stream.ray_headers import RayHeaders
 from encdec_batch.stream.ray_session import ray_session
 
 if TYPE_CHECKING:
@@ -101,6 +103,9 @@ class RayHost:
         task = ray.remote(**self._pool.place)(resolve)
         resolved: Resolved = _answer(task.remote(asked, self._package_ref))
         return resolved
+
+    def openers(self, recipe: Recipe) -> RayHeaders:
+        return RayHeaders(recipe, self._stack.enter_context(closing(HeaderThreads(recipe))))
 
     def stream(self, recipe: Recipe, *, lease_n: int) -> RayDataStream:
         return RayDataStream(recipe, self._package_ref, self._pool, lease_n=lease_n)

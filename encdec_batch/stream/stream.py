@@ -8,6 +8,7 @@ from typing import Protocol, Self
 
 from encdec_batch.pipeline import Record
 from encdec_batch.plan.item import WorkItem
+from encdec_batch.plan.opening import Openers
 from encdec_batch.plan.recipe import Recipe, Resolved
 from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.spec.job import JobSpec
@@ -18,6 +19,10 @@ class Host(Protocol):
 
     def resolve(self, spec: JobSpec) -> Resolved:
         """What `auto` becomes on a worker of this host; may measure for some seconds."""
+        ...
+
+    def openers(self, recipe: Recipe) -> Openers:
+        """What reads the headers of scenes here; not by the thread that uses the stream."""
         ...
 
     def stream(self, recipe: Recipe, *, lease_n: int) -> Stream:

@@ -32,6 +32,18 @@ def test_reads_count_every_byte_of_a_scene_once(tmp_path: Path) -> None:
     assert all(row["read_requests"] >= 1 and row["write_requests"] >= 1 for row in line["rows"])
 
 
+def test_many_counts_requests_and_takes_up_what_was_killed(tmp_path: Path) -> None:
+    main(["many", "--quick", "--folder", str(tmp_path)])
+    rows = json.loads((tmp_path / "results.jsonl").read_text())["rows"]
+    found = {row["what"]: row for row in rows if "what" in row}
+    assert found["plan, all new"]["objects"] == 40
+    # 2500 objects by pages of 1000, and one look at the store's clock.
+    assert (found["listing on S3"]["objects"], found["listing on S3"]["requests"]) == (2500, 4)
+    assert all(row["a_scene"] >= 0 for row in rows if "request" in row)
+    killed = [row for row in rows if "share" in row]
+    assert [row["done"] >= row["share"] * row["blocks"] for row in killed] == [True] * 4
+
+
 def test_an_unknown_figure_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         main(["speed", "--folder", str(tmp_path)])

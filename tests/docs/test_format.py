@@ -26,7 +26,7 @@ TABLES = {
     "`scenes.parquet`": _SCENES,
     "`quarantine.parquet`": _QUARANTINE,
     "`cells.parquet`": cells_schema(MASK, Geo()),
-    "`.encdec/plans/<n>.parquet`": _SCHEMA,
+    "`.encdec/plans/<n>-<segment>.parquet`": _SCHEMA,
     "`.encdec/runs/<run id>/events-<n>.parquet`": _EVENTS,
 }
 

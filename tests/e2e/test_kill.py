@@ -24,7 +24,7 @@ from encdec_batch.job.plan import place as find
 from encdec_batch.job.run import run
 from encdec_batch.job.status import DEAD_AFTER_S, status
 from encdec_batch.job.survey import survey
-from encdec_batch.plan.plan import make_plan
+from encdec_batch.plan.opening import make_plan
 from encdec_batch.plan.table import owners_of_parts
 
 pytestmark = pytest.mark.e2e

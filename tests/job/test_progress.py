@@ -47,3 +47,12 @@ def test_before_the_stream_there_is_no_rate():
     now = Progress(run_id="r", updated=5.0, pixels_done=10)
     assert (now.mpx_per_s, now.seconds_left) == (0.0, None)
     assert json.loads(json.dumps(now.to_dict()))["seconds_left"] is None
+
+
+def test_while_planning_goes_on_the_time_left_is_of_scenes_like_those_that_are_planned():
+    told, _ = watch(110.0, 120.0)
+    told.update(streaming_since=110.0, pixels_total=60_000_000, headers=(10, 40))
+    told.add(pixels=20_000_000)
+    assert not told.now.planned
+    assert told.now.seconds_left == pytest.approx((4 * 60 - 20) / 2)
+    assert told.now.to_dict()["planned"] is False

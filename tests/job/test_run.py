@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import threading
 from io import BytesIO
 
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from jobs_made import BLOCKS, SCENES, make_job, spoil_tile
+from jobs_made import BLOCKS, SCENES, make_archive, make_job, spoil_tile, write_scene
 
 from encdec_batch.cli import main
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import acquire_lease
 from encdec_batch.commit.quarantine import QuarantineRecord, write_quarantine
 from encdec_batch.errors import LeaseHeld, SpecError
+from encdec_batch.job import planner
 from encdec_batch.job.plan import build_plan
 from encdec_batch.job.status import status
+from encdec_batch.plan import opening
+from encdec_batch.plan.opening import AHEAD
 from encdec_batch.store.object import Capabilities
 
 pytestmark = pytest.mark.integration
@@ -208,3 +212,62 @@ def test_the_page_can_be_looked_at_while_a_run_goes_on(job, monkeypatch):
     job.run(show=look)
     assert any("chip running" in page for page in seen)
     assert "chip complete" in job.store.get("report/index.html").decode()
+
+
+def test_the_first_block_starts_before_the_last_header_is_read(tmp_path, package, monkeypatch):
+    """Its header cannot be read before: that would take until a block is through."""
+    began = threading.Event()
+    slow = tmp_path / "slow"
+    archive = make_archive(tmp_path / "many", {f"s{n}": (40, 60) for n in range(AHEAD + 2)} | {"z": (300, 400)})
+    assert max(path.name for path in archive.iterdir()) == "z.tif"
+    whole = opening.open_candidate
+
+    def open_when_begun(recipe, candidate, known, **options):
+        if candidate.scene_id == "z":
+            assert began.wait(60)
+        return whole(recipe, candidate, known, **options)
+
+    monkeypatch.setattr(opening, "open_candidate", open_when_begun)
+    monkeypatch.setattr(planner, "FIRST_BLOCKS", 4)
+    shown = []
+
+    def show(progress):
+        shown.append(progress)
+        if progress.blocks_done:
+            began.set()
+
+    summary = make_job(slow, archive, package).run(show=show)
+    assert (summary.scenes_done, summary.exit_code) == (AHEAD + 3, 0)
+    totals = [progress.blocks_total for progress in shown]
+    assert totals == sorted(totals)
+    partly = [progress for progress in shown if progress.state == "running" and not progress.planned]
+    assert all(progress.headers[0] < AHEAD + 3 == progress.headers[1] for progress in partly)
+    assert any(progress.blocks_done for progress in partly)
+    assert shown[-1].planned
+
+
+def test_a_resumed_run_opens_no_header_of_what_has_not_changed(job, archive, undisturbed, monkeypatch):
+    opened = []
+    whole = opening.open_candidate
+
+    def open_and_tell(recipe, candidate, known, **options):
+        opened.append(candidate.scene_id)
+        return whole(recipe, candidate, known, **options)
+
+    monkeypatch.setattr(opening, "open_candidate", open_and_tell)
+
+    def stop(progress):
+        if progress.blocks_done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        job.run(show=stop)
+    assert set(opened) == set(SCENES)
+    begun = {scene.scene_id for scene in build_plan(job.spec()).scenes if scene.blocks_done}
+    opened.clear()
+    assert job.run().digest == job.verified() == undisturbed
+    assert set(opened) == begun
+    write_scene(archive / "tall.tif", 300, 300, seed=9)
+    opened.clear()
+    assert job.run().scenes_committed == 1
+    assert opened == ["tall"]

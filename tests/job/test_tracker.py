@@ -136,3 +136,31 @@ def test_parts_missing_at_the_commit_make_nothing_ready_by_themselves():
     tracker.start([planned])
     assert tracker.note(done(planned, *names(planned))) is planned
     assert tracker.note(done(planned, missing=("0-0",))) is None
+
+
+def test_what_is_through_is_forgotten_and_what_is_not_is_kept():
+    good, bad, small, waiting = scene("good"), scene("bad"), scene("small", 512), scene("waiting")
+    tracker = Tracker()
+    tracker.start([good, bad, small, waiting])
+    first, *others = names(bad)
+    tracker.note(done(good, *names(good)))
+    tracker.note(done(bad, first, trouble=trouble(bad)))
+    tracker.note(done(small, "0-0", committed=True))
+    tracker.note(done(waiting, first))
+    # The good one waits for its commit, the bad one for its other blocks.
+    assert set(tracker.scenes) == set(tracker.left) == {"good", "bad", "waiting"}
+    tracker.note(done(good, committed=True))
+    tracker.note(done(bad, *others))
+    assert set(tracker.scenes) == set(tracker.left) == {"waiting"}
+    assert tracker.troubled == set()
+
+
+def test_the_parts_of_every_scene_that_leaves_any_are_remembered():
+    large, small = scene("large"), scene("small", 512)
+    tracker = Tracker()
+    tracker.start([large, small])
+    tracker.note(done(large, *names(large)))
+    tracker.note(done(large, committed=True))
+    tracker.start([replace(large, part_key="2" * 64, scene_key="3" * 64)])
+    assert tracker.part_keys == {large.part_key: "large", "2" * 64: "large"}
+    assert tracker.scene_keys == {"large": "3" * 64}

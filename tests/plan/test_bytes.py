@@ -10,7 +10,8 @@ from plan.recipes import card, order, recipe
 
 from encdec_batch.plan.discover import find_scenes
 from encdec_batch.plan.item import RUN, work_items
-from encdec_batch.plan.plan import Known, Plan, make_plan, sort_candidates
+from encdec_batch.plan.opening import make_plan
+from encdec_batch.plan.plan import Known, Plan, sort_candidates
 
 BLOCK = 2048
 NOTHING = Known(committed={}, quarantined={}, parts={})

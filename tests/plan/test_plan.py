@@ -12,7 +12,8 @@ from plan.recipes import card, order, recipe
 from rasters import coordinate_image, gtiff
 
 from encdec_batch.plan.discover import find_scenes
-from encdec_batch.plan.plan import Committed, Known, Quarantined, make_plan, replan_scene, sort_candidates
+from encdec_batch.plan.opening import make_plan
+from encdec_batch.plan.plan import Committed, Known, Quarantined, replan_scene, sort_candidates
 from encdec_batch.plan.scene import Candidate, SetAside
 from encdec_batch.spec.load import parse_spec
 

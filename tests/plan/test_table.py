@@ -5,29 +5,37 @@ from __future__ import annotations
 from io import BytesIO
 
 import pyarrow.parquet as pq
+import pytest
 from fakes import FakeStore
 from plan.recipes import order, recipe, scene
 
-from encdec_batch.plan.plan import Plan
-from encdec_batch.plan.table import owners_of_parts, read_resolved, write_plan
+from encdec_batch.plan.plan import Planned
+from encdec_batch.plan.table import PlanWriter, owners_of_parts, read_resolved
 
 
-def plan_of(*scenes, recipe_=None) -> Plan:
-    return Plan(
-        recipe=recipe_ or recipe(),
-        scenes=scenes,
-        bytes_to_read={made.scene_id: 7 for made in scenes},
-        done=(),
-        set_aside=(),
-        keys={},
-    )
+def planned(*args, remembered: bool = False, **changes) -> Planned:
+    return Planned(scene=scene(*args, **changes), bytes_to_read=7, remembered=remembered)
+
+
+def write(store: FakeStore, *segments, recipe_=None) -> None:
+    """The plan of one run."""
+    writer = PlanWriter(store, recipe_ or recipe())
+    for segment in segments or [()]:
+        writer.write(segment)
+
+
+def rows(store: FakeStore, name: str) -> list[dict]:
+    return pq.read_table(BytesIO(store.get(f".encdec/plans/{name}.parquet"))).to_pylist()
+
+
+def names(store: FakeStore) -> set[str]:
+    return {info.path.removeprefix(".encdec/plans/") for info in store.list(".encdec/plans/")}
 
 
 def test_a_row_per_scene():
     store = FakeStore()
-    write_plan(store, plan_of(scene("a", 100, 2000), scene("b", 10, 10)))
-    rows = pq.read_table(BytesIO(store.get(".encdec/plans/1.parquet"))).to_pylist()
-    assert [(row["scene_id"], row["width"], row["num_blocks"], row["outputs"]) for row in rows] == [
+    write(store, [planned("a", 100, 2000), planned("b", 10, 10)])
+    assert [(row["scene_id"], row["width"], row["num_blocks"], row["outputs"]) for row in rows(store, "1-00000")] == [
         ("a", 2000, 4, ["mask.tif"]),
         ("b", 10, 1, ["mask.tif"]),
     ]
@@ -36,20 +44,27 @@ def test_a_row_per_scene():
 def test_plans_are_numbered_and_stay():
     store = FakeStore()
     for _ in range(11):
-        write_plan(store, plan_of())
+        write(store)
     store.put(".encdec/plans/x.parquet", b"")
-    store.put(".encdec/runs/99.parquet", b"")
-    write_plan(store, plan_of())
-    names = {info.path for info in store.list(".encdec/")}
-    assert {f".encdec/plans/{n}.parquet" for n in range(1, 13)} <= names
-    assert ".encdec/plans/13.parquet" not in names
+    store.put(".encdec/runs/99-00000.parquet", b"")
+    write(store)
+    assert names(store) == {"x.parquet", *(f"{n}-00000.parquet" for n in range(1, 13))}
+
+
+def test_segments_hold_what_no_earlier_plan_does():
+    """But for the first, which says what `auto` became, with rows or without."""
+    store = FakeStore()
+    known, new = planned("a", 10, 10, remembered=True), planned("b", 10, 10)
+    write(store, [known], [known], [known, new], ())
+    assert names(store) == {"1-00000.parquet", "1-00001.parquet"}
+    assert [row["scene_id"] for row in rows(store, "1-00000") + rows(store, "1-00001")] == ["a", "b"]
 
 
 def test_what_auto_became_stands_for_the_same_order_only():
     store = FakeStore()
     assert read_resolved(store, order()) is None
     made = recipe(core=384, rates=((384, 2.5), (512, 1.5)))
-    write_plan(store, plan_of(recipe_=made))
+    write(store, recipe_=made)
     assert read_resolved(store, order()) == made.resolved
     assert read_resolved(store, order(tiling={"core": 512})) is None
     assert read_resolved(store, order(compute={"precision": "bfloat16"})) is None
@@ -59,12 +74,29 @@ def test_what_auto_became_stands_for_the_same_order_only():
 def test_the_newest_plan_counts():
     store = FakeStore()
     for core in range(256, 256 + 12):
-        write_plan(store, plan_of(recipe_=recipe(core=core)))
+        write(store, recipe_=recipe(core=core))
     assert read_resolved(store, order()).core == 267
 
 
 def test_leftover_parts_are_known_by_the_plans_that_made_them():
     store = FakeStore()
-    write_plan(store, plan_of(scene("a", 600, 2000, part_key="1" * 64, scene_key="2" * 64)))
-    write_plan(store, plan_of(scene("b", 600, 2000, part_key="3" * 64, scene_key="4" * 64)))
+    write(store, [planned("a", 600, 2000, part_key="1" * 64, scene_key="2" * 64)])
+    write(store, [], [planned("b", 600, 2000, part_key="3" * 64, scene_key="4" * 64)])
     assert owners_of_parts(store) == {"1" * 64: ("a", "2" * 64), "3" * 64: ("b", "4" * 64)}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: data[:-9], lambda data: b"", lambda data: data[:9] + data[40:]],
+    ids=["cut_short", "empty", "holed"],
+)
+def test_a_damaged_segment_is_as_if_it_were_not_there(damage, caplog):
+    store = FakeStore()
+    write(store, [planned("a", 600, 2000, part_key="1" * 64)], [planned("b", 600, 2000, part_key="3" * 64)])
+    path = ".encdec/plans/1-00000.parquet"
+    store.put(path, damage(store.get(path)))
+    assert set(owners_of_parts(store)) == {"3" * 64}
+    assert read_resolved(store, order()) == recipe().resolved
+    assert "plan.segment_not_read" in caplog.text
+    write(store)
+    assert "2-00000.parquet" in names(store)

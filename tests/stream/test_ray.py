@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+
 import pytest
 from contracts.stream import StreamContract
+from jobs_made import write_scene
 
+from encdec_batch.errors import SpecError
+from encdec_batch.job.plan import build_plan, place, prepare
+from encdec_batch.job.survey import survey
 from encdec_batch.models.package import load_package
+from encdec_batch.plan.opening import make_plan, wanted_of
 from encdec_batch.spec.compute import RayStream
 from encdec_batch.stream import ray_data
 from encdec_batch.stream.ray_data import RayHost
+from encdec_batch.stream.ray_headers import RayHeaders
 
 pytestmark = [
     pytest.mark.integration,
@@ -31,3 +40,43 @@ class TestRayDataStream(StreamContract):
         """As the contract says, with more work than one execution of Ray Data takes."""
         monkeypatch.setattr(ray_data, "SEGMENT", 4)
         super().test_every_block_comes_back_once_and_lies_in_the_store(job, plan, stream, undisturbed)
+
+
+class Deadly(str):
+    """A URI that takes the process with it which unpickles it: as a header does that breaks a library."""
+
+    __slots__ = ()
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+def test_headers_are_read_by_workers_and_one_that_kills_them_is_one_scene(ray_host, job, archive, monkeypatch):
+    monkeypatch.setattr(RayHeaders, "group", 2)
+    write_scene(archive / "wide.tif", 40, 700)
+    (archive / "z.tif").write_bytes(b"not an image")
+    prepared = prepare(place(job.spec()), survey(job.store))
+    plan = build_plan(job.spec())
+    assert make_plan(plan.recipe, prepared.work, prepared.known, ray_host.openers(plan.recipe)) == plan
+    # The first two are opened by this process, which pickles nothing for itself.
+    todo = list(prepared.work.todo)
+    todo[3] = replace(todo[3], uri=Deadly(todo[3].uri))
+    work = replace(prepared.work, todo=tuple(todo))
+    broken = make_plan(plan.recipe, work, prepared.known, ray_host.openers(plan.recipe))
+    assert broken.scenes == tuple(scene for scene in plan.scenes if scene.scene_id != todo[3].scene_id)
+    rows = {row.scene_id: row for row in broken.set_aside}
+    assert set(rows) == {"z", todo[3].scene_id}
+    assert "the process that read its header died" in rows[todo[3].scene_id].reason
+
+
+def test_a_budget_that_no_block_fits_is_an_error_of_the_spec_on_workers_too(ray_host, job, monkeypatch):
+    monkeypatch.setattr(RayHeaders, "group", 1)
+    prepared = prepare(place(job.spec()), survey(job.store))
+    recipe = build_plan(job.spec()).recipe
+    tiling = recipe.spec.tiling.model_copy(update={"budget_gib": 1e-6, "block": None})
+    order = replace(recipe.order, spec=recipe.spec.model_copy(update={"tiling": tiling}))
+    openers = ray_host.openers(replace(recipe, order=order))
+    wanted = list(wanted_of(prepared.work, prepared.known))
+    openers.start(wanted[:1])
+    with pytest.raises(SpecError, match="raise tiling"):
+        openers.start(wanted[1:2])()
