@@ -142,7 +142,8 @@ def _value_differences(
         step = (high - low) / quantum_levels(product.dtype)
         # Quantising is done in float32, and rounds itself.
         given = step / 2 + np.finfo(np.float32).eps * max(abs(low), abs(high), high - low)
-        return np.maximum(np.abs(low + (values - 1) * step - own.clip(low, high)) - given, 0.0)
+        excess: NDArray[np.float64] = np.abs(low + (values - 1) * step - own.clip(low, high)) - given
+        return np.maximum(excess, 0.0)
     with np.errstate(invalid="ignore"):
         off: NDArray[np.float64] = np.abs(values - own)
     # An infinity that both have is no difference.

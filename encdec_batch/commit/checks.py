@@ -23,7 +23,7 @@ def stored_checks(store: Store, prefix: str, scene: ScenePlan) -> list[Check]:
         scene: whose windows are wanted.
 
     Raises:
-        PartMissing: `context["blocks"]` names all that are gone, damaged or of another window; those that are there were
+        PartMissing: `context["blocks"]` names all that are gone, damaged or of another window; what was wrong was
             deleted.
     """
     names, scale = scene.checks.names, scene.geometry.scale
