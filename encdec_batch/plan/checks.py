@@ -135,16 +135,15 @@ def _tile(grid: Grid, tiling: Tiling, *, has_reach: bool) -> tuple[int, int]:
 
 
 def _windows(grid: Grid, wanted: int, draw: _Draw) -> Iterator[Window]:
-    """As many different ones as are wanted, or as there are."""
+    """As many different ones as are wanted, or as are found."""
     seen: set[Window] = set()
-    for number in range(wanted):
-        place = PLACES[number % len(PLACES)]
-        for _ in range(_DRAWS):
-            window = _window(grid, place, draw)
-            if window not in seen:
-                seen.add(window)
-                yield window
-                break
+    for number in range(wanted * _DRAWS):
+        window = _window(grid, PLACES[number % len(PLACES)], draw)
+        if window not in seen:
+            seen.add(window)
+            yield window
+        if len(seen) == wanted:
+            return
 
 
 def _window(grid: Grid, place: Place, draw: _Draw) -> Window:
