@@ -137,7 +137,8 @@ def _tile(grid: Grid, tiling: Tiling, *, has_reach: bool) -> tuple[int, int]:
 def _windows(grid: Grid, wanted: int, draw: _Draw) -> Iterator[Window]:
     """As many different ones as are wanted, or as are found."""
     seen: set[Window] = set()
-    for number in range(wanted * _DRAWS):
+    first = draw.below(len(PLACES))
+    for number in range(first, first + wanted * _DRAWS):
         window = _window(grid, PLACES[number % len(PLACES)], draw)
         if window not in seen:
             seen.add(window)
