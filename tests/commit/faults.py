@@ -46,6 +46,7 @@ from encdec_batch.spec.load import load_spec
 from encdec_batch.window import Window
 
 LEASE = 7
+KEY = "5" * 64
 Array = NDArray[np.generic]
 
 
@@ -216,13 +217,17 @@ def _with_origins(axis: Axis, origin: Callable[[AxisCore], int]) -> Axis:
     return replace(axis, blocks=blocks)
 
 
-def job(folder: Path, package: str, shape: tuple[int, int] = (900, 1100), **changes: object) -> Worker:
+def job(folder: Path, package: str, shape: tuple[int, int], **changes: object) -> Worker:
     """A planned job over one scene of noise, every scene to be certified."""
     image = noise(*shape)
     write_tiff(folder / "in/a.tif", image)
     fields = {"output": {"certify": "all"}, "tiling": {"core": 128, "block": 512}} | changes
     spec = load_spec(write_spec(folder, folder / "in", package, **fields))
-    return Worker(plan=build_plan(spec), package=load_package(package), image=image)
+    plan = build_plan(spec)
+    # The key is of the scene's path and time: a fixed one, so that a test checks the same windows every time.
+    scene = replace(plan.scenes[0], scene_key=KEY)
+    scene = replace(scene, checks=plan.recipe.checks(scene))
+    return Worker(plan=replace(plan, scenes=(scene,)), package=load_package(package), image=image)
 
 
 def run_stages(worker: Worker, fault: Fault | None = None) -> list[Record]:

@@ -14,16 +14,18 @@ from commit.faults import (
     job,
     lying_card,
     make_package,
+    noise,
     normalised_by_tile,
     origin_off_by_one,
     run_stages,
     weights_of_another_model,
 )
-from e2e.made import aside, run
+from e2e.made import aside, markers, run, write_spec, write_tiff
 
 from encdec_batch.pipeline import open_output
 
 pytestmark = pytest.mark.integration
+SHAPE = (900, 1100)
 KINDS = ("classes", "float32", "uint16")
 
 
@@ -56,7 +58,7 @@ FAULTS = (
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_a_fault_the_certificate_passes(tmp_path: Path, packages: dict[str, str], kind: str) -> None:
-    worker = job(tmp_path, packages[kind])
+    worker = job(tmp_path, packages[kind], SHAPE)
     records = run_stages(worker)
     assert records[-1].committed
     assert not any(record.trouble for record in records)
@@ -73,14 +75,18 @@ def same_as_without(worker: Worker, read: object) -> object:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_machinery_of_the_faults_is_none(tmp_path: Path, packages: dict[str, str], kind: str) -> None:
-    worker = job(tmp_path, packages[kind])
+    worker = job(tmp_path, packages[kind], SHAPE)
     assert run_stages(worker, same_as_without)[-1].committed
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_makes_it_fail(tmp_path: Path, packages: dict[str, str], kind: str, name: str) -> None:
-    worker = job(tmp_path, packages[kind])
+    # A ring that is missing from the context changes a value everywhere along a border, but flips few labels: many
+    # borders, so that the windows hold some.
+    few = kind == "classes" and name == "halo one stride short"
+    tiling = {"core": 16 if few else 128, "block": 512}
+    worker = job(tmp_path, packages[kind], (700, 640) if few else SHAPE, tiling=tiling)
     *blocks, commit = run_stages(worker, fault_of(name, packages, kind))
     assert not any(record.trouble for record in blocks)
     assert not commit.committed
@@ -92,3 +98,36 @@ def test_a_planted_fault_makes_it_fail(tmp_path: Path, packages: dict[str, str],
     assert certificate_in(worker) is None
     left = [info.path for info in open_output(worker.plan.recipe).list("")]
     assert not [path for path in left if path.startswith((".encdec/parts/", "scenes/"))], "nothing of it is used again"
+    # The same work by a worker without the fault.
+    assert run_stages(worker)[-1].committed
+
+
+def test_a_fault_in_a_scene_of_one_block_is_found_in_memory(tmp_path: Path, packages: dict[str, str]) -> None:
+    worker = job(tmp_path, packages["float32"], (300, 400), tiling={"core": 64, "block": 512})
+    [record] = run_stages(worker, normalised_by_tile)
+    assert record.trouble is not None
+    assert (record.trouble.stage, record.blocks, record.committed) == ("commit", ("0-0",), False)
+    assert [info.path for info in open_output(worker.plan.recipe).list("")] == []
+    [record] = run_stages(worker)
+    assert record.committed
+    assert record.checks == worker.scene.checks.names
+
+
+def test_a_card_that_lies_about_its_reach_commits_nothing(tmp_path: Path, packages: dict[str, str]) -> None:
+    """The windows take their halo from the same card: a border lies in their middle, where they have context left."""
+    write_tiff(tmp_path / "in/a.tif", noise(*SHAPE))
+    fields = {"output": {"certify": "all"}, "tiling": {"core": 128, "block": 512}}
+    liar = write_spec(tmp_path / "lie", tmp_path / "in", lying_card(packages["float32"], tmp_path / "liar"), **fields)
+    ended = run(liar)
+    assert ended.code == 3
+    row = aside(ended)["a"]
+    assert (row["stage"], row["transient"]) == ("commit", False)
+    assert row["reason"].startswith("certificate: of ")
+    assert markers(tmp_path / "lie/out") == {}
+    assert run(liar).result["blocks"] == 0, "it stays aside until something changes"
+    # Whoever knows better may have it without a certificate.
+    assert run(liar, "--set", "output.certify=off").code == 0
+    assert markers(tmp_path / "lie/out")["a"].certificate is None
+    honest = write_spec(tmp_path / "honest", tmp_path / "in", packages["float32"], **fields)
+    assert run(honest).code == 0
+    assert markers(tmp_path / "honest/out")["a"].certificate["result"] == "passed"
