@@ -56,6 +56,12 @@ class OutputSpec(Spec):
     """Which scenes are checked before they are committed: windows of them computed once more, on other tiles. `sample`:
     for at most 2 % of the forward passes in the mean, small scenes by lot; `all`: every scene of more than one tile."""
 
+    @field_validator("certify", mode="before")
+    @classmethod
+    def _off_is_no_boolean(cls, value: object) -> object:
+        # YAML 1.1 reads off as false.
+        return "off" if value is False else value
+
     @field_validator("files")
     @classmethod
     def _one_of_each_kind(cls, files: tuple[OutputFile, ...]) -> tuple[OutputFile, ...]:
