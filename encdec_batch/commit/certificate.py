@@ -29,7 +29,7 @@ FLIPS = 1e-4
 """Of the pixels checked: more of another class are no rounding, however close their classes were."""
 _DIGITS = 6
 
-Result = Literal["passed", "stated", "one tile", "not drawn"]
+Result = Literal["passed", "stated", "not drawn", "one tile"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
