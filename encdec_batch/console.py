@@ -96,6 +96,8 @@ def print_plan(console: Console, plan: Plan, projected_bytes: int) -> None:
     table.add_row("compute", f"{cost.tile_pixels / 1e6:,.0f} Mpx through the network, in {cost.tiles:,} tiles")
     if cost.scene_pixels:
         table.add_row("halo tax", f"{cost.halo_tax:.2f} pixels computed for each pixel of the scenes")
+    if cost.checks:
+        table.add_row("certificates", f"{cost.checks:,} windows, {100 * cost.check_share:.2f} % of the network's work")
     if cost.dearest_tax > STANDS_OUT * cost.halo_tax:
         table.add_row("", f"{cost.dearest_tax:.2f} for {cost.dearest}, the dearest")
     for side, rate in recipe.resolved.rates:
@@ -124,6 +126,9 @@ def print_summary(console: Console, summary: RunSummary) -> None:
         else "nothing was to do"
     )
     console.print(f"complete: {done}, {len(summary.set_aside)} set aside; {took}", highlight=False, soft_wrap=True)
+    if summary.checks:
+        share = f"{100 * summary.check_share:.2f} % of the network's work"
+        console.print(f"certificates: {summary.checks} windows checked, {share}", highlight=False, soft_wrap=True)
     for note in summary.notes:
         console.print(f"note: {note}", highlight=False, soft_wrap=True)
     print_aside(console, summary.set_aside, more="see quarantine.parquet")

@@ -22,6 +22,7 @@ EncdecError
 └── CommitError              a scene could not be committed
     ├── CommitConflict       the marker is of another key or generation
     ├── PartMissing          parts are gone or damaged: their blocks run once more
+    ├── CertificateFailed    what was written is not what other tiles give
     └── LeaseHeld            another run writes this output
 
 Every message says what, where and what to do; `hint` holds the last of these apart so that a
@@ -155,6 +156,10 @@ class CommitConflict(CommitError):
 
 class PartMissing(CommitError):
     """Parts of a scene are gone or damaged; `context["blocks"]` names them."""
+
+
+class CertificateFailed(CommitError):
+    """Windows of a scene, computed again on other tiles, are not what was written; its parts must not be used."""
 
 
 class LeaseHeld(CommitError):

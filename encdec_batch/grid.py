@@ -133,10 +133,12 @@ class Block:
     col: int
     rows: AxisBlock
     cols: AxisBlock
+    label: str = ""
+    """A name of its own, for what is no block of the lattice: a check window."""
 
     @property
     def name(self) -> str:
-        return f"{self.row}-{self.col}"
+        return self.label or f"{self.row}-{self.col}"
 
     @property
     def window(self) -> Window:

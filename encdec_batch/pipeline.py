@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
+from math import prod
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from encdec_batch.errors import (
 )
 from encdec_batch.grid import Block
 from encdec_batch.models.package import Package
+from encdec_batch.plan.checks import check_block, check_grid, is_check_name
 from encdec_batch.plan.item import Piece, WorkItem, is_small
 from encdec_batch.plan.open import open_scene, open_staged_scene
 from encdec_batch.plan.products import CELLS, needed_products
@@ -44,6 +46,7 @@ from encdec_batch.read.patch import Patch
 from encdec_batch.read.reader import Reader
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
+from encdec_batch.write.check import Check, encode_check
 from encdec_batch.write.codec import Codec
 from encdec_batch.write.encode import encode_part
 from encdec_batch.write.layout import PartLayout
@@ -73,32 +76,39 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """A block that was read."""
+    """A block that was read, or a check window."""
 
     scene: ScenePlan
     row: int
     col: int
     patch: Patch
     cost: Cost
+    check: int | None = None
+    """Number of the check window, where it is one; row and column say nothing then."""
+    checks: tuple[Patch, ...] = ()
+    """All check windows of the scene, where this is its only block."""
 
     @property
     def block(self) -> Block:
-        return self.scene.grid().block(self.row, self.col)
+        return _block(self.scene, self.row, self.col, self.check)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predicted:
-    """A block that went through the network."""
+    """A block that went through the network, or a check window."""
 
     scene: ScenePlan
     row: int
     col: int
     prediction: Prediction
     cost: Cost
+    check: int | None = None
+    checks: tuple[Prediction, ...] = ()
+    """As of `Read`."""
 
     @property
     def block(self) -> Block:
-        return self.scene.grid().block(self.row, self.col)
+        return _block(self.scene, self.row, self.col, self.check)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,30 +117,38 @@ class Record:
 
     scene_id: str
     blocks: tuple[str, ...]
-    """Names of the blocks that are through, well or not; empty for a record of a commit alone."""
+    """Names of the blocks that are through, well or not; empty for a record of a commit or of a check alone."""
     cost: Cost
+    checks: tuple[str, ...] = ()
+    """Names of the check windows that are through, likewise."""
     pixels: int = 0
     """Scene pixels that were computed."""
+    tile_pixels: int = 0
+    """Of the tiles of these blocks: what the network computed for them."""
+    check_pixels: int = 0
+    """Of the tiles of these check windows."""
     committed: bool = False
     trouble: SetAside | None = None
     replan: bool = False
     """The input changed, or the marker did: the driver plans the scene again, once."""
     missing: tuple[str, ...] = ()
-    """Blocks whose parts are gone or damaged: they run once more."""
+    """Blocks and checks whose objects are gone or damaged: they run once more."""
     ends_run: EncdecError | None = None
     """Not a scene's: another run has taken over the output, or nothing can be written to it any more."""
     notes: tuple[str, ...] = ()
 
 
 def read_item(recipe: Recipe, item: WorkItem) -> Iterator[Read | Record]:
-    """The blocks of a work item, one after the other, each piece by one reader."""
+    """The blocks and check windows of a work item, one after the other, each piece by one reader."""
     for piece in item.pieces:
         yield from _read_piece(recipe, piece)
 
 
 def _read_piece(recipe: Recipe, piece: Piece) -> Iterator[Read | Record]:
     scene, rule = piece.scene, _read_rule(recipe)
-    grid, left = scene.grid(), list(piece.blocks)
+    grid, left, small = scene.grid(), list(piece.blocks), is_small(scene)
+    # The checks of a small scene go along with its only block, which is committed from memory.
+    checks = [] if small else list(piece.checks)
     before, clock, cost, stage = 0, time.perf_counter(), Cost(), "read"
     try:
         with _open(recipe, scene) as reader:
@@ -144,14 +162,31 @@ def _read_piece(recipe: Recipe, piece: Piece) -> Iterator[Read | Record]:
                 row, col = left[0]
                 patch = read_block(reader, grid, grid.block(row, col), bands=scene.bands, rule=rule)
                 _refuse_unruly(patch, recipe)
+                beside = tuple(_read_check(reader, scene, n, rule) for n in piece.checks) if small else ()
                 cost = cost.plus(stage, time.perf_counter() - clock, bytes_read=reader.bytes_read - before)
-                yield Read(scene=scene, row=row, col=col, patch=patch, cost=cost)
+                yield Read(scene=scene, row=row, col=col, patch=patch, cost=cost, checks=beside)
                 cost = Cost()
                 del left[0], patch
                 before, clock = reader.bytes_read, time.perf_counter()
+            while checks:
+                patch = _read_check(reader, scene, checks[0], rule)
+                cost = cost.plus(stage, time.perf_counter() - clock, bytes_read=reader.bytes_read - before)
+                yield Read(scene=scene, row=0, col=0, patch=patch, cost=cost, check=checks[0])
+                cost = Cost()
+                del checks[0], patch
+                before, clock = reader.bytes_read, time.perf_counter()
     except Exception as error:  # noqa: BLE001  (the boundary: an error of one scene is a record, whatever it is)
-        blocks = tuple(grid.block(row, col).name for row, col in left)
-        yield _trouble(error, stage, scene, blocks, cost.plus(stage, time.perf_counter() - clock))
+        names = [grid.block(row, col).name for row, col in left] + [scene.checks.names[n] for n in checks]
+        yield _trouble(error, stage, scene, tuple(names), cost.plus(stage, time.perf_counter() - clock))
+
+
+def _read_check(reader: Reader, scene: ScenePlan, number: int, rule: ReadRule) -> Patch:
+    grid, block = check_grid(scene.grid(), scene.checks, number), check_block(scene.grid(), scene.checks, number)
+    return read_block(reader, grid, block, bands=scene.bands, rule=rule)
+
+
+def _block(scene: ScenePlan, row: int, col: int, check: int | None) -> Block:
+    return scene.grid().block(row, col) if check is None else check_block(scene.grid(), scene.checks, check)
 
 
 def _open(recipe: Recipe, scene: ScenePlan) -> AbstractContextManager[Reader]:
@@ -193,12 +228,24 @@ class PredictStage:
     def __call__(self, done: Read) -> Predicted | Record:
         clock = time.perf_counter()
         try:
-            prediction = self._predictor.predict(done.scene, done.block, done.patch)
+            if done.check is None:
+                prediction = self._predictor.predict(done.scene, done.block, done.patch)
+            else:
+                prediction = self._predictor.check(done.scene, done.check, done.patch)
+            checks = tuple(self._predictor.check(done.scene, n, patch) for n, patch in enumerate(done.checks))
         except Exception as error:  # noqa: BLE001  (the boundary, as above)
             cost = done.cost.plus("predict", time.perf_counter() - clock)
             return _trouble(error, "predict", done.scene, (done.block.name,), cost)
         cost = done.cost.plus("predict", time.perf_counter() - clock)
-        return Predicted(scene=done.scene, row=done.row, col=done.col, prediction=prediction, cost=cost)
+        return Predicted(
+            scene=done.scene,
+            row=done.row,
+            col=done.col,
+            prediction=prediction,
+            cost=cost,
+            check=done.check,
+            checks=checks,
+        )
 
 
 def _refuse_other_device(recipe: Recipe) -> None:
@@ -214,7 +261,7 @@ def _refuse_other_device(recipe: Recipe) -> None:
 
 
 class WriteStage:
-    """Encodes a block; stores its part, or commits its scene from memory where that is the whole scene."""
+    """Encodes a block; stores its part, or commits its scene from memory where that is all of it. Checks are stored."""
 
     def __init__(self, recipe: Recipe, lease_n: int) -> None:
         self._recipe, self._lease_n = recipe, lease_n
@@ -224,6 +271,8 @@ class WriteStage:
         clock = time.perf_counter()
         scene, block = done.scene, done.block
         stage = "write"
+        if done.check is not None:
+            return self._write_check(done, done.check)
         try:
             part = encode_part(done.prediction, part_layout(self._recipe, scene, block))
             small = is_small(scene)
@@ -232,7 +281,8 @@ class WriteStage:
                 done = replace(done, cost=done.cost.plus("write", encoded - clock))
                 stage, clock = "commit", encoded
                 order = CommitOrder(recipe=self._recipe, scene=scene, lease_n=self._lease_n)
-                commit_scene(self._store, order, MemoryParts([part], [block.name]))
+                checks = [_check_of(scene, number, made) for number, made in enumerate(done.checks)]
+                commit_scene(self._store, order, MemoryParts([part], [block.name]), checks)
             else:
                 self._store_part(scene, block, part)
         except Exception as error:  # noqa: BLE001  (the boundary, as above)
@@ -241,15 +291,34 @@ class WriteStage:
             scene_id=scene.scene_id,
             blocks=(block.name,),
             cost=done.cost.plus(stage, time.perf_counter() - clock),
+            checks=scene.checks.names if small else (),
             pixels=block.window.num_pixels,
+            tile_pixels=len(block.rows.tiles) * len(block.cols.tiles) * prod(scene.grid().tile_shape),
+            check_pixels=len(done.checks) * scene.checks.tile_pixels,
             committed=small,
             notes=done.prediction.notes,
+        )
+
+    def _write_check(self, done: Predicted, number: int) -> Record:
+        clock = time.perf_counter()
+        scene, name = done.scene, done.block.name
+        try:
+            self._store_part(scene, done.block, encode_check(_check_of(scene, number, done.prediction)))
+        except Exception as error:  # noqa: BLE001  (the boundary, as above)
+            return _trouble(error, "write", scene, (name,), done.cost.plus("write", time.perf_counter() - clock))
+        cost = done.cost.plus("write", time.perf_counter() - clock)
+        return Record(
+            scene_id=scene.scene_id, blocks=(), checks=(name,), cost=cost, check_pixels=scene.checks.tile_pixels
         )
 
     def _store_part(self, scene: ScenePlan, block: Block, part: bytes) -> None:
         # The first part of a block wins: it was made of the same key.
         with suppress(PreconditionFailed):
             self._store.create(part_path(scene.part_key, block.name), part)
+
+
+def _check_of(scene: ScenePlan, number: int, made: Prediction) -> Check:
+    return Check(window=scene.checks.windows[number].scale(scene.geometry.scale), rasters=made.rasters)
 
 
 def commit_parts(recipe: Recipe, scene: ScenePlan, lease_n: int) -> Record:
@@ -286,9 +355,11 @@ def part_layout(recipe: Recipe, scene: ScenePlan, block: Block) -> PartLayout:
     )
 
 
-def _trouble(error: Exception, stage: str, scene: ScenePlan, blocks: tuple[str, ...], cost: Cost) -> Record:
-    """An error as a record."""
-    record = Record(scene_id=scene.scene_id, blocks=blocks, cost=cost)
+def _trouble(error: Exception, stage: str, scene: ScenePlan, names: tuple[str, ...], cost: Cost) -> Record:
+    """An error as a record; `names` are of blocks and checks."""
+    blocks = tuple(name for name in names if not is_check_name(name))
+    checks = tuple(name for name in names if is_check_name(name))
+    record = Record(scene_id=scene.scene_id, blocks=blocks, checks=checks, cost=cost)
     if isinstance(error, LeaseHeld) or (stage in ("write", "commit") and isinstance(error, PermanentStoreError)):
         return replace(record, ends_run=error)
     if isinstance(error, PartMissing):
@@ -300,7 +371,7 @@ def _trouble(error: Exception, stage: str, scene: ScenePlan, blocks: tuple[str, 
         stage=stage,
         reason=said.message.removeprefix(f"{scene.uri}: "),
         hint=said.hint,
-        block=blocks[0] if blocks else None,
+        block=names[0] if names else None,
         transient=said.transient,
     )
     return replace(record, trouble=aside, replan=isinstance(error, SceneChanged | CommitConflict))

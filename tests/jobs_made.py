@@ -28,6 +28,7 @@ from encdec_batch.job.run import run
 from encdec_batch.job.status import verify
 from encdec_batch.job.summary import RunSummary
 from encdec_batch.models.publish import publish_package
+from encdec_batch.plan.checks import is_check_name
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.spec.load import load_spec
 from encdec_batch.store.open import open_store
@@ -111,7 +112,7 @@ class MadeJob:
         found: dict[str, set[str]] = {}
         for info in self.store.list(PARTS_PREFIX):
             key, _, name = info.path.removeprefix(PARTS_PREFIX).partition("/")
-            if name != COARSE:
+            if name != COARSE and not is_check_name(name):
                 found.setdefault(key, set()).add(name)
         return found
 
@@ -133,7 +134,7 @@ def make_job(
         **PARAMETERS,
         "source": {"kind": "prefix", "uri": str(archive), "storage": storage},
         "model": {"package": str(package)},
-        "output": {"uri": uri, "storage": storage, "files": [{"kind": "cog"}, {"kind": "quicklook"}]},
+        "output": {"uri": uri, "storage": storage, "files": [{"kind": "cog"}, {"kind": "quicklook"}], "certify": "all"},
         **changes,
     }
     file = folder / "job.yaml"

@@ -19,6 +19,7 @@ from encdec_batch.errors import CommitError, ObjectMissing, PartMissing, Precond
 from encdec_batch.plan.product import Product
 from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.store import Store
+from encdec_batch.window import Window
 from encdec_batch.write.codec import decode_tile
 from encdec_batch.write.overview import TILE, overview_shapes
 from encdec_batch.write.part import PartIndex, Span, read_index
@@ -200,7 +201,21 @@ class SceneTiles:
         Raises:
             PartMissing: names every part that is gone or damaged.
         """
-        entries = self._tables[level][row]
+        return self._encoded(level, self._tables[level][row])
+
+    def window(self, window: Window) -> NDArray[np.generic]:
+        """Full-size pixels of a window, (bands, height, width); decodes the tiles that it touches, a row at a time."""
+        first, last = window.col_off // TILE, (window.col_stop - 1) // TILE
+        strips = []
+        for row in range(window.row_off // TILE, (window.row_stop - 1) // TILE + 1):
+            encoded = self._encoded(0, self._tables[0][row, first : last + 1])
+            pixels = np.concatenate([decode_tile(data, self.product, self.codec) for data in encoded], axis=2)
+            rows = slice(max(0, window.row_off - row * TILE), window.row_stop - row * TILE)
+            strips.append(pixels[:, rows, window.col_off - first * TILE : window.col_stop - first * TILE])
+        return np.concatenate(strips, axis=1)
+
+    def _encoded(self, level: int, entries: NDArray[np.void]) -> list[bytes]:
+        """The encoded tiles of neighbours in a row."""
         tiles: list[bytes] = []
         for source, group in groupby(entries, key=lambda entry: int(entry["source"])):
             tiles += self._fetch(source, np.array(list(group), entries.dtype), level)

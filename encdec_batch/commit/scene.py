@@ -5,7 +5,7 @@ The steps, and what a reader sees after a death at each of them: docs/format.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -13,6 +13,8 @@ from io import BytesIO
 from pydantic import JsonValue
 
 from encdec_batch.commit.cells import write_cells
+from encdec_batch.commit.certificate import certify, without_checks
+from encdec_batch.commit.checks import stored_checks
 from encdec_batch.commit.cog import write_cog
 from encdec_batch.commit.generation import OutputFolder, output_folder
 from encdec_batch.commit.geo import geo_of
@@ -22,7 +24,7 @@ from encdec_batch.commit.png import write_png, write_quicklook
 from encdec_batch.commit.prune import PARTS_PREFIX
 from encdec_batch.commit.pyramid import COARSE, has_coarse, write_coarse
 from encdec_batch.commit.summary import scene_summary
-from encdec_batch.errors import CommitConflict, PartMissing
+from encdec_batch.errors import CertificateFailed, CommitConflict, PartMissing
 from encdec_batch.models.card import ImageOutput
 from encdec_batch.plan.output_size import largest_cog
 from encdec_batch.plan.product import Product
@@ -31,6 +33,7 @@ from encdec_batch.plan.recipe import Recipe
 from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.spec.output import PngFile, QuicklookFile
 from encdec_batch.store.store import Store
+from encdec_batch.write.check import Check
 from encdec_batch.write.sink import Sink, Written
 from encdec_batch.write.versions import encoder_versions
 
@@ -57,13 +60,19 @@ def commit_stored(store: Store, order: CommitOrder) -> MoveResult:
 
     Raises:
         PartMissing: parts are gone or damaged; the damaged ones were deleted.
+        CertificateFailed: the parts are not what check windows give; they were deleted.
         CommitConflict: the marker is another's.
         LeaseHeld: another run has taken over.
     """
     scene = order.scene
-    parts = StoredParts(store, part_path(scene.part_key, ""), [block.name for block in scene.grid().blocks()])
+    prefix = part_path(scene.part_key, "")
+    parts = StoredParts(store, prefix, [block.name for block in scene.grid().blocks()])
     try:
-        return commit_scene(store, order, parts)
+        return commit_scene(store, order, parts, stored_checks(store, prefix, scene))
+    except CertificateFailed:
+        # Under this key they would be used again.
+        store.delete([info.path for info in store.list(prefix)])
+        raise
     except PartMissing:
         # A faster committer may have been done and its parts removed: then all is well.
         found = read_marker(store, scene.scene_id)
@@ -76,28 +85,48 @@ def commit_stored(store: Store, order: CommitOrder) -> MoveResult:
         raise
 
 
-def commit_scene(store: Store, order: CommitOrder, parts: Parts) -> MoveResult:
-    """Writes the files that are still to be made and moves the marker; `parts` may never have been stored."""
+def commit_scene(store: Store, order: CommitOrder, parts: Parts, checks: Sequence[Check]) -> MoveResult:
+    """Writes the files that are still to be made and moves the marker; `parts` and `checks` (of all windows of the
+    scene, in their order) may never have been stored.
+    """
     scene = order.scene
     previous = _previous(store, scene)
+    coarse = _coarse(store, order, parts)
+    certificate = _certificate(order, parts, coarse, checks)
     folder = output_folder(
         scene.scene_id,
         generation=scene.generation,
         scene_key=scene.scene_key,
         content=digest_d(parts, encoder_versions() | _file_options(order)),
     )
-    made = _write_files(store, order, folder, parts, _coarse(store, order, parts))
+    made = _write_files(store, order, folder, parts, coarse)
     asked = order.recipe.order.wanted
+    if certificate is None and previous is not None and previous.scene_key == scene.scene_key:
+        certificate = previous.certificate
     marker = Marker(
         scene_id=scene.scene_id,
         generation=scene.generation,
         scene_key=scene.scene_key,
         outputs={**carry_on(previous, scene_key=scene.scene_key, asked=asked), **made},
         input=InputObject(uri=scene.uri, etag=scene.etag),
+        certificate=certificate,
         summary=_summary(order, parts, previous),
         notes=tuple(_notes(order)),
     )
     return move_marker(store, marker, expected_etag=scene.marker_etag, lease_n=order.lease_n)
+
+
+def _certificate(
+    order: CommitOrder, parts: Parts, coarse: Parts | None, checks: Sequence[Check]
+) -> dict[str, JsonValue] | None:
+    """None: nobody asked for one, or the product that it is of is not made this time."""
+    scene, recipe = order.scene, order.recipe
+    main = recipe.products[0]
+    if recipe.spec.output.certify == "off" or main not in needed_products(recipe.products, scene.outputs):
+        return None
+    if not checks:
+        return without_checks(scene)
+    return certify(recipe, scene, SceneTiles(main, scene.grid().output_shape, parts, coarse), checks)
 
 
 def _file_options(order: CommitOrder) -> dict[str, str]:

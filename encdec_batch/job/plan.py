@@ -180,6 +180,8 @@ def to_dict(plan: Plan) -> dict[str, Any]:
         "tile_pixels": cost.tile_pixels,
         "halo": plan.recipe.halo_pixels,
         "halo_tax": cost.halo_tax,
+        "checks": cost.checks,
+        "check_share": cost.check_share,
         "dearest": {"scene_id": cost.dearest, "halo_tax": cost.dearest_tax},
         "exact": plan.recipe.exact,
         "bytes_to_read": totals.bytes_to_read,

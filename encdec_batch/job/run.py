@@ -7,7 +7,6 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import Lease, acquire_lease
@@ -221,8 +220,8 @@ class _Run:
             )
             self._set_aside(aside, scene.scene_key)
             return
-        everything = frozenset(block.name for block in scene.grid().blocks())
-        self._again[scene.scene_id] = replace(scene, blocks_done=everything - set(missing))
+        everything = {*(block.name for block in scene.grid().blocks()), *scene.checks.names}
+        self._again[scene.scene_id] = scene.with_done(everything - set(missing))
 
     def _plan_again(self, scene: ScenePlan, record: Record, plan: PlanTotals, *, last: bool) -> None:
         """The input was replaced, or another run committed: once more from what is there now."""
@@ -242,7 +241,7 @@ class _Run:
         else:
             # What conflicted may have been the marker alone: then the parts are there and only the commit is left.
             done = parts_of(self._store, again.part_key)
-            self._again[scene.scene_id] = replace(again, blocks_done=done)
+            self._again[scene.scene_id] = again.with_done(done)
 
     def _set_aside(self, aside: SetAside, key: str | None) -> None:
         """The record is written before the scene is counted."""
@@ -294,6 +293,8 @@ class _Run:
             set_aside=tuple(self._aside.values()),
             blocks=self._tally.blocks,
             pixels=self._tally.pixels,
+            checks=self._tally.checks,
+            check_share=self._tally.check_share,
             seconds=self._seconds,
             bytes_read=self._tally.bytes_read,
             bytes_for_statistics=self._tally.bytes_for_statistics,

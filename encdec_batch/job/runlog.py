@@ -57,7 +57,8 @@ class RunLog:
         self._thread = threading.Thread(target=self._beat, name="runlog", daemon=True)
 
     def note(self, record: Record) -> None:
-        kind = "set aside" if record.trouble else "committed" if record.committed else "block"
+        done = "block" if record.blocks else "check"
+        kind = "set aside" if record.trouble else "committed" if record.committed else done
         message = f"{record.trouble.stage}: {record.trouble.reason}" if record.trouble else "; ".join(record.notes)
         event = {
             "time": time.time(),

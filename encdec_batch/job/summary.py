@@ -26,6 +26,10 @@ class RunSummary:
     set_aside: tuple[SetAside, ...]
     blocks: int
     pixels: int
+    checks: int
+    """Windows that this run computed once more for certificates."""
+    check_share: float
+    """Of their tiles, pixels for each pixel of the other tiles that the network computed."""
     seconds: float
     """Of the stream: from the first item handed out to the last marker."""
     bytes_read: int
@@ -69,15 +73,25 @@ class Tally:
     committed: int = 0
     planned_aside: int = 0
     """Scenes that were set aside when they were planned."""
+    checks: int = 0
+    check_pixels: int = 0
+    tile_pixels: int = 0
     bytes_read: int = 0
     bytes_for_statistics: int = 0
     stage_seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     peaks: dict[str, int] = field(default_factory=dict)
     workers: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
 
+    @property
+    def check_share(self) -> float:
+        return self.check_pixels / self.tile_pixels if self.tile_pixels else 0.0
+
     def add(self, record: Record) -> None:
         self.blocks += len(record.blocks) if not record.trouble else 0
         self.pixels += record.pixels
+        self.checks += len(record.checks) if not record.trouble else 0
+        self.check_pixels += record.check_pixels
+        self.tile_pixels += record.tile_pixels
         self.committed += record.committed
         self.bytes_read += record.cost.bytes_read.get("read", 0)
         self.bytes_for_statistics += record.cost.bytes_read.get("statistics", 0)

@@ -31,7 +31,7 @@ def survey_scene(store: Store, scene_id: str) -> Known:
 
 
 def parts_of(store: Store, part_key: str) -> frozenset[str]:
-    """Names of the blocks of one part key whose parts are there."""
+    """Names of the blocks of one part key whose parts are there, and of its checks (`ScenePlan.with_done`)."""
     prefix = part_path(part_key, "")
     return frozenset(info.path.removeprefix(prefix) for info in store.list(prefix)) - {COARSE}
 

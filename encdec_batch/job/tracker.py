@@ -16,7 +16,7 @@ class Tracker:
 
     scenes: dict[str, ScenePlan] = field(default_factory=dict)
     left: dict[str, set[str]] = field(default_factory=dict)
-    """Scene id to names of blocks that have not come back."""
+    """Scene id to names of blocks that have not come back, and of checks."""
     troubled: set[str] = field(default_factory=set)
     """Scenes of which a block failed: what else comes back of them changes nothing."""
     part_keys: dict[str, str] = field(default_factory=dict)
@@ -31,6 +31,8 @@ class Tracker:
             self.scenes[scene.scene_id] = scene
             self.troubled.discard(scene.scene_id)
             left = {block.name for block in scene.grid().blocks()} - scene.blocks_done
+            if not is_small(scene):
+                left |= set(scene.checks.names) - scene.checks_done
             self.left[scene.scene_id] = left
             if is_small(scene):
                 continue
@@ -44,7 +46,7 @@ class Tracker:
         """The scene, if this record makes it ready to be committed from its parts."""
         scene, left = self.scenes[record.scene_id], self.left[record.scene_id]
         before = len(left)
-        left.difference_update(record.blocks)
+        left.difference_update(record.blocks, record.checks)
         if record.trouble or record.missing:
             self.troubled.add(record.scene_id)
         troubled = record.scene_id in self.troubled

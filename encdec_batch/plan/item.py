@@ -1,4 +1,4 @@
-"""What a worker is handed: a run of neighbouring blocks of one block row, or a group of small scenes."""
+"""What a worker is handed: a run of neighbouring blocks of one block row, a group of small scenes, or check windows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from itertools import groupby, pairwise
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
+from encdec_batch.grid import Padding
+from encdec_batch.plan.checks import check_source
 from encdec_batch.plan.scene import ScenePlan
+from encdec_batch.window import Window
 
 RUN = 8
 """Blocks of a run, at least, where the scene has them: read in one go, columns that two blocks share are read once."""
@@ -26,6 +29,14 @@ class Piece:
     scene: ScenePlan
     blocks: tuple[tuple[int, int], ...]
     """Block rows and columns."""
+    checks: tuple[int, ...] = ()
+    """Numbers of check windows, read after the blocks; of a small scene they go along with its block."""
+
+    def source_windows(self, padding: Padding) -> list[Window]:
+        """The scene pixels that are read, in their order."""
+        grid, checks = self.scene.grid(), self.scene.checks
+        blocks = [grid.source_window(grid.block(row, col), padding) for row, col in self.blocks]
+        return blocks + [check_source(grid, checks, number, padding) for number in self.checks]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +69,7 @@ def work_items(scenes: Iterable[ScenePlan]) -> Iterator[WorkItem]:
         if group and (pixels + scene.num_pixels > GROUP_PIXELS or len(group) == GROUP_SCENES):
             yield WorkItem(pieces=tuple(group))
             group, pixels = [], 0
-        group.append(Piece(scene=scene, blocks=((0, 0),)))
+        group.append(Piece(scene=scene, blocks=((0, 0),), checks=tuple(range(len(scene.checks.windows)))))
         pixels += scene.num_pixels
     if group:
         yield WorkItem(pieces=tuple(group))
@@ -66,9 +77,10 @@ def work_items(scenes: Iterable[ScenePlan]) -> Iterator[WorkItem]:
 
 def _runs(scene: ScenePlan) -> Iterator[Piece]:
     todo = [b for b in scene.grid().blocks() if b.name not in scene.blocks_done]
+    checks = tuple(n for n, name in enumerate(scene.checks.names) if name not in scene.checks_done)
     if scene.staged or scene.by_statistics:
         # One reader cuts the scene, or counts its values, and then reads all of it.
-        yield Piece(scene=scene, blocks=tuple((block.row, block.col) for block in todo))
+        yield Piece(scene=scene, blocks=tuple((block.row, block.col) for block in todo), checks=checks)
         return
     for _, row in groupby(todo, key=lambda block: block.row):
         # Neighbours have the same difference of column and position: a gap begins a new run.
@@ -78,6 +90,8 @@ def _runs(scene: ScenePlan) -> Iterator[Piece]:
             edges = [len(blocks) * i // num_runs for i in range(num_runs + 1)]
             for start, stop in pairwise(edges):
                 yield Piece(scene=scene, blocks=tuple(blocks[start:stop]))
+    if checks:
+        yield Piece(scene=scene, blocks=(), checks=checks)
 
 
 @cache

@@ -186,14 +186,14 @@ def _from_memory(recipe: Recipe, wanted: Wanted, memory: Memory) -> Planned | Se
 def _less_done(
     recipe: Recipe, wanted: Wanted, planned: Planned | SetAside, parts: Mapping[str, frozenset[str]]
 ) -> Planned | SetAside:
-    """Without the blocks whose parts lie in the store. What is left of a scene that was begun costs what its tiles say:
-    it is opened once more.
+    """Without the blocks and checks that lie in the store. What is left of a scene that was begun costs what its tiles
+    say: it is opened once more.
     """
     done = None if isinstance(planned, SetAside) else parts.get(planned.scene.part_key)
     if isinstance(planned, SetAside) or not done:
         return planned
-    if all(block.name in done for block in planned.scene.grid().blocks()):
-        return Planned(scene=replace(planned.scene, staged=False, blocks_done=done), bytes_to_read=0)
+    if done.issuperset((*(block.name for block in planned.scene.grid().blocks()), *planned.scene.checks.names)):
+        return Planned(scene=replace(planned.scene.with_done(done), staged=False), bytes_to_read=0)
     return open_wanted(recipe, wanted, parts)
 
 

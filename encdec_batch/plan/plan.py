@@ -10,7 +10,6 @@ from typing import Protocol
 import numpy as np
 
 from encdec_batch.errors import EncdecError, HeaderTooLarge, SpecError, unexpected
-from encdec_batch.grid import Grid
 from encdec_batch.models.card import Card
 from encdec_batch.plan.cost import Cost
 from encdec_batch.plan.fit import fitting_bands
@@ -60,7 +59,7 @@ class Known:
     quarantined: Mapping[str, Quarantined]
     """By scene id."""
     parts: Mapping[str, frozenset[str]]
-    """Part key to names of the blocks whose parts are there."""
+    """Part key to names of the blocks whose parts are there, and of the checks."""
 
 
 class Seen(Protocol):
@@ -294,7 +293,8 @@ def _cut(recipe: Recipe, candidate: Candidate, reader: Seen, known: Known) -> Sc
     )
     refuse_too_large(scene, recipe)
     part_key = recipe.part_key(key, block, scene.grid().tile_shape, outputs)
-    return replace(scene, part_key=part_key, blocks_done=known.parts.get(part_key, frozenset()))
+    scene = replace(scene, part_key=part_key, checks=recipe.checks(scene))
+    return scene.with_done(known.parts.get(part_key, frozenset()))
 
 
 def _needs_staging(scene: ScenePlan, bytes_to_read: int) -> bool:
@@ -304,10 +304,5 @@ def _needs_staging(scene: ScenePlan, bytes_to_read: int) -> bool:
 
 
 def _bytes_to_read(scene: ScenePlan, reader: Reader, card: Card) -> int:
-    grid: Grid = scene.grid()
-    total = 0
-    for item in work_items([scene]):
-        for piece in item.pieces:
-            windows = [grid.source_window(grid.block(row, col), card.padding) for row, col in piece.blocks]
-            total += reader.bytes_for(windows, scene.bands)
-    return total
+    pieces = [piece for item in work_items([scene]) for piece in item.pieces]
+    return sum(reader.bytes_for(piece.source_windows(card.padding), scene.bands) for piece in pieces)

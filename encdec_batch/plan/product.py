@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import nan
 from typing import Literal
 
 
@@ -27,3 +28,12 @@ class Product:
     @property
     def num_bands(self) -> int:
         return len(self.band_names)
+
+
+MARGIN = Product(name="margin", kind="image", dtype="float32", band_names=("margin",), nodata=nan)
+"""Of a check window alone: by how much the first class was ahead of the second."""
+
+
+def quantum_levels(dtype: str) -> int:
+    """Steps between the least and the greatest stored value that is not nodata."""
+    return {"uint8": 254, "uint16": 65534}[dtype]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import nan
 
 from encdec_batch.models.card import Card, ClassesOutput, ImageOutput
-from encdec_batch.plan.product import Product
+from encdec_batch.plan.product import MARGIN, Product
 from encdec_batch.spec.output import OutputSpec
 
 QUICKLOOK = "quicklook.png"
@@ -39,6 +40,11 @@ def needed_products(products: tuple[Product, ...], outputs: tuple[str, ...]) -> 
     main = products[0]
     from_main = any(not name.endswith(".tif") or name == f"{main.name}.tif" for name in outputs)
     return tuple(p for p in products if (p is main and from_main) or (p is not main and f"{p.name}.tif" in outputs))
+
+
+def check_products(main: Product) -> tuple[Product, ...]:
+    """What a check window leaves: classes and how sure they are; of an image the network's own values."""
+    return (main, MARGIN) if main.kind == "classes" else (replace(main, dtype="float32", nodata=nan),)
 
 
 def _class_products(classes: ClassesOutput, output: OutputSpec) -> tuple[Product, ...]:

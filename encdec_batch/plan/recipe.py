@@ -10,9 +10,11 @@ from encdec_batch.errors import SpecError
 from encdec_batch.grid import NetworkGeometry, Tiling, round_up
 from encdec_batch.models.card import Card, ClassesOutput
 from encdec_batch.plan.budget import BlockSide, Burden, choose_block
+from encdec_batch.plan.checks import NO_CHECKS, Checks, choose_checks
 from encdec_batch.plan.keys import PartKeyFields, SceneKeyFields, canonical_json, part_key, scene_key
 from encdec_batch.plan.product import Product
 from encdec_batch.plan.products import CELLS, needed_products, products_of, wanted_outputs
+from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.spec.output import CogFile
 from encdec_batch.spec.source import GlobSource, PrefixSource
@@ -114,9 +116,11 @@ class Order:
             )
 
     def trial_key(self, scene_key: str) -> str:
-        """What a scene was tried with: its key and the limits. One that failed is tried again when either changes."""
-        limits = canonical_json(self.spec.limits.model_dump(mode="json"))
-        return f"{scene_key}-{hashlib.sha256(limits).hexdigest()[:8]}"
+        """What a scene was tried with: its key, the limits, and how it was to be certified. One that failed is tried
+        again when one of them changes.
+        """
+        asked = {**self.spec.limits.model_dump(mode="json"), "certify": self.spec.output.certify}
+        return f"{scene_key}-{hashlib.sha256(canonical_json(asked)).hexdigest()[:8]}"
 
     def scene_key(self, uri: str, etag: str, bands: tuple[int, ...] | None) -> str:
         """The key of a scene; `bands` are the scene's own, None where it has none of its own."""
@@ -184,6 +188,14 @@ class Recipe:
         if self.spec.tiling.stitch.kind == "blend" or self.card.geometry.exactness == "global":
             return False
         return self.halo_pixels >= self.geometry.reach
+
+    def checks(self, scene: ScenePlan) -> Checks:
+        """The check windows of a scene; none where the product that they are of is not made this time."""
+        if self.products[0] not in needed_products(self.products, scene.outputs):
+            return NO_CHECKS
+        has_reach = self.card.geometry.exactness != "global"
+        certify = self.spec.output.certify
+        return choose_checks(scene.grid(), scene.tiling, scene.scene_key, certify, has_reach=has_reach)
 
     def tiling(self, block: int) -> Tiling:
         return Tiling(core=self.resolved.core, block=block, halo=self.halo, stitch=self.spec.tiling.stitch.kind)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from functools import cache
 
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from encdec_batch.grid import Grid, NetworkGeometry, Tiling, make_grid
+from encdec_batch.plan.checks import NO_CHECKS, Checks, is_check_name
 from encdec_batch.read.header import SceneHeader
 from encdec_batch.read.statistics import ValueRange
 
@@ -72,6 +74,10 @@ class ScenePlan:
     """Those percentiles, once they are taken."""
     blocks_done: frozenset[str] = frozenset()
     """Names of blocks whose parts lie in the store."""
+    checks: Checks = NO_CHECKS
+    """Windows that are computed once more and compared before the commit."""
+    checks_done: frozenset[str] = frozenset()
+    """Names of those whose result lies in the store."""
 
     def grid(self) -> Grid:
         return make_grid(self.header.height, self.header.width, self.geometry, self.tiling)
@@ -79,6 +85,14 @@ class ScenePlan:
     @property
     def num_pixels(self) -> int:
         return self.header.height * self.header.width
+
+    def with_done(self, names: Collection[str]) -> ScenePlan:
+        """The same scene, of which objects of these names lie beside each other: parts of blocks, and checks."""
+        return replace(
+            self,
+            blocks_done=frozenset(name for name in names if not is_check_name(name)),
+            checks_done=frozenset(self.checks.names).intersection(names),
+        )
 
     def to_json(self) -> bytes:
         # NaN is a nodata value like any other; by default JSON would make null of it.

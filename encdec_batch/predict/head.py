@@ -14,7 +14,7 @@ from torch import Tensor
 
 from encdec_batch.errors import CardError
 from encdec_batch.models.card import Card, ClassesOutput, ImageOutput
-from encdec_batch.plan.product import Product
+from encdec_batch.plan.product import MARGIN, Product, quantum_levels
 
 LEVELS = 254
 """Probability and entropy are stored as 0..254; 255 is nodata."""
@@ -71,14 +71,19 @@ class ClassHead:
         self._ids = torch.tensor([item.id for item in output.classes], dtype=torch.int32)
         self._products = {product.name: product for product in wanted.products}
         self._cells = wanted.cells
-        self._needs_p = wanted.cells or not self._products.keys() <= {"mask"}
+        self._needs_p = wanted.cells or not self._products.keys() <= {"mask", MARGIN.name}
 
     def __call__(self, logits_CHW: Tensor, valid_HW: Tensor) -> Verdict:
         index_HW = self._index(logits_CHW)
         p_CHW = self._probabilities(logits_CHW) if self._needs_p else logits_CHW
         winner_HW = torch.where(valid_HW, p_CHW.amax(0), 0.0) if self._cells else torch.tensor(nan)
         return Verdict(
-            rasters={name: self._raster(name, index_HW, p_CHW, valid_HW) for name in self._products},
+            rasters={
+                name: self._margin(logits_CHW, valid_HW)
+                if name == MARGIN.name
+                else self._raster(name, index_HW, p_CHW, valid_HW)
+                for name in self._products
+            },
             class_counts=tuple(self._counts(index_HW, valid_HW)),
             probability_sum=float(winner_HW.sum(dtype=torch.float64)),
         )
@@ -104,6 +109,13 @@ class ClassHead:
         else:
             counts = torch.stack([((index_HW == n) & valid_HW).sum() for n in range(self.num_classes)])
         return [int(count) for count in counts.tolist()]
+
+    def _margin(self, logits_CHW: Tensor, valid_HW: Tensor) -> Tensor:
+        """By how much the winning class won, in units of the network's output."""
+        if self._sigmoid:
+            return _stored(logits_CHW.abs(), valid_HW, MARGIN)
+        first_HW, second_HW = logits_CHW.topk(2, dim=0).values
+        return _stored((first_HW - second_HW)[None], valid_HW, MARGIN)
 
     def _raster(self, name: str, index_HW: Tensor, p_CHW: Tensor, valid_HW: Tensor) -> Tensor:
         product = self._products[name]
@@ -133,11 +145,6 @@ class ImageHead:
             values = 1 + torch.floor((values.clamp(self._low, self._high) - self._low) * gain + 0.5)
         rasters = {self._product.name: _stored(values, valid_HW, self._product)}
         return Verdict(rasters=rasters, class_counts=(), probability_sum=nan)
-
-
-def quantum_levels(dtype: str) -> int:
-    """Steps between the least and the greatest stored value that is not nodata."""
-    return {"uint8": 254, "uint16": 65534}[dtype]
 
 
 def _stored(values_BHW: Tensor, valid_HW: Tensor, product: Product) -> Tensor:

@@ -7,12 +7,13 @@ import threading
 from encdec_batch.grid import Block
 from encdec_batch.models.network import build_network
 from encdec_batch.models.package import Package
-from encdec_batch.plan.products import CELLS, needed_products
+from encdec_batch.plan.checks import check_block, check_grid
+from encdec_batch.plan.products import CELLS, check_products, needed_products
 from encdec_batch.plan.recipe import Recipe
 from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.predict.eager import EagerEngine
 from encdec_batch.predict.head import Wanted
-from encdec_batch.predict.normalize import affine_of
+from encdec_batch.predict.normalize import Affine, affine_of
 from encdec_batch.predict.prediction import Prediction
 from encdec_batch.predict.predictor import Predictor
 from encdec_batch.read.patch import Patch
@@ -29,29 +30,35 @@ class BlockPredictor:
         self._recipe = recipe
         resolved = recipe.resolved
         self._engine = EagerEngine(build_network(package), device=resolved.torch_device, precision=resolved.precision)
-        self._predictors: dict[Wanted, Predictor] = {}
+        self._predictors: dict[tuple[Wanted, int], Predictor] = {}
         self._making = threading.Lock()
 
     def predict(self, scene: ScenePlan, block: Block, patch: Patch) -> Prediction:
         """The products of a block; `patch` covers its padded window."""
-        scales = [scene.header.scales[band - 1] for band in scene.bands]
-        offsets = [scene.header.offsets[band - 1] for band in scene.bands]
-        affine = affine_of(self._recipe.card, scales, offsets, scene.value_range)
-        return self._for(scene).predict(patch, scene.grid(), block, affine)
-
-    def _for(self, scene: ScenePlan) -> Predictor:
         wanted = Wanted(
             products=needed_products(self._recipe.products, scene.outputs),
             cells=CELLS in scene.outputs,
         )
+        predictor = self._for(wanted, self._recipe.resolved.batch)
+        return predictor.predict(patch, scene.grid(), block, self._affine(scene))
+
+    def check(self, scene: ScenePlan, number: int, patch: Patch) -> Prediction:
+        """A check window by itself; a batch filled up with copies of it would cost as much as a batch."""
+        grid = check_grid(scene.grid(), scene.checks, number)
+        block = check_block(scene.grid(), scene.checks, number)
+        predictor = self._for(Wanted(products=check_products(self._recipe.products[0])), 1)
+        return predictor.predict(patch, grid, block, self._affine(scene))
+
+    def _affine(self, scene: ScenePlan) -> Affine:
+        scales = [scene.header.scales[band - 1] for band in scene.bands]
+        offsets = [scene.header.offsets[band - 1] for band in scene.bands]
+        return affine_of(self._recipe.card, scales, offsets, scene.value_range)
+
+    def _for(self, wanted: Wanted, batch: int) -> Predictor:
         with self._making:
-            if wanted not in self._predictors:
-                stitch, resolved = self._recipe.spec.tiling.stitch, self._recipe.resolved
-                self._predictors[wanted] = Predictor(
-                    self._recipe.card,
-                    self._engine,
-                    wanted,
-                    batch=resolved.batch,
-                    weights=stitch.weights if stitch.kind == "blend" else "hann",
-                )
-            return self._predictors[wanted]
+            if (wanted, batch) not in self._predictors:
+                stitch = self._recipe.spec.tiling.stitch
+                weights = stitch.weights if stitch.kind == "blend" else "hann"
+                made = Predictor(self._recipe.card, self._engine, wanted, batch=batch, weights=weights)
+                self._predictors[wanted, batch] = made
+            return self._predictors[wanted, batch]

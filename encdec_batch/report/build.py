@@ -21,6 +21,7 @@ from encdec_batch.plan.open import limits_of, open_scene
 from encdec_batch.plan.product import Product
 from encdec_batch.plan.products import QUICKLOOK, products_of
 from encdec_batch.read.open import open_reader
+from encdec_batch.report.certificates import certificates_of
 from encdec_batch.report.page import render_page
 from encdec_batch.report.preview import preview_classes, preview_pixels
 from encdec_batch.report.record import (
@@ -110,6 +111,7 @@ def build_report(store: Store, material: Material) -> RunReport:
             )
             for record in material.quarantine
         ),
+        certificates=certificates_of(material.markers),
         facts=tuple(_facts(material)),
         spec_text=yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False),
     )

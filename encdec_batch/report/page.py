@@ -21,6 +21,8 @@ from encdec_batch.report.record import RunReport
 
 MAX_ROWS = 300
 """Rows of the quarantine on the page; the table of the run has them all."""
+MAX_CHECKED = 24
+"""Certificates on the page, the worst."""
 
 _FOLDER = Path(__file__).parent
 # C0 and C1 controls and lone surrogates are not allowed in HTML, or not encodable in UTF-8 at all; the marks that turn
@@ -40,6 +42,7 @@ def render_page(summary: RunReport) -> str:
             memory=memory_rows(summary.memory),
             classes=class_rows(summary.classes),
             set_aside=summary.set_aside[:MAX_ROWS],
+            checked=summary.certificates.worst_first[:MAX_CHECKED],
             style=Markup(_text("page.css")),  # noqa: S704 - our own file
             script=Markup(script),  # noqa: S704 - our own file
             script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Literal
 
 State = Literal["complete", "running"]
@@ -121,11 +122,45 @@ class SetAside:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SceneCheck:
+    """The certificate of one scene of which windows were checked."""
+
+    scene_id: str
+    windows: int
+    pixels: int
+    """Of the output, compared."""
+    differing: int
+    """Of another class, or of another value by more than the tolerance."""
+    worst: float | None
+    """The largest margin or difference, in units of the network's output; None: not finite."""
+    tolerance: float | None
+
+    @property
+    def badness(self) -> tuple[float, float]:
+        """Sorts certificates; what is near its tolerance, or beyond it, is worse than what is far from it."""
+        worst = inf if self.worst is None else self.worst
+        return worst / self.tolerance if self.tolerance else worst, self.differing / max(self.pixels, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificates:
+    """What certificates say of all scenes done."""
+
+    counts: tuple[tuple[str, int], ...] = ()
+    """Result and number of scenes."""
+    worst_first: tuple[SceneCheck, ...] = ()
+    """Those that were checked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
     """A name and a value of the provenance list: a version, a digest, a machine."""
 
     name: str
     value: str
+
+
+NO_CERTIFICATES = Certificates()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +181,7 @@ class RunReport:
     not_shown: tuple[NotShown, ...] = ()
     set_aside: tuple[SetAside, ...] = ()
     """As many rows as there are; the page shows the first of them."""
+    certificates: Certificates = NO_CERTIFICATES
     facts: tuple[Fact, ...] = ()
     spec_text: str = field(default="", repr=False)
     """The spec of the run, as YAML, without secrets."""

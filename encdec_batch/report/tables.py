@@ -39,6 +39,12 @@ _SCENES = pa.schema(
         ("valid_pixels", pa.int64()),
         ("class_pixels", pa.map_(pa.string(), pa.int64())),
         ("class_area_m2", pa.map_(pa.string(), pa.float64())),
+        ("certificate", pa.string()),
+        ("check_windows", pa.int64()),
+        ("check_pixels", pa.int64()),
+        ("check_differing", pa.int64()),
+        ("check_worst", pa.float64()),
+        ("check_tolerance", pa.float64()),
         ("outputs", pa.map_(pa.string(), pa.string())),
         ("marker", pa.string()),
     ]
@@ -131,7 +137,7 @@ def write_quarantine_table(store: Store, records: Iterable[QuarantineRecord]) ->
 
 
 def _scene_row(marker: Marker, info: ObjectInfo) -> dict[str, Any]:
-    summary = marker.summary
+    summary, certificate = marker.summary, marker.certificate or {}
     bounds = summary.get("bounds_wgs84")
     pixels, areas = summary.get("class_pixels"), summary.get("class_area_m2")
     return {
@@ -148,6 +154,8 @@ def _scene_row(marker: Marker, info: ObjectInfo) -> dict[str, Any]:
         "valid_pixels": summary.get("valid_pixels"),
         "class_pixels": list(pixels.items()) if isinstance(pixels, dict) else None,
         "class_area_m2": list(areas.items()) if isinstance(areas, dict) else None,
+        "certificate": certificate.get("result"),
+        **{f"check_{name}": certificate.get(name) for name in ("windows", "pixels", "differing", "worst", "tolerance")},
         "outputs": [(name, file.path) for name, file in sorted(marker.outputs.items())],
         "marker": marker.to_json().decode(),
     }

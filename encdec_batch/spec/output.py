@@ -52,6 +52,15 @@ class OutputSpec(Spec):
     """Segmentation: beside the mask a uint8 probability per class (0..254, 255 is nodata)."""
     entropy: bool = False
     """Segmentation: beside the mask the entropy of the class probabilities as uint8 (0..254, 255 is nodata)."""
+    certify: Literal["all", "sample", "off"] = "sample"
+    """Which scenes are checked before they are committed: windows of them computed once more, on other tiles. `sample`:
+    for at most 2 % of the forward passes in the mean, small scenes by lot; `all`: every scene of more than one tile."""
+
+    @field_validator("certify", mode="before")
+    @classmethod
+    def _off_is_no_boolean(cls, value: object) -> object:
+        # YAML 1.1 reads off as false.
+        return "off" if value is False else value
 
     @field_validator("files")
     @classmethod

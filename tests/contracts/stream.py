@@ -40,6 +40,10 @@ class StreamContract:
         assert {record.scene_id for record in records if record.committed} == small == set(job.markers())
         large = [scene for scene in plan.scenes if not is_small(scene)]
         assert job.parts() == {scene.part_key: {block.name for block in scene.grid().blocks()} for scene in large}
+        checks = Counter((record.scene_id, check) for record in records for check in record.checks)
+        assert checks == Counter((scene.scene_id, name) for scene in plan.scenes for name in scene.checks.names)
+        assert sum(record.check_pixels for record in records) == plan.cost().check_pixels > 0
+        assert sum(record.tile_pixels for record in records) == plan.cost().tile_pixels
         assert sum(record.pixels for record in records) == sum(scene.num_pixels for scene in plan.scenes)
         assert {stage for record in records for stage in record.cost.seconds} == {"read", "predict", "write", "commit"}
         for scene in large:
@@ -49,6 +53,8 @@ class StreamContract:
         assert all(record.blocks == () for record in commits)
         assert list(stream.commits(wait=True)) == []
         assert job.verified() == undisturbed
+        results = {name: marker.certificate["result"] for name, (marker, _) in job.markers().items()}
+        assert results == {"large": "passed", "tall": "passed", "small": "passed", "thin": "passed"}
 
     def test_what_goes_wrong_is_a_record(self, job, plan, archive, stream):
         """A bad tile, a scene that is gone and one that was replaced; what follows them comes back as ever."""

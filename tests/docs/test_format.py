@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from commit.scenes import MASK, coarse_of, encode_blocks, in_memory, patches
+from commit.scenes import MASK, coarse_of, encode_blocks, in_memory, patches, scene_tiles
+from plan.recipes import recipe, scene
 
 from encdec_batch.commit.cells import _schema as cells_schema
+from encdec_batch.commit.certificate import Result, certify
 from encdec_batch.commit.geo import Geo
 from encdec_batch.commit.quarantine import QuarantineRecord
 from encdec_batch.job.runlog import _EVENTS
+from encdec_batch.plan.checks import Checks
 from encdec_batch.plan.table import _SCHEMA
 from encdec_batch.report.tables import _QUARANTINE, _SCENES
+from encdec_batch.window import Window
+from encdec_batch.write.check import Check, encode_check
 from encdec_batch.write.part import read_index, read_table
 
 FORMAT = (Path(__file__).parents[2] / "docs/format.md").read_text()
@@ -74,6 +81,30 @@ def test_every_column_is_documented_with_its_type(title):
 
 def test_a_quarantine_record_has_the_columns_of_the_table():
     assert set(QuarantineRecord.model_fields) == {"format_version", *_QUARANTINE.names}
+
+
+def test_every_key_of_a_certificate_is_documented():
+    window, shape = Window(0, 0, 8, 8), (700, 900)
+    planned = replace(scene("a", *shape), checks=Checks(windows=(window,), tile=(96, 96)))
+    mask = np.zeros((1, *shape), np.uint8)
+    tiles = scene_tiles(mask, MASK, side=512, levels=0)
+    check = Check(window=window, rasters={"mask": mask[:, :8, :8], "margin": np.ones((1, 8, 8), np.float32)})
+    documented = [name.strip("`") for name, _ in rows(section("The marker"), "key")]
+    assert documented == list(certify(recipe(), planned, tiles, [check]))
+    said = dict(rows(section("The marker"), "key"))["`result`"]
+    assert re.findall(r"`([a-z ]+)`[:.]", said) == list(get_args(Result))
+
+
+def test_the_object_of_a_check_is_documented():
+    text = section("Checks")
+    rasters = {"mask": np.zeros((1, 8, 8), np.uint8), "margin": np.ones((1, 8, 8), np.float32)}
+    data = encode_check(Check(window=Window(0, 0, 8, 8), rasters=rasters))
+    assert zlib.crc32(data[:-8]) == int.from_bytes(data[-8:-4], "little")
+    assert data[-4:] == b"EDC1"
+    table = read_table(data[:-8])
+    assert list(columns(text)) == table.column_names
+    about = json.loads(table.schema.metadata[b"encdec_check"])
+    assert {name.strip("`") for name, _ in rows(text, "key")} == set(about)
 
 
 @pytest.fixture(scope="module")

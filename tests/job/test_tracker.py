@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from encdec_batch.grid import NetworkGeometry, Tiling
 from encdec_batch.job.tracker import Tracker
 from encdec_batch.pipeline import Cost, Record
+from encdec_batch.plan.checks import choose_checks
 from encdec_batch.plan.item import is_small
 from encdec_batch.plan.scene import ScenePlan, SetAside
 from encdec_batch.read.header import SceneHeader
@@ -164,3 +165,34 @@ def test_the_parts_of_every_scene_that_leaves_any_are_remembered():
     tracker.start([replace(large, part_key="2" * 64, scene_key="3" * 64)])
     assert tracker.part_keys == {large.part_key: "large", "2" * 64: "large"}
     assert tracker.scene_keys == {"large": "3" * 64}
+
+
+def checked(planned: ScenePlan) -> ScenePlan:
+    return replace(planned, checks=choose_checks(planned.grid(), planned.tiling, planned.scene_key, "all"))
+
+
+def test_a_scene_waits_for_its_checks():
+    planned = checked(scene())
+    tracker = Tracker()
+    assert tracker.start([planned]) == []
+    *first, last = planned.checks.names
+    assert tracker.note(done(planned, *names(planned))) is None
+    assert tracker.note(done(planned, checks=tuple(first))) is None
+    assert tracker.note(done(planned, checks=(last,))) is planned
+
+
+def test_checks_that_lie_there_are_not_waited_for():
+    planned = checked(scene())
+    everything = [*names(planned), *planned.checks.names]
+    assert Tracker().start([planned.with_done(everything)]) == [planned.with_done(everything)]
+    tracker = Tracker()
+    assert tracker.start([planned.with_done(everything[:-1])]) == []
+    assert tracker.left["a"] == {everything[-1]}
+
+
+def test_a_check_that_failed_holds_its_scene_back():
+    planned = checked(scene())
+    tracker = Tracker()
+    tracker.start([planned])
+    tracker.note(done(planned, checks=planned.checks.names, trouble=trouble(planned)))
+    assert tracker.note(done(planned, *names(planned))) is None

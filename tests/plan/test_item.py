@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plan.recipes import header, scene
 
+from encdec_batch.plan.checks import choose_checks
 from encdec_batch.plan.item import GROUP_PIXELS, GROUP_SCENES, RUN, WorkItem, is_small, work_items
 from encdec_batch.plan.scene import ScenePlan
 
@@ -47,6 +48,22 @@ def test_every_block_that_is_left_comes_exactly_once(scenes):
     }
     assert set(given_out) == left
     assert set(given_out.values()) <= {1}
+
+
+@given(scene_lists, st.data())
+def test_so_does_every_check(scenes, data):
+    scenes = [
+        replace(made, checks=checks, checks_done=frozenset() if is_small(made) else frozenset(done))
+        for made in scenes
+        for checks in [choose_checks(made.grid(), made.tiling, made.scene_key, "all")]
+        for done in [data.draw(st.sets(st.sampled_from(checks.names)) if checks.names else st.just(set()))]
+    ]
+    pieces = [piece for item in work_items(scenes) for piece in item.pieces]
+    given_out = Counter((piece.scene.scene_id, n) for piece in pieces for n in piece.checks)
+    left = [(made.scene_id, n, name in made.checks_done) for made in scenes for n, name in enumerate(made.checks.names)]
+    assert given_out == Counter((scene_id, n) for scene_id, n, is_done in left if not is_done)
+    # Whoever commits a small scene from memory has its checks at hand.
+    assert all(piece.blocks for piece in pieces if is_small(piece.scene))
 
 
 @given(planned())

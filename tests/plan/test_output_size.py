@@ -92,6 +92,6 @@ def test_a_commit_tells_the_store_how_large_its_files_may_become():
     planned = scene("a", 100, 120)
     pixels = np.ones((1, 100, 120), np.uint8)
     parts = in_memory(encode_blocks(pixels, made.products[0], side=512, levels=0))
-    commit_scene(store, CommitOrder(recipe=made, scene=planned, lease_n=1), parts)
+    commit_scene(store, CommitOrder(recipe=made, scene=planned, lease_n=1), parts, ())
     assert store.expected == {"mask.tif": largest_cog(planned, made.products[0])}
     assert store.expected["mask.tif"] >= 512 * 512

@@ -215,3 +215,11 @@ def test_a_job_is_immutable_and_means_the_same_in_every_process():
     with pytest.raises(ValueError, match="frozen"):
         spec.tiling.core = 5
     assert JobSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+@pytest.mark.parametrize(("said", "meant"), [("off", "off"), ("'off'", "off"), ("all", "all"), ("sample", "sample")])
+def test_off_is_no_boolean_here(tmp_path, said, meant):
+    """YAML 1.1 reads it as one."""
+    text = yaml.safe_dump(LEAST).replace("output:\n", f"output:\n  certify: {said}\n")
+    assert load_spec(written(tmp_path, text)).output.certify == meant
+    assert load_spec(written(tmp_path, yaml.safe_dump(LEAST)), [f"output.certify={said}"]).output.certify == meant
