@@ -103,6 +103,9 @@ def run(*, spec_file: Path, overrides: tuple[str, ...], as_json: bool, verbose: 
     keep_freed_memory()
     from encdec_batch.job.run import run as run_job
     from encdec_batch.spec.load import load_spec
+    from encdec_batch.stream.deadline import own_process
+
+    own_process()
 
     spec = load_spec(spec_file, overrides)
     with console.ProgressLine(console.stderr()).shown() as line:

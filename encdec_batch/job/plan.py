@@ -25,6 +25,7 @@ from encdec_batch.spec.compute import LocalStream, RayStream
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
+from encdec_batch.stream.rules import Rules
 from encdec_batch.stream.stream import Host
 
 
@@ -95,16 +96,16 @@ def finish_plan(
     return make_plan(recipe, prepared.work, prepared.known, on_header=on_header)
 
 
-def host_of(spec: JobSpec, package: Package, *, verbose: bool = False) -> Host:
+def host_of(spec: JobSpec, package: Package, *, verbose: bool = False, rules: Rules | None = None) -> Host:
     """Where the spec says the job runs."""
     stream = spec.compute.stream
     if isinstance(stream, LocalStream):
         from encdec_batch.stream.local import LocalHost
 
-        return LocalHost(package, workers=stream.workers)
+        return LocalHost(package, workers=stream.workers, rules=rules)
     from encdec_batch.stream.ray_data import RayHost
 
-    return RayHost(package, stream, verbose=verbose)
+    return RayHost(package, stream, verbose=verbose, rules=rules)
 
 
 def _as_planned_here(spec: JobSpec) -> JobSpec:

@@ -9,16 +9,18 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 
+from encdec_batch.commit.attempts import clear_attempts
 from encdec_batch.commit.digest import digest_of_markers
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import Lease, acquire_lease
 from encdec_batch.commit.marker import Marker
 from encdec_batch.commit.prune import PARTS_PREFIX, remove_work
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine, remove_quarantine, write_quarantine
-from encdec_batch.errors import SpecError
+from encdec_batch.errors import RunStopped, SpecError
 from encdec_batch.job.plan import Prepared, finish_plan, host_of, place, prepare, projected_bytes
 from encdec_batch.job.progress import Progress, Watch
 from encdec_batch.job.runlog import RunLog
+from encdec_batch.job.stop import Stop
 from encdec_batch.job.summary import RunSummary, Tally
 from encdec_batch.job.survey import parts_of, survey, survey_scene
 from encdec_batch.job.tracker import Tracker
@@ -36,6 +38,7 @@ from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
+from encdec_batch.stream.rules import Rules
 from encdec_batch.stream.stream import Stream
 
 TABLES_S = 600.0
@@ -47,18 +50,26 @@ PASSES = 2
 """A block whose part is gone, and a scene whose object changed, are tried once more in the same run."""
 
 
-def run(spec: JobSpec, *, show: Callable[[Progress], None] = lambda _: None, verbose: bool = False) -> RunSummary:
+def run(
+    spec: JobSpec,
+    *,
+    show: Callable[[Progress], None] = lambda _: None,
+    verbose: bool = False,
+    rules: Rules | None = None,
+) -> RunSummary:
     """Process every scene that is not done yet.
 
     Args:
         spec: the job.
         show: told how far the run is, after every block.
         verbose: let Ray talk.
+        rules: of deaths and deadlines; the usual ones where none are given.
 
     Raises:
         SpecError: the spec does not fit what is there.
         ModelError: the package cannot be used.
         LeaseHeld: another run writes this output.
+        RunStopped: scene after scene was condemned; report and tables are written.
         StoreError: the store does not answer.
     """
     run_id = time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime()) + secrets.token_hex(3)
@@ -79,7 +90,7 @@ def run(spec: JobSpec, *, show: Callable[[Progress], None] = lambda _: None, ver
         try:
             prepared = prepare(placed, survey(store))
             _refuse_replacing(prepared, store, can_replace=capabilities.if_match)
-            return _Run(prepared, store, lease, runlog, verbose=verbose).go()
+            return _Run(prepared, store, lease, runlog).go(verbose=verbose, rules=rules)
         except BaseException:
             watch.update(state="failed")
             raise
@@ -98,24 +109,24 @@ def _refuse_replacing(prepared: Prepared, store: Store, *, can_replace: bool) ->
 class _Run:
     """The driver's side of one run."""
 
-    def __init__(self, prepared: Prepared, store: Store, lease: Lease, runlog: RunLog, *, verbose: bool) -> None:
+    def __init__(self, prepared: Prepared, store: Store, lease: Lease, runlog: RunLog) -> None:
         self._prepared, self._store, self._lease = prepared, store, lease
-        self._watch, self._runlog, self._verbose = runlog.watch, runlog, verbose
-        self._tracker, self._tally = Tracker(), Tally()
+        self._watch, self._runlog = runlog.watch, runlog
+        self._tracker, self._tally, self._stop = Tracker(), Tally(), Stop()
         self._aside: dict[str, SetAside] = {}
         self._again: dict[str, ScenePlan] = {}
         self._replanned: set[str] = set()
         self._seconds = 0.0
         self._tables_written = time.monotonic()
 
-    def go(self) -> RunSummary:
+    def go(self, *, verbose: bool, rules: Rules | None) -> RunSummary:
         work = self._prepared.work
         if not work.todo:
             return self._finish(None)
         spec = self._prepared.order.spec
         if spec.compute.stream.kind == "ray":
             self._watch.update(message="starting Ray")
-        with host_of(spec, self._prepared.package, verbose=self._verbose) as host:
+        with host_of(spec, self._prepared.package, verbose=verbose, rules=rules) as host:
             plan = finish_plan(
                 self._prepared, host, self._store, on_header=lambda n, of: self._watch.update(headers=(n, of))
             )
@@ -134,7 +145,12 @@ class _Run:
             self._runlog.say()
             if plan.scenes:
                 clock = time.perf_counter()
-                self._stream(plan, host.stream(plan.recipe, lease_n=self._lease.n))
+                try:
+                    self._stream(plan, host.stream(plan.recipe, lease_n=self._lease.n))
+                except RunStopped as stopped:
+                    self._seconds = time.perf_counter() - clock
+                    self._finish_stopped(plan, stopped)
+                    raise
                 self._seconds = time.perf_counter() - clock
         return self._finish(plan)
 
@@ -177,6 +193,8 @@ class _Run:
             self._plan_again(scene, record, plan, last=last)
         elif record.trouble is not None and record.scene_id not in self._again:
             self._set_aside(record.trouble, scene.scene_key)
+        self._stop.note(record)
+        self._stop.check()
         return ready
 
     def _once_more(self, scene: ScenePlan, missing: tuple[str, ...], *, last: bool) -> None:
@@ -245,12 +263,30 @@ class _Run:
         self._set_lost_aside(markers)
         self._write_tables(markers)
         self._remove_work(plan, {marker.scene_id: marker.scene_key for marker, _ in markers})
+        if plan is not None:
+            self._forget_attempts()
         summary = self._summary(plan, markers)
         self._runlog.finish(summary.to_dict())
         if plan is not None:
             write_report(self._store, self._material(summary, markers))
         self._watch.update(state="complete")
         return summary
+
+    def _finish_stopped(self, plan: Plan, stopped: RunStopped) -> None:
+        """Tables and page of a run that gave up; parts, and what was set aside before, stay for the next one."""
+        for aside in self._prepared.work.set_aside:
+            self._set_aside(aside, self._prepared.work.keys.get(aside.scene_id))
+        markers = list(markers_of(self._store))
+        self._write_tables(markers)
+        summary = replace(self._summary(plan, markers), stopped=stopped.message)
+        self._runlog.finish(summary.to_dict())
+        write_report(self._store, self._material(summary, markers, "stopped"))
+
+    def _forget_attempts(self) -> None:
+        """Of scenes that are committed or condemned; of those that the next run takes up again they stay."""
+        later = {scene_id for scene_id, aside in self._aside.items() if aside.transient}
+        keep = {scene.part_key for scene_id, scene in self._tracker.scenes.items() if scene_id in later}
+        clear_attempts(self._store, keep=keep)
 
     def _summary(self, plan: Plan | None, markers: list[tuple[Marker, ObjectInfo]]) -> RunSummary:
         """Of the run so far."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-State = Literal["complete", "running"]
+State = Literal["complete", "running", "stopped"]
 """Of the run whose page this is."""
 
 
