@@ -24,7 +24,8 @@ COULD_NOT_RUN, WRONG_SPEC, IN_QUARANTINE = 1, 2, 3
 def main() -> None:
     """Archives of scenes through encoder-decoder networks: exact, resumable, in bounded memory.
 
-    Exit codes: 0 complete, 1 could not run, 2 the command or spec is wrong, 3 complete but with something set aside.
+    Exit codes: 0 complete, 1 could not run or stopped, 2 the command or spec is wrong, 3 complete but with something
+    set aside.
     """
 
 

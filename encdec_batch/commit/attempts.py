@@ -35,10 +35,8 @@ class Attempts(BaseModel):
     scene_id: str
     deaths: int
     stage: str
-    """Of the last death: read, predict, write or commit."""
-    signal: str | None = None
-    """Of the last death, where it is known: of a process of Ray's, or one that is gone with all its threads, it is
-    not."""
+    """Of the last death: read, predict, write or commit. Of what it died is known only of a process that runs a block
+    alone."""
 
 
 def attempts_path(place: Place) -> str:

@@ -123,7 +123,7 @@ class _Run:
         work = self._prepared.work
         if not work.todo:
             return self._finish(None)
-        spec = self._prepared.order.spec
+        spec, stopped = self._prepared.order.spec, None
         if spec.compute.stream.kind == "ray":
             self._watch.update(message="starting Ray")
         with host_of(spec, self._prepared.package, verbose=verbose, rules=rules) as host:
@@ -147,11 +147,13 @@ class _Run:
                 clock = time.perf_counter()
                 try:
                     self._stream(plan, host.stream(plan.recipe, lease_n=self._lease.n))
-                except RunStopped as stopped:
-                    self._seconds = time.perf_counter() - clock
-                    self._finish_stopped(plan, stopped)
-                    raise
+                except RunStopped as error:
+                    # Its frames hold the stream, which is to end with the host.
+                    stopped = error.with_traceback(None)
                 self._seconds = time.perf_counter() - clock
+        if stopped is not None:
+            self._finish_stopped(plan, stopped)
+            raise stopped
         return self._finish(plan)
 
     def _stream(self, plan: Plan, stream: Stream) -> None:
@@ -263,8 +265,7 @@ class _Run:
         self._set_lost_aside(markers)
         self._write_tables(markers)
         self._remove_work(plan, {marker.scene_id: marker.scene_key for marker, _ in markers})
-        if plan is not None:
-            self._forget_attempts()
+        self._forget_attempts()
         summary = self._summary(plan, markers)
         self._runlog.finish(summary.to_dict())
         if plan is not None:

@@ -76,17 +76,17 @@ class Guard:
         The place matters: a Ray task that is run again must give the same rows in the same order.
         """
         for piece in item.pieces:
-            works = {block: self._reading(piece.scene, block) for block in piece.blocks}
+            works = dict(zip(piece.blocks, _reads(piece), strict=True))
             held = self._ledger.held(works.values())
             for alone, blocks in groupby(piece.blocks, key=lambda block: works[block].place in held):
                 if alone:
                     yield from (Alone(scene=piece.scene, block=block) for block in blocks)
                 else:
-                    yield from self._read_piece(recipe, replace(piece, blocks=tuple(blocks)))
+                    rest = replace(piece, blocks=tuple(blocks))
+                    yield from self._read_piece(recipe, rest, [works[block] for block in rest.blocks])
 
-    def _read_piece(self, recipe: Recipe, piece: Piece) -> Iterator[Read | Record | Alone]:
+    def _read_piece(self, recipe: Recipe, piece: Piece, works: list[Work]) -> Iterator[Read | Record | Alone]:
         values = read_item(recipe, WorkItem(pieces=(piece,)))
-        works = [self._reading(piece.scene, block) for block in piece.blocks]
         if piece.scene.staged or piece.scene.by_statistics:
             # Before its first block the whole scene is cut or counted.
             works[0] = replace(works[0], mpx=works[0].mpx + piece.scene.num_pixels / 1e6)
@@ -99,10 +99,6 @@ class Guard:
                 return
             yield value
 
-    def _reading(self, scene: ScenePlan, block: tuple[int, int]) -> Work:
-        found = scene.grid().block(*block)
-        return block_work(scene, found.name, "read", found.window.num_pixels)
-
     def predict(self, stage: Callable[[Read], Predicted | Record], done: Read) -> Predicted | Record | Alone:
         with self.doing(block_work(done.scene, done.block.name, "predict", done.block.window.num_pixels)) as may:
             return stage(done) if may else Alone(scene=done.scene, block=(done.row, done.col))
@@ -114,3 +110,10 @@ class Guard:
     def commit(self, commit: Callable[[], Record], scene: ScenePlan) -> Record | Alone:
         with self.doing(block_work(scene, COMMIT, "commit", scene.num_pixels)) as may:
             return commit() if may else Alone(scene=scene, block=None)
+
+
+def _reads(piece: Piece) -> Iterator[Work]:
+    grid = piece.scene.grid()
+    for row, col in piece.blocks:
+        block = grid.block(row, col)
+        yield block_work(piece.scene, block.name, "read", block.window.num_pixels)

@@ -40,7 +40,6 @@ def test_a_count_lies_where_the_format_says(store):
         "scene_id": "a",
         "deaths": 1,
         "stage": "read",
-        "signal": None,
     }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import importlib.abc
 import importlib.machinery
+import importlib.util
 import json
 import os
 import signal
@@ -87,15 +88,15 @@ def committing(_, order, *__):
     return "commit", (order.scene.header.height, order.scene.header.width), None
 
 
-def loading(_, recipe, *__):
+def loading(*_):
     return "load", (0, 0), None
 
 
 PLACES = {
-    "encdec_batch.read.block": ("read_block", reading),
-    "encdec_batch.predict.stage": ("BlockPredictor.predict", predicting),
-    "encdec_batch.write.encode": ("encode_part", writing),
-    "encdec_batch.commit.scene": ("commit_scene", committing),
+    "encdec_batch.read.block": {"read_block": reading},
+    "encdec_batch.predict.stage": {"BlockPredictor.__init__": loading, "BlockPredictor.predict": predicting},
+    "encdec_batch.write.encode": {"encode_part": writing},
+    "encdec_batch.commit.scene": {"commit_scene": committing},
 }
 
 
@@ -115,10 +116,9 @@ class Planter(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def exec_module(self, module):
         self.real.loader.exec_module(module)
-        wrap(module, *PLACES[module.__name__])
+        for name, where in PLACES[module.__name__].items():
+            wrap(module, name, where)
 
 
 if FAULTS:
-    import importlib.util
-
     sys.meta_path.insert(0, Planter())

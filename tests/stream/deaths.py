@@ -16,7 +16,7 @@ from encdec_batch.commit.attempts import ATTEMPTS_PREFIX
 from encdec_batch.stream.rules import Rules
 
 PLANTED = Path(__file__).parents[1] / "planted"
-RULES = Rules(least_s=4, least_io_s=4, first_s=8, grace_s=20)
+RULES = Rules(least_s=8, least_io_s=8, first_s=8, grace_s=20)
 SMALL_DRIVER = """
 import json, sys
 from encdec_batch.errors import EncdecError

@@ -10,9 +10,10 @@ from contracts.stream import LEASE
 from jobs_made import BLOCK, make_archive, make_job
 from stream.deaths import RULES, Faults, attempts, fault, run_apart
 
+from encdec_batch.errors import EncdecError
 from encdec_batch.job.plan import build_plan
 from encdec_batch.models.package import load_package
-from encdec_batch.plan.item import work_items
+from encdec_batch.plan.item import is_small, work_items
 from encdec_batch.spec.compute import RayStream
 from encdec_batch.stream.ray_data import RayHost
 
@@ -72,15 +73,14 @@ def ray_host(package, faults):
             yield host
 
 
-def through(job, host, scenes):
-    """Records of blocks and commits, as a run has them."""
-    plan = build_plan(job.spec())
+def through(plan, host, scene_ids):
+    """Records of the blocks of these scenes, and of the commits of those that have parts."""
     stream = host.stream(plan.recipe, lease_n=LEASE)
-    chosen = [scene for scene in plan.scenes if scene.scene_id in scenes]
-    records = list(stream.records(work_items(chosen)))
+    scenes = [scene for scene in plan.scenes if scene.scene_id in scene_ids]
+    records = list(stream.records(work_items(scenes)))
     troubled = {record.scene_id for record in records if record.trouble}
-    for scene in chosen:
-        if scene.grid().num_blocks > 1 and scene.scene_id not in troubled:
+    for scene in scenes:
+        if not is_small(scene) and scene.scene_id not in troubled:
             stream.commit(scene)
     return records, list(stream.commits(wait=True))
 
@@ -88,7 +88,8 @@ def through(job, host, scenes):
 def test_each_is_found_and_nothing_else_is_lost(job, faults, ray_host):
     """A group of small scenes, a run of blocks and a commit, most of them poisonous, at once."""
     faults.plant(*FAULTS)
-    records, commits = through(job, ray_host, SCENES)
+    plan = build_plan(job.spec())
+    records, commits = through(plan, ray_host, SCENES)
     troubles = {record.scene_id: record.trouble for record in [*records, *commits] if record.trouble}
     said = {name: (trouble.stage, trouble.reason.rpartition("one ")[2]) for name, trouble in troubles.items()}
     hung = f"came to no end within {RULES.first_s:.0f} s"
@@ -108,9 +109,8 @@ def test_each_is_found_and_nothing_else_is_lost(job, faults, ray_host):
     assert {record.scene_id for record in records if record.died} == said.keys() - {"commit"}
     # Everything else is there: the other scenes of the group, the other blocks of the run, the parts of the commit.
     assert set(job.markers()) == {"read-once", "well", "good"}
-    plan = {scene.scene_id: scene for scene in build_plan(job.spec()).scenes}
-    every = {block.name for block in plan["run"].grid().blocks()}
-    assert job.parts()[plan["run"].part_key] == every - {"0-2"}
+    [run] = [scene for scene in plan.scenes if scene.scene_id == "run"]
+    assert job.parts()[run.part_key] == {block.name for block in run.grid().blocks()} - {"0-2"}
     # Twice among others, then once alone.
     for planted in FAULTS:
         stage, shape = planted["stage"], tuple(planted["shape"])
@@ -126,17 +126,26 @@ def test_each_is_found_and_nothing_else_is_lost(job, faults, ray_host):
 
 def test_a_count_outlives_the_driver(job, faults, ray_host):
     """A second driver takes up what the first one's ledger noted."""
-    shape = SMALL["predict-kill"]
-    faults.plant(fault("predict", shape, "kill", times=1))
-    records, _ = through(job, ray_host, ["predict-kill"])
-    assert [record.committed for record in records] == [True]
-    assert {key: (told["deaths"], told["stage"]) for key, told in attempts(job).items()} == {
-        ("predict-kill", "0-0"): (1, "predict")
+    plan, shape = build_plan(job.spec()), LARGE["commit"]
+    faults.plant(fault("predict", shape, "kill", at=(0, 0), times=1))
+    records, [commit] = through(plan, ray_host, ["commit"])
+    assert not any(record.trouble for record in records)
+    assert commit.committed
+    assert attempts(job) == {
+        ("commit", "0-0"): {"format_version": 1, "scene_id": "commit", "deaths": 1} | {"stage": "predict"}
     }
-    faults.plant(fault("predict", shape, "kill"))
-    [record], _ = through(job, ray_host, ["predict-kill"])
-    assert record.died
+    faults.plant(fault("predict", shape, "kill", at=(0, 0)))
+    records, _ = through(plan, ray_host, ["commit"])
+    assert {record.trouble.block for record in records if record.died} == {"0-0"}
     assert faults.struck("predict", shape) == ["among others", "alone"]
+
+
+def test_a_network_that_cannot_be_loaded_ends_the_run(job, faults, ray_host):
+    """No block is to blame: actors die before they take one."""
+    faults.plant(fault("load", (0, 0), "segv"))
+    with pytest.raises(EncdecError, match="died 2 times while it loaded it"):
+        through(build_plan(job.spec()), ray_host, ["well"])
+    assert attempts(job) == {}
 
 
 LOCAL = ["compute.stream={kind: local, workers: 2}"]
@@ -157,8 +166,7 @@ def test_a_run_in_one_process_does_not_die_for_ever(tmp_path, package, stage, ho
         assert ended.returncode == code, ended.stderr
         assert "block 0-0" in ended.stderr
         assert attempts(job)["bad", "0-0"] == {"format_version": 1, "scene_id": "bad", "deaths": deaths} | {
-            "stage": stage,
-            "signal": None,
+            "stage": stage
         }
     ended = run_apart(job, faults, *LOCAL)
     assert ended.returncode == 3, ended.stderr
