@@ -1,13 +1,11 @@
 """A block, or a commit, in a process of its own: what kills that one is to blame, and nothing else is lost with it.
 
-The parent starts `python -m encdec_batch.stream.alone`, gives it the work on stdin, and reads from stdout which stage
-it has come to and, at the end, the record. How the process ended says the rest. On Ray the parent is a task, in a local
-stream the run itself.
+The parent starts `alone_child.py`, gives it the work on stdin, and reads from stdout which stage it has come to and, at
+the end, the record. How the process ended says the rest. On Ray the parent is a task, in a local stream the run itself.
 """
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import pickle
@@ -23,16 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from encdec_batch.errors import EncdecError
 from encdec_batch.models.package import Package
-from encdec_batch.pipeline import Cost, Predicted, PredictStage, Read, Record, WriteStage, commit_parts, read_item
-from encdec_batch.plan.item import Piece, WorkItem
+from encdec_batch.pipeline import Cost, Record
 from encdec_batch.plan.recipe import Recipe
-from encdec_batch.plan.scene import ScenePlan, SetAside
-from encdec_batch.stream.deadline import PROCESS
+from encdec_batch.plan.scene import SetAside
 from encdec_batch.stream.guard import Alone
 from encdec_batch.stream.rules import Rules
 
+CHILD = "encdec_batch.stream.alone_child"
 FROM_OUTSIDE = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Somebody wanted the process gone: not the scene."""
 STARTING = "start"
@@ -82,8 +78,15 @@ class Ended:
         if self.hung:
             return f"came to no end within {self.deadline_s:.0f} s"
         if self.code < 0:
-            return f"died of signal {signal.Signals(-self.code).name}"
+            return f"died of signal {_signal_name(-self.code)}"
         return f"ended with exit code {self.code}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)  # of real time: most have no name
 
 
 def run_alone(job: AloneJob) -> Record:
@@ -92,7 +95,7 @@ def run_alone(job: AloneJob) -> Record:
     with (
         tempfile.TemporaryFile() as errors,
         subprocess.Popen(  # noqa: S603  (ourselves)
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-P", "-m", CHILD],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -143,7 +146,6 @@ def _attend(process: subprocess.Popen[bytes], job: AloneJob) -> Record | _Now:
         for said in _pickles(process.stdout):
             killer.cancel()
             if isinstance(said, Record):
-                process.wait()
                 return said
             now = _Now(stage=said[0], deadline_s=said[1], since=time.monotonic())
             killer = _kill_after(process, now.deadline_s + job.rules.grace_s)
@@ -180,7 +182,7 @@ def record_of_death(alone: Alone, ended: Ended) -> Record:
     if ended.stage == STARTING or -ended.code in FROM_OUTSIDE:
         said = f"a process of its own {ended.how} before it could do anything with it"
         if ended.stage != STARTING:
-            said = f"a process of its own was ended from outside ({signal.Signals(-ended.code).name})"
+            said = f"a process of its own was ended from outside ({_signal_name(-ended.code)})"
         return set_aside(alone, ended.stage, said, "nothing is said against the scene: the next run tries again")
     return set_aside(
         alone,
@@ -197,9 +199,9 @@ def out_of_memory(alone: Alone) -> Record:
     return set_aside(alone, STARTING, *_no_memory("Ray's memory monitor took it"))
 
 
-def lost(alone: Alone, error: EncdecError) -> Record:
+def lost(alone: Alone, how: str) -> Record:
     """Of a process whose machine was lost under it, again and again."""
-    said = f"whatever ran it alone was lost each time: {error.message}"
+    said = f"whatever ran it alone was lost each time: {how}"
     return set_aside(alone, STARTING, said, "nothing is said against the scene: the next run tries again")
 
 
@@ -232,74 +234,3 @@ def _kernel_kills() -> int:
             if name == "oom_kill":
                 return int(count)
     return 0
-
-
-# The child.
-
-
-def main() -> None:
-    """Does the work on stdin and says on stdout how far it is."""
-    answers = os.fdopen(os.dup(1), "wb", buffering=0)
-    # Libraries that print must not spoil the answers.
-    os.dup2(2, 1)
-    _end_with_parent()
-    job: AloneJob = pickle.load(sys.stdin.buffer)  # noqa: S301  (written by our own parent)
-    answers.write(pickle.dumps(_Child(job, answers).record(), protocol=5))
-
-
-class _Child:
-    def __init__(self, job: AloneJob, answers: IO[bytes]) -> None:
-        self._job, self._answers = job, answers
-
-    def record(self) -> Record:
-        job, alone = self._job, self._job.alone
-        try:
-            if alone.block is None:
-                told = job.recipe, alone.scene, job.lease_n
-                committed: Record = self._within("commit", alone.scene.num_pixels, commit_parts, *told)
-                return committed
-            return self._block(alone.scene, alone.block)
-        except EncdecError as error:
-            # Not a stage's: the network cannot be loaded here, or the device is another one.
-            return set_aside(alone, STARTING, error.message, error.hint)
-
-    def _block(self, scene: ScenePlan, block: tuple[int, int]) -> Record:
-        job = self._job
-        pixels = scene.grid().block(*block).window.num_pixels
-        predict, write = self._stages()
-        values = read_item(job.recipe, WorkItem(pieces=(Piece(scene=scene, blocks=(block,)),)))
-        preparing = scene.num_pixels if scene.staged or scene.by_statistics else 0
-        made: Read | Predicted | Record = self._within("read", pixels + preparing, next, values)
-        if isinstance(made, Read):
-            made = self._within("predict", pixels, predict, made)
-        if isinstance(made, Predicted):
-            made = self._within("write", pixels, write, made)
-        assert isinstance(made, Record)  # noqa: S101  (the last stage gives nothing else)
-        return made
-
-    def _stages(self) -> tuple[PredictStage, WriteStage]:
-        import torch
-
-        job = self._job
-        assert job.package is not None  # noqa: S101  (only a commit has none)
-        torch.set_num_threads(1)
-        return PredictStage(job.recipe, job.package), WriteStage(job.recipe, job.lease_n)
-
-    def _within(self, stage: str, pixels: int, call: Any, *arguments: Any) -> Any:
-        """Every stage is the first of its process."""
-        deadline_s = self._job.rules.deadline_s(stage, pixels / 1e6, pace=None, first=True)
-        self._answers.write(pickle.dumps((stage, deadline_s), protocol=5))
-        with PROCESS.within(deadline_s):
-            return call(*arguments)
-
-
-def _end_with_parent() -> None:
-    parent = os.getppid()
-    set_parent_death_signal = 1  # PR_SET_PDEATHSIG, linux/prctl.h
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-if __name__ == "__main__":
-    main()

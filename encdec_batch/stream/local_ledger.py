@@ -75,7 +75,7 @@ class WitnessedLedger:
             before = read_attempts(open_store(self._uri, self._options))
             self._book = Book(self._rules, {place: attempts.deaths for place, attempts in before.items()})
             self._witness = subprocess.Popen(  # noqa: S603  (ourselves)
-                [sys.executable, "-m", WITNESS],
+                [sys.executable, "-P", "-m", WITNESS],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},

@@ -26,9 +26,9 @@ from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.predict.resolve import resolve
 from encdec_batch.spec.compute import RayStream as RaySpec
 from encdec_batch.spec.job import JobSpec
-from encdec_batch.stream.alone import AloneJob, lost, out_of_memory, run_alone
 from encdec_batch.stream.deadline import PROCESS
 from encdec_batch.stream.guard import Alone, Guard
+from encdec_batch.stream.ray_alone import AloneTasks, Order
 from encdec_batch.stream.ray_ledger import RayLedger, cannot_load, loading, start_ledger
 from encdec_batch.stream.ray_session import ray_session
 from encdec_batch.stream.rules import Rules
@@ -48,8 +48,6 @@ LEAST_COMMITS = 2
 """Scenes that are assembled at a time, at least; otherwise as many as there are workers."""
 RAYS_OWN = 5
 """Actors beside those of the pool: our ledger; Ray Data's statistics, locations, autoscaling."""
-ALONE_TRIES = 3
-"""Machines that may be lost under a block that runs alone."""
 LOCAL_STORE_GIB = 2.0
 """Of a local Ray: input and output of a block are at most 32 MiB, and a dozen are in flight; mapped, not filled."""
 
@@ -114,14 +112,14 @@ class RayHost:
         return resolved
 
     def stream(self, recipe: Recipe, *, lease_n: int) -> RayDataStream:
-        order = _Order(recipe=recipe, package_ref=self._package_ref, lease_n=lease_n, rules=self._rules)
+        order = Order(recipe=recipe, package_ref=self._package_ref, lease_n=lease_n, rules=self._rules)
         return RayDataStream(order, self._pool)
 
 
 class RayDataStream:
     """The stages of pipeline.py on Ray."""
 
-    def __init__(self, order: _Order, pool: Pool) -> None:
+    def __init__(self, order: Order, pool: Pool) -> None:
         import ray
 
         self._order, self._pool = order, pool
@@ -132,7 +130,7 @@ class RayDataStream:
         self._commits: dict[ObjectRef[bytes], ScenePlan] = {}
         self._waiting: list[ScenePlan] = []
         self._commits_apart: list[Alone] = []
-        self._alone = _AloneTasks(order, pool)
+        self._alone = AloneTasks(order, pool.place, at_a_time=pool.workers)
 
     def records(self, items: Iterable[WorkItem]) -> Iterator[Record]:
         left = iter(items)
@@ -216,56 +214,6 @@ class RayDataStream:
             scene = self._waiting.pop(0)
             ref = self._commit_task.remote(order.recipe, scene.to_json(), order.lease_n, self._watched)
             self._commits[ref] = scene
-
-
-class _AloneTasks:
-    """Blocks and commits, each in a process of its own below a task of its own; Ray repeats none."""
-
-    def __init__(self, order: _Order, pool: Pool) -> None:
-        self._order, self._pool = order, pool
-
-    def records(self, apart: list[Alone]) -> Iterator[Record]:
-        """As many at a time as there are workers. A task that was lost with its machine is run once more."""
-        import ray
-
-        left = [(alone, 1) for alone in apart]
-        running: dict[ObjectRef[bytes], tuple[Alone, int]] = {}
-        while left or running:
-            while left and len(running) < self._pool.workers:
-                alone, number = left.pop(0)
-                running[self._start(alone)] = alone, number
-            [done], _ = ray.wait(list(running), num_returns=1)
-            alone, number = running.pop(done)
-            try:
-                yield pickle.loads(ray.get(done))  # noqa: S301  (written by our own workers)
-            except ray.exceptions.OutOfMemoryError:
-                yield out_of_memory(alone)
-            except ray.exceptions.RayError as error:
-                if number < ALONE_TRIES:
-                    left.append((alone, number + 1))
-                else:
-                    yield lost(alone, _ours(error))
-
-    def _start(self, alone: Alone) -> ObjectRef[bytes]:
-        import ray
-
-        commit = alone.block is None
-        place = {"num_cpus": 0} if commit else self._pool.place
-        task: Any = ray.remote(max_retries=0, **place)(_run_alone)
-        order = self._order
-        package_ref = None if commit else order.package_ref
-        ref: ObjectRef[bytes] = task.remote(order.recipe, package_ref, alone, order.lease_n, order.rules)
-        return ref
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Order:
-    """What a stream was asked for."""
-
-    recipe: Recipe
-    package_ref: ObjectRef[Package]
-    lease_n: int
-    rules: Rules
 
 
 class _Watched:
@@ -398,8 +346,3 @@ def _commit(recipe: Recipe, scene_json: bytes, lease_n: int, watched: _Watched) 
     scene = ScenePlan.from_json(scene_json)
     made = watched.guard().commit(lambda: commit_parts(recipe, scene, lease_n), scene)
     return pickle.dumps(made, protocol=5)
-
-
-def _run_alone(recipe: Recipe, package: Package | None, alone: Alone, lease_n: int, rules: Rules) -> bytes:
-    job = AloneJob(recipe=recipe, package=package, alone=alone, lease_n=lease_n, rules=rules)
-    return pickle.dumps(run_alone(job), protocol=5)

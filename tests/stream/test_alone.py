@@ -7,7 +7,6 @@ import signal
 import pytest
 from plan.recipes import scene
 
-from encdec_batch.errors import EncdecError
 from encdec_batch.stream.alone import STARTING, Ended, lost, out_of_memory, record_of_death
 from encdec_batch.stream.guard import Alone
 
@@ -73,5 +72,5 @@ def test_a_commit_is_of_no_block():
 
 
 def test_a_process_that_is_lost_each_time_says_nothing_of_the_scene():
-    record = lost(COMMIT, EncdecError("the node is gone"))
+    record = lost(COMMIT, "NodeDiedError")
     assert (record.trouble.stage, record.trouble.transient, record.died) == ("commit", True, False)
