@@ -116,6 +116,7 @@ class _Run:
         self._aside: dict[str, SetAside] = {}
         self._again: dict[str, ScenePlan] = {}
         self._replanned: set[str] = set()
+        self._tried_again: set[str] = set()
         self._seconds = 0.0
         self._tables_written = time.monotonic()
 
@@ -195,6 +196,8 @@ class _Run:
             self._plan_again(scene, record, plan, last=last)
         elif record.trouble is not None and record.scene_id not in self._again:
             self._set_aside(record.trouble, scene.scene_key)
+            if record.trouble.transient:
+                self._tried_again.add(scene.part_key)
         self._stop.note(record)
         self._stop.check()
         return ready
@@ -285,9 +288,7 @@ class _Run:
 
     def _forget_attempts(self) -> None:
         """Of scenes that are committed or condemned; of those that the next run takes up again they stay."""
-        later = {scene_id for scene_id, aside in self._aside.items() if aside.transient}
-        keep = {scene.part_key for scene_id, scene in self._tracker.scenes.items() if scene_id in later}
-        clear_attempts(self._store, keep=keep)
+        clear_attempts(self._store, keep=self._tried_again)
 
     def _summary(self, plan: Plan | None, markers: list[tuple[Marker, ObjectInfo]]) -> RunSummary:
         """Of the run so far."""

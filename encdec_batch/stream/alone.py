@@ -211,7 +211,7 @@ def _no_memory(who: str) -> tuple[str, str]:
 
 def set_aside(alone: Alone, stage: str, reason: str, hint: str, *, condemned: bool = False) -> Record:
     """The record of something that could not be run even alone."""
-    block = None if alone.block is None else alone.name
+    block = None if alone.piece is None else alone.name
     first = "commit" if block is None else "read"
     aside = SetAside(
         scene_id=alone.scene.scene_id,

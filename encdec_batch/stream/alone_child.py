@@ -12,7 +12,6 @@ from typing import IO, Any
 from encdec_batch.errors import EncdecError
 from encdec_batch.pipeline import Predicted, PredictStage, Read, Record, WriteStage, commit_parts, read_item
 from encdec_batch.plan.item import Piece, WorkItem
-from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.stream.alone import STARTING, AloneJob, set_aside
 from encdec_batch.stream.deadline import PROCESS
 
@@ -34,26 +33,24 @@ class _Child:
     def record(self) -> Record:
         job, alone = self._job, self._job.alone
         try:
-            if alone.block is None:
-                told = job.recipe, alone.scene, job.lease_n
-                committed: Record = self._within("commit", alone.scene.num_pixels, commit_parts, *told)
-                return committed
-            return self._block(alone.scene, alone.block)
+            if alone.piece is not None:
+                return self._block(alone.piece)
+            committed: Record = self._within("commit", commit_parts, job.recipe, alone.scene, job.lease_n)
         except EncdecError as error:
             # Not a stage's: the network cannot be loaded here, or the device is another one.
             return set_aside(alone, STARTING, error.message, error.hint)
+        else:
+            return committed
 
-    def _block(self, scene: ScenePlan, block: tuple[int, int]) -> Record:
-        job = self._job
-        pixels = scene.grid().block(*block).window.num_pixels
+    def _block(self, piece: Piece) -> Record:
         predict, write = self._stages()
-        values = read_item(job.recipe, WorkItem(pieces=(Piece(scene=scene, blocks=(block,)),)))
-        preparing = scene.num_pixels if scene.staged or scene.by_statistics else 0
-        made: Read | Predicted | Record = self._within("read", pixels + preparing, next, values)
+        values = read_item(self._job.recipe, WorkItem(pieces=(piece,)))
+        preparing = piece.scene.num_pixels if piece.scene.staged or piece.scene.by_statistics else 0
+        made: Read | Predicted | Record = self._within("read", next, values, more=preparing)
         if isinstance(made, Read):
-            made = self._within("predict", pixels, predict, made)
+            made = self._within("predict", predict, made)
         if isinstance(made, Predicted):
-            made = self._within("write", pixels, write, made)
+            made = self._within("write", write, made)
         assert isinstance(made, Record)  # noqa: S101  (the last stage gives nothing else)
         return made
 
@@ -65,9 +62,10 @@ class _Child:
         torch.set_num_threads(1)
         return PredictStage(job.recipe, job.package), WriteStage(job.recipe, job.lease_n)
 
-    def _within(self, stage: str, pixels: int, call: Any, *arguments: Any) -> Any:
-        """Every stage is the first of its process."""
-        deadline_s = self._job.rules.deadline_s(stage, pixels / 1e6, pace=None, first=True)
+    def _within(self, stage: str, call: Any, *arguments: Any, more: int = 0) -> Any:
+        """Every stage is the first of its process; `more` are pixels that it has to go through besides."""
+        mpx = (self._job.alone.pixels + more) / 1e6
+        deadline_s = self._job.rules.deadline_s(stage, mpx, pace=None, first=True)
         self._answers.write(pickle.dumps((stage, deadline_s), protocol=5))
         with PROCESS.within(deadline_s):
             return call(*arguments)

@@ -29,12 +29,12 @@ class Alone:
     """A block, or a commit, that took its process down too often: to be run in one of its own."""
 
     scene: ScenePlan
-    block: tuple[int, int] | None
-    """Block row and column; None: the commit."""
-
-    @property
-    def name(self) -> str:
-        return COMMIT if self.block is None else self.scene.grid().block(*self.block).name
+    name: str
+    """Of the block, or `commit`."""
+    piece: Piece | None
+    """That block and nothing else; None: the commit."""
+    pixels: int
+    """Of the scene."""
 
 
 class Guard:
@@ -76,16 +76,17 @@ class Guard:
         The place matters: a Ray task that is run again must give the same rows in the same order.
         """
         for piece in item.pieces:
-            works = dict(zip(piece.blocks, _reads(piece), strict=True))
-            held = self._ledger.held(works.values())
-            for alone, blocks in groupby(piece.blocks, key=lambda block: works[block].place in held):
+            units = list(_units(piece))
+            held = self._ledger.held([_reading(unit) for unit in units])
+            for alone, group in groupby(units, key=lambda unit: _reading(unit).place in held):
                 if alone:
-                    yield from (Alone(scene=piece.scene, block=block) for block in blocks)
+                    yield from group
                 else:
-                    rest = replace(piece, blocks=tuple(blocks))
-                    yield from self._read_piece(recipe, rest, [works[block] for block in rest.blocks])
+                    yield from self._read_piece(recipe, list(group))
 
-    def _read_piece(self, recipe: Recipe, piece: Piece, works: list[Work]) -> Iterator[Read | Record | Alone]:
+    def _read_piece(self, recipe: Recipe, units: list[Alone]) -> Iterator[Read | Record | Alone]:
+        """Neighbours, by one reader."""
+        works, piece = [_reading(unit) for unit in units], _joined(units)
         values = read_item(recipe, WorkItem(pieces=(piece,)))
         if piece.scene.staged or piece.scene.by_statistics:
             # Before its first block the whole scene is cut or counted.
@@ -100,20 +101,40 @@ class Guard:
             yield value
 
     def predict(self, stage: Callable[[Read], Predicted | Record], done: Read) -> Predicted | Record | Alone:
-        with self.doing(block_work(done.scene, done.block.name, "predict", done.block.window.num_pixels)) as may:
-            return stage(done) if may else Alone(scene=done.scene, block=(done.row, done.col))
+        with self.doing(_work(done, "predict")) as may:
+            return stage(done) if may else _unit(done)
 
     def write(self, stage: Callable[[Predicted], Record], done: Predicted) -> Record | Alone:
-        with self.doing(block_work(done.scene, done.block.name, "write", done.block.window.num_pixels)) as may:
-            return stage(done) if may else Alone(scene=done.scene, block=(done.row, done.col))
+        with self.doing(_work(done, "write")) as may:
+            return stage(done) if may else _unit(done)
 
     def commit(self, commit: Callable[[], Record], scene: ScenePlan) -> Record | Alone:
         with self.doing(block_work(scene, COMMIT, "commit", scene.num_pixels)) as may:
-            return commit() if may else Alone(scene=scene, block=None)
+            return commit() if may else Alone(scene=scene, name=COMMIT, piece=None, pixels=scene.num_pixels)
 
 
-def _reads(piece: Piece) -> Iterator[Work]:
+def _units(piece: Piece) -> Iterator[Alone]:
+    """A piece, block by block: what can be run alone."""
     grid = piece.scene.grid()
     for row, col in piece.blocks:
         block = grid.block(row, col)
-        yield block_work(piece.scene, block.name, "read", block.window.num_pixels)
+        one = replace(piece, blocks=((row, col),))
+        yield Alone(scene=piece.scene, name=block.name, piece=one, pixels=block.window.num_pixels)
+
+
+def _joined(units: list[Alone]) -> Piece:
+    pieces = [unit.piece for unit in units if unit.piece is not None]
+    return replace(pieces[0], blocks=tuple(block for piece in pieces for block in piece.blocks))
+
+
+def _unit(done: Read | Predicted) -> Alone:
+    piece = Piece(scene=done.scene, blocks=((done.row, done.col),))
+    return Alone(scene=done.scene, name=done.block.name, piece=piece, pixels=done.block.window.num_pixels)
+
+
+def _reading(unit: Alone) -> Work:
+    return block_work(unit.scene, unit.name, "read", unit.pixels)
+
+
+def _work(done: Read | Predicted, stage: str) -> Work:
+    return block_work(done.scene, done.block.name, stage, done.block.window.num_pixels)

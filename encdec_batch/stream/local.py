@@ -126,7 +126,7 @@ class LocalStream:
         return self._run_alone(made) if isinstance(made, Alone) else made
 
     def _run_alone(self, alone: Alone) -> Record:
-        package = None if alone.block is None else self._package
+        package = None if alone.piece is None else self._package
         return run_alone(
             AloneJob(recipe=self._recipe, package=package, alone=alone, lease_n=self._lease_n, rules=self._rules)
         )

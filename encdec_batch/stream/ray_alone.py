@@ -69,7 +69,7 @@ class AloneTasks:
     def _start(self, alone: Alone) -> ObjectRef[bytes]:
         import ray
 
-        order, commit = self._order, alone.block is None
+        order, commit = self._order, alone.piece is None
         place = {"num_cpus": 0} if commit else self._place
         task: Any = ray.remote(max_retries=0, **place)(_run_alone)
         package_ref = None if commit else order.package_ref

@@ -7,12 +7,13 @@ import signal
 import pytest
 from plan.recipes import scene
 
+from encdec_batch.plan.item import Piece
 from encdec_batch.stream.alone import STARTING, Ended, lost, out_of_memory, record_of_death
 from encdec_batch.stream.guard import Alone
 
 SCENE = scene("a", 600, 1500)
-BLOCK = Alone(scene=SCENE, block=(0, 1))
-COMMIT = Alone(scene=SCENE, block=None)
+BLOCK = Alone(scene=SCENE, name="0-1", piece=Piece(scene=SCENE, blocks=((0, 1),)), pixels=1)
+COMMIT = Alone(scene=SCENE, name="commit", piece=None, pixels=1)
 
 
 def ended(code, stage="predict", *, seconds=1.0, no_memory=False):
