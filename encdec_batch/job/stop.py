@@ -27,6 +27,8 @@ class Stop:
     """Ids of the scenes that were committed or condemned."""
 
     def note(self, record: Record) -> None:
+        if record.replan:
+            return  # once more, as it is now
         if record.trouble is None:
             if record.blocks or record.committed:
                 self.in_a_row = 0

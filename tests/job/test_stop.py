@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from encdec_batch.errors import RunStopped
@@ -58,6 +60,11 @@ def test_what_took_its_process_down_counts_in_a_read_as_well():
 
 def test_what_is_no_property_of_a_scene_does_not_count():
     assert stops(*(bad(f"s{n}", transient=True) for n in range(50))) is None
+
+
+def test_what_is_planned_again_does_not_count():
+    """A conflict of commits: somebody else was there first."""
+    assert stops(*(replace(bad(f"s{n}", "commit"), replan=True) for n in range(50))) is None
 
 
 def mixed(num, *, every):
