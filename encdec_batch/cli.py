@@ -24,7 +24,8 @@ COULD_NOT_RUN, WRONG_SPEC, IN_QUARANTINE = 1, 2, 3
 def main() -> None:
     """Archives of scenes through encoder-decoder networks: exact, resumable, in bounded memory.
 
-    Exit codes: 0 complete, 1 could not run, 2 the command or spec is wrong, 3 complete but with something set aside.
+    Exit codes: 0 complete, 1 could not run or stopped, 2 the command or spec is wrong, 3 complete but with something
+    set aside.
     """
 
 
@@ -103,6 +104,9 @@ def run(*, spec_file: Path, overrides: tuple[str, ...], as_json: bool, verbose: 
     keep_freed_memory()
     from encdec_batch.job.run import run as run_job
     from encdec_batch.spec.load import load_spec
+    from encdec_batch.stream.deadline import own_process
+
+    own_process()
 
     spec = load_spec(spec_file, overrides)
     with console.ProgressLine(console.stderr()).shown() as line:

@@ -19,6 +19,7 @@ EncdecError
 │   │   └── ObjectForbidden  401, 403
 │   └── PreconditionFailed   412: the object is not the one that was named
 ├── OutOfMemory              of the device or the machine
+├── RunStopped               scene after scene is condemned: the cause is probably not the data
 └── CommitError              a scene could not be committed
     ├── CommitConflict       the marker is of another key or generation
     ├── PartMissing          parts are gone or damaged: their blocks run once more
@@ -118,6 +119,10 @@ class OutOfMemory(EncdecError):
     """The device or the machine has no memory left for this block."""
 
     transient = True
+
+
+class RunStopped(EncdecError):
+    """So many scenes were condemned that the cause is probably not the data."""
 
 
 class StoreError(EncdecError):

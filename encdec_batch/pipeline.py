@@ -136,6 +136,8 @@ class Record:
     ends_run: EncdecError | None = None
     """Not a scene's: another run has taken over the output, or nothing can be written to it any more."""
     notes: tuple[str, ...] = ()
+    died: bool = False
+    """It took down process after process, the last one alone."""
 
 
 def read_item(recipe: Recipe, item: WorkItem) -> Iterator[Read | Record]:

@@ -27,6 +27,7 @@ from encdec_batch.spec.compute import LocalStream, RayStream
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
+from encdec_batch.stream.rules import Rules
 from encdec_batch.stream.stream import Host
 
 
@@ -112,16 +113,16 @@ def plan_ahead(prepared: Prepared, recipe: Recipe, host: Host, store: Store) -> 
     return plan_scenes(recipe, wanted_of(prepared.work, known), host.openers(recipe), parts=known.parts, memory=memory)
 
 
-def host_of(spec: JobSpec, package: Package, *, verbose: bool = False) -> Host:
+def host_of(spec: JobSpec, package: Package, *, verbose: bool = False, rules: Rules | None = None) -> Host:
     """Where the spec says the job runs."""
     stream = spec.compute.stream
     if isinstance(stream, LocalStream):
         from encdec_batch.stream.local import LocalHost
 
-        return LocalHost(package, workers=stream.workers)
+        return LocalHost(package, workers=stream.workers, rules=rules)
     from encdec_batch.stream.ray_data import RayHost
 
-    return RayHost(package, stream, verbose=verbose)
+    return RayHost(package, stream, verbose=verbose, rules=rules)
 
 
 def _as_planned_here(spec: JobSpec) -> JobSpec:

@@ -7,17 +7,20 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 
+from encdec_batch.commit.attempts import clear_attempts
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import Lease, acquire_lease
 from encdec_batch.commit.prune import PARTS_PREFIX, remove_work
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine, remove_quarantine, write_quarantine
-from encdec_batch.errors import SpecError
+from encdec_batch.errors import RunStopped, SpecError
 from encdec_batch.job.census import Census
 from encdec_batch.job.plan import Prepared, host_of, place, plan_ahead, prepare, projected_bytes, resolve_recipe
 from encdec_batch.job.planner import Planner, Segment
 from encdec_batch.job.progress import Progress, Watch
 from encdec_batch.job.runlog import RunLog
+from encdec_batch.job.stop import Stop
 from encdec_batch.job.summary import RunSummary, Tally
 from encdec_batch.job.survey import parts_of, survey, survey_scene
 from encdec_batch.job.tracker import Tracker
@@ -35,6 +38,7 @@ from encdec_batch.report.tables import markers_of, write_quarantine_table, write
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
+from encdec_batch.stream.rules import Rules
 from encdec_batch.stream.stream import Stream
 
 TABLES_S = 600.0
@@ -46,18 +50,26 @@ PASSES = 2
 """A block whose part is gone, and a scene whose object changed, are tried once more in the same run."""
 
 
-def run(spec: JobSpec, *, show: Callable[[Progress], None] = lambda _: None, verbose: bool = False) -> RunSummary:
+def run(
+    spec: JobSpec,
+    *,
+    show: Callable[[Progress], None] = lambda _: None,
+    verbose: bool = False,
+    rules: Rules | None = None,
+) -> RunSummary:
     """Process every scene that is not done yet.
 
     Args:
         spec: the job.
         show: told how far the run is, after every block.
         verbose: let Ray talk.
+        rules: of deaths and deadlines; the usual ones where none are given.
 
     Raises:
         SpecError: the spec does not fit what is there.
         ModelError: the package cannot be used.
         LeaseHeld: another run writes this output.
+        RunStopped: scene after scene was condemned; report and tables are written.
         StoreError: the store does not answer.
     """
     run_id = time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime()) + secrets.token_hex(3)
@@ -78,7 +90,7 @@ def run(spec: JobSpec, *, show: Callable[[Progress], None] = lambda _: None, ver
         try:
             prepared = prepare(placed, survey(store))
             _refuse_replacing(prepared, store, can_replace=capabilities.if_match)
-            return _Run(prepared, store, lease, runlog, verbose=verbose).go()
+            return _Run(prepared, store, lease, runlog).go(verbose=verbose, rules=rules)
         except BaseException:
             watch.update(state="failed")
             raise
@@ -97,24 +109,25 @@ def _refuse_replacing(prepared: Prepared, store: Store, *, can_replace: bool) ->
 class _Run:
     """The driver's side of one run."""
 
-    def __init__(self, prepared: Prepared, store: Store, lease: Lease, runlog: RunLog, *, verbose: bool) -> None:
+    def __init__(self, prepared: Prepared, store: Store, lease: Lease, runlog: RunLog) -> None:
         self._prepared, self._store, self._lease = prepared, store, lease
-        self._watch, self._runlog, self._verbose = runlog.watch, runlog, verbose
-        self._tracker, self._tally = Tracker(), Tally()
+        self._watch, self._runlog = runlog.watch, runlog
+        self._tracker, self._tally, self._stop = Tracker(), Tally(), Stop()
         self._aside: dict[str, SetAside] = {}
         self._again: dict[str, ScenePlan] = {}
         self._replanned: set[str] = set()
+        self._tried_again: set[str] = set()
         self._seconds = 0.0
         self._tables_written = time.monotonic()
 
-    def go(self) -> RunSummary:
+    def go(self, *, verbose: bool, rules: Rules | None) -> RunSummary:
         work = self._prepared.work
         if not work.todo:
             return self._finish(None)
-        spec = self._prepared.order.spec
+        spec, stopped = self._prepared.order.spec, None
         if spec.compute.stream.kind == "ray":
             self._watch.update(message="starting Ray")
-        with host_of(spec, self._prepared.package, verbose=self._verbose) as host:
+        with host_of(spec, self._prepared.package, verbose=verbose, rules=rules) as host:
             recipe = resolve_recipe(self._prepared, host, self._store)
             plan = PlanTotals(recipe=recipe)
             for aside in work.set_aside:
@@ -126,7 +139,15 @@ class _Run:
                 headers=(0, len(work.todo)),
             )
             with Planner(plan_ahead(self._prepared, recipe, host, self._store)) as planner:
-                self._stream(planner, plan, host.stream(recipe, lease_n=self._lease.n))
+                try:
+                    self._stream(planner, plan, host.stream(recipe, lease_n=self._lease.n))
+                except RunStopped as error:
+                    # Its frames hold the stream, which is to end with the host.
+                    stopped = error.with_traceback(None)
+        self._seconds = self._seconds_so_far()
+        if stopped is not None:
+            self._finish_stopped(plan, stopped)
+            raise stopped
         return self._finish(plan)
 
     def _stream(self, planner: Planner, plan: PlanTotals, stream: Stream) -> None:
@@ -145,7 +166,11 @@ class _Run:
                 self._handle(commit, plan, last=number == PASSES)
             if not self._again:
                 break
-        self._seconds = time.time() - (self._watch.now.streaming_since or time.time())
+
+    def _seconds_so_far(self) -> float:
+        """Since the first block was handed out."""
+        since = self._watch.now.streaming_since
+        return time.time() - since if since else 0.0
 
     def _take_up(self, segment: Segment, planner: Planner, plan: PlanTotals, writer: PlanWriter) -> None:
         """Counts a segment and writes it down, before a block of it is handed out."""
@@ -206,6 +231,10 @@ class _Run:
             self._plan_again(scene, record, plan, last=last)
         elif record.trouble is not None and record.scene_id not in self._again:
             self._set_aside(record.trouble, scene.scene_key)
+            if record.trouble.transient:
+                self._tried_again.add(scene.part_key)
+        self._stop.note(record)
+        self._stop.check()
         return ready
 
     def _once_more(self, scene: ScenePlan, missing: tuple[str, ...], *, last: bool) -> None:
@@ -274,12 +303,27 @@ class _Run:
         self._set_lost_aside(census)
         write_quarantine_table(self._store, list_quarantine(self._store))
         self._remove_work(census.committed)
+        self._forget_attempts()
         summary = self._summary(plan, census)
         self._runlog.finish(summary.to_dict())
         if plan is not None:
             write_report(self._store, self._material(summary, census))
         self._watch.update(state="complete")
         return summary
+
+    def _finish_stopped(self, plan: PlanTotals, stopped: RunStopped) -> None:
+        """Tables and page of a run that gave up; parts, and what was set aside before, stay for the next one."""
+        for aside in self._prepared.work.set_aside:
+            self._set_aside(aside, self._prepared.work.keys.get(aside.scene_id))
+        census = self._write_scenes()
+        write_quarantine_table(self._store, list_quarantine(self._store))
+        summary = replace(self._summary(plan, census), stopped=stopped.message)
+        self._runlog.finish(summary.to_dict())
+        write_report(self._store, self._material(summary, census, "stopped"))
+
+    def _forget_attempts(self) -> None:
+        """Of scenes that are committed or condemned; of those that the next run takes up again they stay."""
+        clear_attempts(self._store, keep=self._tried_again)
 
     def _summary(self, plan: PlanTotals | None, census: Census) -> RunSummary:
         """Of the run so far."""
@@ -350,7 +394,7 @@ class _Run:
         """Tables and page while the run goes on."""
         census = self._write_scenes()
         write_quarantine_table(self._store, list_quarantine(self._store))
-        self._seconds = time.time() - self._watch.now.streaming_since
+        self._seconds = self._seconds_so_far()
         write_report(self._store, self._material(self._summary(plan, census), census, "running"))
         # From here on: what takes long must not be all that is done.
         self._tables_written = time.monotonic()

@@ -50,10 +50,14 @@ class RunSummary:
     """What a user may not expect, as `plan` says it."""
     digest: str
     """Of the output: sha256 over scene ids, outputs and their digests."""
+    stopped: str = ""
+    """Why the run gave up before its end; empty: it did not."""
 
     @property
     def exit_code(self) -> int:
-        """0 complete, 3 complete but with something set aside."""
+        """0 complete, 3 complete but with something set aside, 1 not complete."""
+        if self.stopped:
+            return 1
         return 3 if self.set_aside else 0
 
     @property

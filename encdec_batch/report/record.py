@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Literal
 
-State = Literal["complete", "running"]
+State = Literal["complete", "running", "stopped"]
 """Of the run whose page this is."""
 
 

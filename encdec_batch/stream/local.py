@@ -11,13 +11,18 @@ from types import TracebackType
 from typing import Self
 
 from encdec_batch.models.package import Package
-from encdec_batch.pipeline import PredictStage, Read, Record, WriteStage, commit_parts, read_item
+from encdec_batch.pipeline import Predicted, PredictStage, Read, Record, WriteStage, commit_parts
 from encdec_batch.plan.item import WorkItem
 from encdec_batch.plan.opening import HeaderThreads
 from encdec_batch.plan.recipe import Recipe, Resolved
 from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.predict.resolve import resolve
 from encdec_batch.spec.job import JobSpec
+from encdec_batch.stream.alone import AloneJob, run_alone
+from encdec_batch.stream.deadline import PROCESS, is_own_process
+from encdec_batch.stream.guard import Alone, Guard
+from encdec_batch.stream.local_ledger import WitnessedLedger
+from encdec_batch.stream.rules import Rules
 
 DOUBLE_BUFFER = 2
 """Threads that share the network on a GPU: one computes while the other copies."""
@@ -31,10 +36,11 @@ class LocalHost:
     Args:
         package: the network.
         workers: threads that run the network; None: one for each core, two on a GPU.
+        rules: of deaths and deadlines.
     """
 
-    def __init__(self, package: Package, *, workers: int | None = None) -> None:
-        self._package, self._workers = package, workers
+    def __init__(self, package: Package, *, workers: int | None = None, rules: Rules | None = None) -> None:
+        self._package, self._workers, self._rules = package, workers, rules or Rules()
         self._stack = ExitStack()
 
     def resolve(self, spec: JobSpec) -> Resolved:
@@ -46,7 +52,8 @@ class LocalHost:
     def stream(self, recipe: Recipe, *, lease_n: int) -> LocalStream:
         on_cpu = recipe.resolved.torch_device == "cpu"
         workers = self._workers or (len(os.sched_getaffinity(0)) if on_cpu else DOUBLE_BUFFER)
-        return self._stack.enter_context(closing(LocalStream(recipe, self._package, lease_n=lease_n, workers=workers)))
+        stream = LocalStream(recipe, self._package, lease_n=lease_n, workers=workers, rules=self._rules)
+        return self._stack.enter_context(closing(stream))
 
     def __enter__(self) -> Self:
         return self
@@ -60,8 +67,11 @@ class LocalHost:
 class LocalStream:
     """The stages of pipeline.py on threads; `close` waits for what is running."""
 
-    def __init__(self, recipe: Recipe, package: Package, *, lease_n: int, workers: int) -> None:
+    def __init__(self, recipe: Recipe, package: Package, *, lease_n: int, workers: int, rules: Rules) -> None:
         self._recipe, self._package, self._lease_n, self._workers = recipe, package, lease_n, workers
+        self._rules = rules
+        self._ledger = WitnessedLedger(recipe.spec.output.uri, recipe.spec.output.storage, rules)
+        self._guard = Guard(self._ledger, rules, PROCESS if is_own_process() else None)
         self._write = WriteStage(recipe, lease_n)
         self._own = threading.local()
         self._making = threading.Lock()
@@ -71,21 +81,27 @@ class LocalStream:
         self._commits: set[Future[Record]] = set()
 
     def records(self, items: Iterable[WorkItem]) -> Iterator[Record]:
-        running: set[Future[Record]] = set()
+        running: set[Future[Record | Alone]] = set()
+        apart: list[Alone] = []
         for item in items:
-            for read in read_item(self._recipe, item):
+            for read in self._guard.read(self._recipe, item):
                 if isinstance(read, Record):
                     yield read
+                    continue
+                if isinstance(read, Alone):
+                    apart.append(read)
                     continue
                 running.add(self._pool.submit(self._finish, read))
                 # One block more than there are threads: the next one is read while they are busy.
                 if len(running) > self._workers:
                     ended, running = wait(running, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in ended)
-        yield from (future.result() for future in running)
+                    yield from self._settled(ended, apart)
+        yield from self._settled(running, apart)
+        for alone in apart:
+            yield self._run_alone(alone)
 
     def commit(self, scene: ScenePlan) -> None:
-        self._commits.add(self._committers.submit(commit_parts, self._recipe, scene, self._lease_n))
+        self._commits.add(self._committers.submit(self._commit, scene))
 
     def commits(self, *, wait: bool) -> Iterator[Record]:
         ended = {future for future in self._commits if wait or future.done()}
@@ -95,10 +111,32 @@ class LocalStream:
     def close(self) -> None:
         for pool in (self._pool, self._committers):
             pool.shutdown(wait=True, cancel_futures=True)
+        self._ledger.close()
 
-    def _finish(self, read: Read) -> Record:
-        predicted = self._predict_stage()(read)
-        return predicted if isinstance(predicted, Record) else self._write(predicted)
+    def _finish(self, read: Read) -> Record | Alone:
+        predicted = self._guard.predict(self._predict, read)
+        return predicted if isinstance(predicted, Record | Alone) else self._guard.write(self._write, predicted)
+
+    def _settled(self, ended: Iterable[Future[Record | Alone]], apart: list[Alone]) -> Iterator[Record]:
+        for future in ended:
+            made = future.result()
+            if isinstance(made, Alone):
+                apart.append(made)
+            else:
+                yield made
+
+    def _commit(self, scene: ScenePlan) -> Record:
+        made = self._guard.commit(lambda: commit_parts(self._recipe, scene, self._lease_n), scene)
+        return self._run_alone(made) if isinstance(made, Alone) else made
+
+    def _run_alone(self, alone: Alone) -> Record:
+        package = None if alone.piece is None else self._package
+        return run_alone(
+            AloneJob(recipe=self._recipe, package=package, alone=alone, lease_n=self._lease_n, rules=self._rules)
+        )
+
+    def _predict(self, read: Read) -> Predicted | Record:
+        return self._predict_stage()(read)
 
     def _predict_stage(self) -> PredictStage:
         """On a CPU a network of each thread's own, on a GPU one for all."""

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from encdec_batch.errors import EncdecError, SpecError
 from encdec_batch.models.package import Package
-from encdec_batch.pipeline import PredictStage, Record, WriteStage, commit_died, commit_parts, read_item
+from encdec_batch.pipeline import PredictStage, Record, WriteStage, commit_died, commit_parts
 from encdec_batch.plan.item import WorkItem
 from encdec_batch.plan.opening import HeaderThreads
 from encdec_batch.plan.recipe import Recipe, Resolved
@@ -27,8 +27,13 @@ from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.predict.resolve import resolve
 from encdec_batch.spec.compute import RayStream as RaySpec
 from encdec_batch.spec.job import JobSpec
+from encdec_batch.stream.deadline import PROCESS
+from encdec_batch.stream.guard import Alone, Guard
+from encdec_batch.stream.ray_alone import AloneTasks, Order
 from encdec_batch.stream.ray_headers import RayHeaders
+from encdec_batch.stream.ray_ledger import RayLedger, cannot_load, loading, start_ledger
 from encdec_batch.stream.ray_session import ray_session
+from encdec_batch.stream.rules import Rules
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -43,8 +48,8 @@ an execution what its operators ask for at the start, hands out no block to be w
 predicted blocks pile up in the object store meanwhile."""
 LEAST_COMMITS = 2
 """Scenes that are assembled at a time, at least; otherwise as many as there are workers."""
-RAYS_OWN = 4
-"""Actors that Ray Data starts beside ours: statistics, locations, autoscaling."""
+RAYS_OWN = 5
+"""Actors beside those of the pool: our ledger; Ray Data's statistics, locations, autoscaling."""
 LOCAL_STORE_GIB = 2.0
 """Of a local Ray: input and output of a block are at most 32 MiB, and a dozen are in flight; mapped, not filled."""
 
@@ -58,10 +63,14 @@ class RayHost:
         package: the network; it is put into Ray's object store once.
         ray_spec: pool, resources and address.
         verbose: let Ray talk.
+        rules: of deaths and deadlines.
     """
 
-    def __init__(self, package: Package, ray_spec: RaySpec, *, verbose: bool = False) -> None:
+    def __init__(
+        self, package: Package, ray_spec: RaySpec, *, verbose: bool = False, rules: Rules | None = None
+    ) -> None:
         self._package, self._ray_spec, self._verbose = package, ray_spec, verbose
+        self._rules = rules or Rules()
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -108,31 +117,44 @@ class RayHost:
         return RayHeaders(recipe, self._stack.enter_context(closing(HeaderThreads(recipe))))
 
     def stream(self, recipe: Recipe, *, lease_n: int) -> RayDataStream:
-        return RayDataStream(recipe, self._package_ref, self._pool, lease_n=lease_n)
+        order = Order(recipe=recipe, package_ref=self._package_ref, lease_n=lease_n, rules=self._rules)
+        return RayDataStream(order, self._pool)
 
 
 class RayDataStream:
     """The stages of pipeline.py on Ray."""
 
-    def __init__(self, recipe: Recipe, package_ref: ObjectRef[Package], pool: Pool, *, lease_n: int) -> None:
+    def __init__(self, order: Order, pool: Pool) -> None:
         import ray
 
-        self._recipe, self._package_ref, self._lease_n, self._pool = recipe, package_ref, lease_n, pool
-        self._commit_task = ray.remote(num_cpus=0, max_retries=3)(_commit)
+        self._order, self._pool = order, pool
+        output = order.recipe.spec.output
+        ledger = start_ledger(output.uri, output.storage, order.rules, lease_n=order.lease_n)
+        self._watched = _Watched(ledger, order.rules)
+        self._commit_task = ray.remote(num_cpus=0, max_retries=-1)(_commit)
         self._commits: dict[ObjectRef[bytes], ScenePlan] = {}
         self._waiting: list[ScenePlan] = []
+        self._commits_apart: list[Alone] = []
+        self._alone = AloneTasks(order, pool.place, at_a_time=pool.workers)
 
     def records(self, items: Iterable[WorkItem]) -> Iterator[Record]:
         left = iter(items)
         while segment := list(islice(left, SEGMENT)):
+            apart: list[Alone] = []
             for row in _as_ours(self._expression(segment)):
-                yield pickle.loads(row["payload"])  # noqa: S301  (written by our own workers)
+                value = pickle.loads(row["payload"])  # noqa: S301  (written by our own workers)
+                if isinstance(value, Alone):
+                    apart.append(value)
+                else:
+                    yield value
+            # Only now: while the expression runs, its actors hold every GPU.
+            yield from self._alone.records(apart)
 
     def _expression(self, items: list[WorkItem]) -> Iterator[Row]:
         import ray.data
         from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
-        pool, recipe = self._pool, self._recipe
+        pool, recipe, watched = self._pool, self._order.recipe, self._watched
         spec = pool.spec
         tables = [pa.table({"payload": pa.array([item.to_json()], pa.large_binary())}) for item in items]
         strategy = ActorPoolStrategy(
@@ -146,16 +168,22 @@ class RayDataStream:
         return iter(
             ray.data.from_arrow(tables)
             .flat_map(
-                _Reading(recipe), num_cpus=STAGE_CPUS, compute=TaskPoolStrategy(size=min(spec.readers, len(items)))
+                _Reading(recipe, watched),
+                num_cpus=STAGE_CPUS,
+                compute=TaskPoolStrategy(size=min(spec.readers, len(items))),
             )
             .map_batches(
                 _Predicting,
-                fn_constructor_args=(recipe, self._package_ref),
+                fn_constructor_args=(recipe, self._order.package_ref, watched),
                 batch_size=1,
                 compute=strategy,
                 **pool.place,
             )
-            .map(_Writing(recipe, self._lease_n), num_cpus=STAGE_CPUS, compute=TaskPoolStrategy(size=spec.writers))
+            .map(
+                _Writing(recipe, self._order.lease_n, watched),
+                num_cpus=STAGE_CPUS,
+                compute=TaskPoolStrategy(size=spec.writers),
+            )
             .iter_rows()
         )
 
@@ -173,14 +201,34 @@ class RayDataStream:
             scene = self._commits.pop(done[0])
             self._start_commits()
             try:
-                yield pickle.loads(_answer(done[0]))  # noqa: S301  (written by our own workers)
+                value = pickle.loads(_answer(done[0]))  # noqa: S301  (written by our own workers)
             except EncdecError as error:
                 yield commit_died(scene, error)
+            else:
+                if isinstance(value, Alone):
+                    self._commits_apart.append(value)
+                else:
+                    yield value
+        if wait:
+            apart, self._commits_apart = self._commits_apart, []
+            yield from self._alone.records(apart)
 
     def _start_commits(self) -> None:
+        order = self._order
         while self._waiting and len(self._commits) < max(LEAST_COMMITS, self._pool.workers):
             scene = self._waiting.pop(0)
-            self._commits[self._commit_task.remote(self._recipe, scene.to_json(), self._lease_n)] = scene
+            ref = self._commit_task.remote(order.recipe, scene.to_json(), order.lease_n, self._watched)
+            self._commits[ref] = scene
+
+
+class _Watched:
+    """From the driver to its workers: whom to ask, and how long things may take."""
+
+    def __init__(self, ledger: RayLedger, rules: Rules) -> None:
+        self.ledger, self.rules = ledger, rules
+
+    def guard(self) -> Guard:
+        return Guard(self.ledger, self.rules, PROCESS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,44 +304,50 @@ def _ours(error: Exception) -> EncdecError:
 class _Reading:
     """A work item to its blocks; a generator, so that blocks leave as they are read."""
 
-    def __init__(self, recipe: Recipe) -> None:
-        self._recipe = recipe
+    def __init__(self, recipe: Recipe, watched: _Watched) -> None:
+        self._recipe, self._watched = recipe, watched
 
     def __call__(self, row: Row) -> Iterator[Row]:
-        for value in read_item(self._recipe, WorkItem.from_json(row["payload"])):
+        for value in self._watched.guard().read(self._recipe, WorkItem.from_json(row["payload"])):
             yield _packed(value)
 
 
 class _Predicting:
     """An actor of the pool: the network, loaded once."""
 
-    def __init__(self, recipe: Recipe, package_ref: ObjectRef[Package]) -> None:
+    def __init__(self, recipe: Recipe, package_ref: ObjectRef[Package], watched: _Watched) -> None:
         import ray
         import torch
 
         torch.set_num_threads(1)
-        self._stage = PredictStage(recipe, ray.get(package_ref))
+        self._guard = watched.guard()
+        with self._guard.doing(loading(str(ray.get_runtime_context().get_actor_id()))) as may:
+            if not may:
+                raise cannot_load(watched.rules.deaths)
+            self._stage = PredictStage(recipe, ray.get(package_ref))
 
     def __call__(self, batch: Row) -> Row:
         value = pickle.loads(batch["payload"][0])  # noqa: S301  (written by our own workers)
-        made = value if isinstance(value, Record) else self._stage(value)
+        made = value if isinstance(value, Record | Alone) else self._guard.predict(self._stage, value)
         return {"payload": [pickle.dumps(made, protocol=5)]}
 
 
 class _Writing:
     """Encodes and stores; connects when it is first used in a process."""
 
-    def __init__(self, recipe: Recipe, lease_n: int) -> None:
-        self._stage = WriteStage(recipe, lease_n)
+    def __init__(self, recipe: Recipe, lease_n: int, watched: _Watched) -> None:
+        self._stage, self._watched = WriteStage(recipe, lease_n), watched
 
     def __call__(self, row: Row) -> Row:
         value = pickle.loads(row["payload"])  # noqa: S301  (written by our own workers)
-        return _packed(value if isinstance(value, Record) else self._stage(value))
+        return _packed(value if isinstance(value, Record | Alone) else self._watched.guard().write(self._stage, value))
 
 
 def _packed(value: object) -> Row:
     return {"payload": pickle.dumps(value, protocol=5)}
 
 
-def _commit(recipe: Recipe, scene: bytes, lease_n: int) -> bytes:
-    return pickle.dumps(commit_parts(recipe, ScenePlan.from_json(scene), lease_n), protocol=5)
+def _commit(recipe: Recipe, scene_json: bytes, lease_n: int, watched: _Watched) -> bytes:
+    scene = ScenePlan.from_json(scene_json)
+    made = watched.guard().commit(lambda: commit_parts(recipe, scene, lease_n), scene)
+    return pickle.dumps(made, protocol=5)

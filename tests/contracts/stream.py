@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from jobs_made import BLOCKS, MadeJob, spoil_tile, write_scene
 
+from encdec_batch.commit.attempts import COMMIT, count_death
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import LeaseRecord, lease_path
 from encdec_batch.commit.scene import part_path
@@ -15,6 +16,7 @@ from encdec_batch.job.plan import build_plan
 from encdec_batch.pipeline import Record
 from encdec_batch.plan.item import is_small, work_items
 from encdec_batch.plan.plan import Plan
+from encdec_batch.stream.rules import Rules
 from encdec_batch.stream.stream import Host, Stream
 
 LEASE = 7
@@ -98,6 +100,27 @@ class StreamContract:
         [record] = stream.commits(wait=True)
         assert record.ends_run is not None
         assert job.markers() == {}
+
+    def test_what_died_in_earlier_runs_runs_alone_and_is_the_same(self, job, plan, host, undisturbed):
+        """A block of many, a scene of one block, and a commit, none of which does harm this time."""
+        keys = {scene.scene_id: scene.part_key for scene in plan.scenes}
+        for place in ((keys["large"], "1-1"), (keys["small"], "0-0"), (keys["tall"], COMMIT)):
+            for _ in range(Rules().deaths):
+                count_death(job.store, place, scene_id="any", stage="predict")
+        stream = host.stream(plan.recipe, lease_n=LEASE)
+        records = list(stream.records(work_items(plan.scenes)))
+        assert blocks_of(records) == every_block(plan)
+        assert not any(record.trouble for record in records)
+        # Only when everything else is through.
+        assert {record.scene_id for record in records[-2:]} == {"large", "small"}
+        for scene in plan.scenes:
+            if not is_small(scene):
+                stream.commit(scene)
+        assert {record.scene_id: record.committed for record in stream.commits(wait=True)} == {
+            "large": True,
+            "tall": True,
+        }
+        assert job.verified() == undisturbed
 
     def test_nothing_to_do_is_no_record(self, stream):
         assert list(stream.records([])) == []

@@ -15,6 +15,7 @@ import pytest
 from commit.scenes import MASK, coarse_of, encode_blocks, in_memory, patches, scene_tiles
 from plan.recipes import recipe, scene
 
+from encdec_batch.commit.attempts import Attempts
 from encdec_batch.commit.cells import _schema as cells_schema
 from encdec_batch.commit.certificate import Result, certify
 from encdec_batch.commit.geo import Geo
@@ -153,3 +154,7 @@ def test_the_code_of_the_page_gets_a_mask_back(pixels, parts):
         (left, top, width, height), block = names["mask_of"](part)
         mask[top : top + height, left : left + width] = block
     np.testing.assert_array_equal(mask, pixels[0])
+
+
+def test_the_keys_of_attempts_are_documented():
+    assert {name.strip("`") for name, _ in rows(section("Attempts"), "key")} == set(Attempts.model_fields)

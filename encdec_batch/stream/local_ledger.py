@@ -1,0 +1,97 @@
+"""The ledger of a run that does its blocks in its own process: a book, and a witness beside it (`witness.py`)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Collection
+from contextlib import suppress
+
+from encdec_batch.commit.attempts import Place, read_attempts
+from encdec_batch.spec.base import StorageOptions
+from encdec_batch.store.open import open_store
+from encdec_batch.stream.ledger import Book, Start, Work, Worker, process_name
+from encdec_batch.stream.rules import Rules
+
+WITNESS = "encdec_batch.stream.witness"
+
+log = logging.getLogger(__name__)
+
+
+class WitnessedLedger:
+    """The ledger of a run in one process: a book, and a witness. Makes no request before its first question.
+
+    Args:
+        uri: of the output.
+        options: of its store.
+        rules: how many deaths.
+    """
+
+    def __init__(self, uri: str, options: StorageOptions, rules: Rules) -> None:
+        self._uri, self._options, self._rules = uri, options, rules
+        self._lock = threading.Lock()
+        self._book: Book | None = None
+        self._witness: subprocess.Popen[bytes] | None = None
+        self._open: set[tuple[Place, str]] = set()
+        self._worker = Worker(node="", name=process_name())
+
+    def held(self, works: Collection[Work]) -> frozenset[Place]:
+        with self._lock:
+            return self._opened().held(works, self._worker)
+
+    def start(self, work: Work) -> Start:
+        with self._lock:
+            start = self._opened().start(work, self._worker)
+            if not start.held:
+                self._open.add((work.place, work.stage))
+                self._tell("start", *work.place, work.stage, work.scene_id)
+            return start
+
+    def end(self, work: Work, seconds: float) -> None:
+        with self._lock:
+            self._opened().end(work, self._worker, seconds)
+            self._open.discard((work.place, work.stage))
+            self._tell("end", *work.place, work.stage)
+
+    def close(self) -> None:
+        """Says goodbye, unless something never came to its end: SystemExit, in a library, is a death as well."""
+        with self._lock:
+            if self._witness is None:
+                return
+            if not self._open:
+                self._tell("goodbye")
+            witness, self._witness = self._witness, None
+        assert witness.stdin is not None  # noqa: S101  (a pipe)
+        with suppress(BrokenPipeError):
+            witness.stdin.close()
+        witness.wait()
+
+    def _opened(self) -> Book:
+        if self._book is None:
+            before = read_attempts(open_store(self._uri, self._options))
+            self._book = Book(self._rules, {place: attempts.deaths for place, attempts in before.items()})
+            self._witness = subprocess.Popen(  # noqa: S603  (ourselves)
+                [sys.executable, "-P", "-m", WITNESS],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
+            self._tell("output", self._uri, self._options)
+        return self._book
+
+    def _tell(self, *words: object) -> None:
+        if self._witness is None:
+            return
+        assert self._witness.stdin is not None  # noqa: S101  (a pipe)
+        try:
+            self._witness.stdin.write(json.dumps(words).encode() + b"\n")
+            self._witness.stdin.flush()
+        except BrokenPipeError:
+            # Somebody ended it. The run can do without.
+            log.warning("witness.gone")
+            self._witness.wait()
+            self._witness = None

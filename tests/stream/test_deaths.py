@@ -1,0 +1,222 @@
+"""Blocks that take their process down, or never end: each is found, runs alone, is condemned; nothing else is lost."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+from contracts.stream import LEASE
+from jobs_made import BLOCK, make_archive, make_job
+from stream.deaths import RULES, Faults, attempts, fault, run_apart
+
+from encdec_batch.errors import EncdecError
+from encdec_batch.job.plan import build_plan
+from encdec_batch.models.package import load_package
+from encdec_batch.plan.item import is_small, work_items
+from encdec_batch.spec.compute import RayStream
+from encdec_batch.stream.ray_data import RayHost
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore:The (maximum|minimum) number of concurrent:UserWarning"),
+]
+
+SMALL = {
+    "read-exit": (90, 100),
+    "read-lock": (90, 101),
+    "predict-kill": (90, 102),
+    "predict-lock": (90, 103),
+    "predict-quits": (90, 104),
+    "write-segv": (90, 105),
+    "read-once": (90, 106),
+    "predict-raises": (90, 107),
+    "well": (90, 108),
+    "good": (90, 109),
+}
+"""Scenes of one block, which make one group; their shapes tell them apart."""
+LARGE = {"run": (600, 1700), "commit": (600, 1100)}
+"""One of a run of blocks, and one that is well until it is assembled."""
+SCENES = SMALL | LARGE
+POISONED = (0, 2 * BLOCK)
+FAULTS = [
+    fault("read", SMALL["read-exit"], "exit"),
+    fault("read", SMALL["read-lock"], "hold the lock"),
+    fault("predict", SMALL["predict-kill"], "kill"),
+    fault("predict", SMALL["predict-lock"], "hold the lock"),
+    fault("predict", SMALL["predict-quits"], "system exit"),
+    fault("write", SMALL["write-segv"], "segv"),
+    fault("read", SMALL["read-once"], "segv", times=1),
+    fault("predict", SMALL["predict-raises"], "raise"),
+    fault("read", LARGE["run"], "sleep", at=POISONED),
+    fault("commit", LARGE["commit"], "segv"),
+]
+
+
+@pytest.fixture(scope="module")
+def faults(tmp_path_factory):
+    return Faults(tmp_path_factory.mktemp("faults") / "faults.json")
+
+
+@pytest.fixture
+def archive(tmp_path):
+    return make_archive(tmp_path / "archive", SCENES)
+
+
+@pytest.fixture(scope="module")
+def ray_host(package, faults):
+    """One Ray for all tests of this file, whose workers find the faults."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in faults.environment.items():
+            patch.setenv(name, value)
+        with RayHost(load_package(str(package)), RayStream(max_workers=2), rules=RULES) as host:
+            yield host
+
+
+def through(plan, host, scene_ids):
+    """Records of the blocks of these scenes, and of the commits of those that have parts."""
+    stream = host.stream(plan.recipe, lease_n=LEASE)
+    scenes = [scene for scene in plan.scenes if scene.scene_id in scene_ids]
+    records = list(stream.records(work_items(scenes)))
+    troubled = {record.scene_id for record in records if record.trouble}
+    for scene in scenes:
+        if not is_small(scene) and scene.scene_id not in troubled:
+            stream.commit(scene)
+    return records, list(stream.commits(wait=True))
+
+
+def test_each_is_found_and_nothing_else_is_lost(job, faults, ray_host):
+    """A group of small scenes, a run of blocks and a commit, most of them poisonous, at once."""
+    faults.plant(*FAULTS)
+    plan = build_plan(job.spec())
+    records, commits = through(plan, ray_host, SCENES)
+    troubles = {record.scene_id: record.trouble for record in [*records, *commits] if record.trouble}
+    said = {name: (trouble.stage, trouble.reason.rpartition("one ")[2]) for name, trouble in troubles.items()}
+    hung = f"came to no end within {RULES.first_s:.0f} s"
+    assert said.pop("predict-raises")[0] == "predict"
+    assert said == {
+        "read-exit": ("read", "ended with exit code 3"),
+        "read-lock": ("read", hung),
+        "predict-kill": ("predict", "died of signal SIGKILL"),
+        "predict-lock": ("predict", hung),
+        "predict-quits": ("predict", "ended with exit code 4"),
+        "write-segv": ("write", "died of signal SIGSEGV"),
+        "run": ("read", hung),
+        "commit": ("commit", "died of signal SIGSEGV"),
+    }
+    assert not any(trouble.transient for trouble in troubles.values())
+    assert troubles["run"].block == "0-2"
+    assert {record.scene_id for record in records if record.died} == said.keys() - {"commit"}
+    # Everything else is there: the other scenes of the group, the other blocks of the run, the parts of the commit.
+    assert set(job.markers()) == {"read-once", "well", "good"}
+    [run] = [scene for scene in plan.scenes if scene.scene_id == "run"]
+    assert job.parts()[run.part_key] == {block.name for block in run.grid().blocks()} - {"0-2"}
+    # Twice among others, then once alone.
+    for planted in FAULTS:
+        stage, shape = planted["stage"], tuple(planted["shape"])
+        expected = ["among others", "among others", "alone"]
+        if planted["how"] == "raise" or planted.get("times"):
+            expected = ["among others"]
+        assert faults.struck(stage, shape) == expected, planted
+    assert {name: told["deaths"] for (name, _), told in attempts(job).items()} == {
+        "read-once": 1,
+        **dict.fromkeys(said, 2),
+    }
+
+
+def test_a_count_outlives_the_driver(job, faults, ray_host):
+    """A second driver takes up what the first one's ledger noted."""
+    plan, shape = build_plan(job.spec()), LARGE["commit"]
+    faults.plant(fault("predict", shape, "kill", at=(0, 0), times=1))
+    records, [commit] = through(plan, ray_host, ["commit"])
+    assert not any(record.trouble for record in records)
+    assert commit.committed
+    assert attempts(job) == {
+        ("commit", "0-0"): {"format_version": 1, "scene_id": "commit", "deaths": 1} | {"stage": "predict"}
+    }
+    faults.plant(fault("predict", shape, "kill", at=(0, 0)))
+    records, _ = through(plan, ray_host, ["commit"])
+    assert {record.trouble.block for record in records if record.died} == {"0-0"}
+    assert faults.struck("predict", shape) == ["among others", "alone"]
+
+
+def test_a_network_that_cannot_be_loaded_ends_the_run(job, faults, ray_host):
+    """No block is to blame: actors die before they take one."""
+    faults.plant(fault("load", (0, 0), "segv"))
+    with pytest.raises(EncdecError, match="died 2 times while it loaded it"):
+        through(build_plan(job.spec()), ray_host, ["well"])
+    assert attempts(job) == {}
+
+
+LOCAL = ["compute.stream={kind: local, workers: 2}"]
+
+
+def small_job(tmp_path, package, scenes):
+    return make_job(tmp_path / "small", make_archive(tmp_path / "few", scenes), package)
+
+
+@pytest.mark.parametrize(("stage", "how"), [("read", "segv"), ("predict", "hold the lock"), ("write", "kill")])
+def test_a_run_in_one_process_does_not_die_for_ever(tmp_path, package, stage, how):
+    scenes = {"bad": (90, 100), "fine": (90, 101), "well": (600, 1100)}
+    job, faults = small_job(tmp_path, package, scenes), Faults(tmp_path / "faults.json")
+    faults.plant(fault(stage, scenes["bad"], how))
+    for deaths in (1, 2):
+        ended = run_apart(job, faults, *LOCAL)
+        code = {"segv": -signal.SIGSEGV, "kill": -signal.SIGKILL, "hold the lock": 1}[how]
+        assert ended.returncode == code, ended.stderr
+        assert "block 0-0" in ended.stderr
+        assert attempts(job)["bad", "0-0"] == {"format_version": 1, "scene_id": "bad", "deaths": deaths} | {
+            "stage": stage
+        }
+    ended = run_apart(job, faults, *LOCAL)
+    assert ended.returncode == 3, ended.stderr
+    [aside] = json.loads(ended.stdout)["set_aside"]
+    assert (aside["scene_id"], aside["stage"], aside["transient"]) == ("bad", stage, False)
+    assert set(job.markers()) == {"fine", "well"}
+    assert attempts(job) == {}
+    assert faults.struck(stage, scenes["bad"]) == ["among others", "among others", "alone"]
+
+
+def test_a_commit_in_one_process_does_not_die_for_ever(tmp_path, package):
+    scenes = {"bad": (600, 1100), "fine": (90, 101)}
+    job, faults = small_job(tmp_path, package, scenes), Faults(tmp_path / "faults.json")
+    faults.plant(fault("commit", scenes["bad"], "segv"))
+    for _ in range(2):
+        assert run_apart(job, faults, *LOCAL).returncode == -signal.SIGSEGV
+    ended = run_apart(job, faults, *LOCAL)
+    assert ended.returncode == 3, ended.stderr
+    [aside] = json.loads(ended.stdout)["set_aside"]
+    assert (aside["scene_id"], aside["stage"], aside["block"], aside["transient"]) == ("bad", "commit", None, False)
+    assert "SIGSEGV" in aside["reason"]
+    assert set(job.markers()) == {"fine"}
+
+
+def test_a_run_stops_where_it_is_not_the_data(tmp_path, package):
+    scenes = {f"s{n:02}": (90, 100) for n in range(14)}
+    job, faults = small_job(tmp_path, package, scenes), Faults(tmp_path / "faults.json")
+    faults.plant(fault("predict", (90, 100), "raise"))
+    ended = run_apart(job, faults, "compute.stream={kind: local, workers: 1}")
+    assert ended.returncode == 1
+    assert "10 in a row of 10 scenes were condemned; the cause is probably not the data" in ended.stderr
+    [run_folder] = (job.output / ".encdec" / "runs").iterdir()
+    assert json.loads((run_folder / "progress.json").read_text())["state"] == "failed"
+    assert json.loads((run_folder / "summary.json").read_text())["exit_code"] == 1
+    assert len(list((job.output / ".encdec" / "quarantine").iterdir())) == 10
+    assert "stopped" in (job.output / "report" / "index.html").read_text()
+    # Mended: the ten are left as they are, the others are done.
+    faults.plant()
+    ended = run_apart(job, faults, *LOCAL)
+    assert ended.returncode == 3
+    assert (len(job.markers()), len(json.loads(ended.stdout)["set_aside"])) == (4, 10)
+
+
+def test_a_kill_that_is_no_death_costs_nothing(tmp_path, package):
+    """Struck once, as by an operator: the next run commits it, and forgets."""
+    scenes = {"bad": (90, 100), "fine": (90, 101)}
+    job, faults = small_job(tmp_path, package, scenes), Faults(tmp_path / "faults.json")
+    faults.plant(fault("predict", scenes["bad"], "kill", times=1))
+    assert run_apart(job, faults, *LOCAL).returncode == -signal.SIGKILL
+    ended = run_apart(job, faults, *LOCAL)
+    assert ended.returncode == 0, ended.stderr
+    assert set(job.markers()) == set(scenes)
+    assert attempts(job) == {}
