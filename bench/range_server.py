@@ -1,8 +1,8 @@
 """One giant scene that lies nowhere: an S3 server whose only object is made up as it is read.
 
-The object is a tiled BigTIFF. Its tiles lie apart, as in a file of its size, but are a few that repeat. It is run as a
-process of its own (`python -m bench.range_server SIDE`): it prints its port, serves until standard input ends, and then
-prints how many requests it had, and bytes it sent.
+The object is a tiled BigTIFF, three quarters of it sparse (nodata, which needs no network). Its tiles lie apart, as in
+a file of its size, but are a few that repeat. Run as a process of its own (`python -m bench.range_server SIDE`) it
+prints its port, serves until standard input ends, and then prints how many requests it had, and bytes it sent.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ TILE = 512
 BANDS = 3
 DISTINCT = 16
 """Tiles that differ."""
+SQUARE = 8
+"""Tiles a side of what is there or not there: 4096 px."""
 BUCKET, KEY = "giant", "in/giant.tif"
 ETAG = "0123456789abcdef0123456789abcdef"
 MODIFIED = 1_700_000_000
-_SHORT, _LONG, _DOUBLE, _LONG8 = 3, 4, 12, 16
-_SIZES = {_SHORT: 2, _LONG: 4, _DOUBLE: 8, _LONG8: 8}
-_CODES = {_SHORT: "H", _LONG: "I", _DOUBLE: "d", _LONG8: "Q"}
+_ASCII, _SHORT, _LONG, _DOUBLE, _LONG8 = 2, 3, 4, 12, 16
+_CODES = {_ASCII: "B", _SHORT: "H", _LONG: "I", _DOUBLE: "d", _LONG8: "Q"}
 
 
 class GiantTiff:
@@ -38,11 +39,14 @@ class GiantTiff:
     def __init__(self, side: int) -> None:
         self._tiles = [_tile(number) for number in range(DISTINCT)]
         self._slot = max(map(len, self._tiles))
-        count = (-(-side // TILE)) ** 2
-        lengths = [len(self._tiles[number % DISTINCT]) for number in range(count)]
+        across = -(-side // TILE)
+        count = across**2
+        there = [_is_there(*divmod(number, across)) for number in range(count)]
+        lengths = [len(self._tiles[number % DISTINCT]) if there[number] else 0 for number in range(count)]
         # The header's size does not depend on the offsets in it.
         start = len(_header(side, [0] * count, lengths))
-        self._head = _header(side, [start + number * self._slot for number in range(count)], lengths)
+        offsets = [start + number * self._slot if there[number] else 0 for number in range(count)]
+        self._head = _header(side, offsets, lengths)
         self.size = start + count * self._slot
 
     def read(self, start: int, stop: int) -> bytes:
@@ -58,6 +62,11 @@ class GiantTiff:
         return b"".join(pieces)
 
 
+def _is_there(row: int, col: int) -> bool:
+    """One square in four; the others are nodata."""
+    return (row // SQUARE + 2 * (col // SQUARE)) % 4 == 0
+
+
 def _tile(number: int) -> bytes:
     """(512, 512, 3) of repeating noise, deflated: some 15 KB."""
     grain = np.random.default_rng(number).integers(60, 200, (16, 256, BANDS), dtype=np.uint8)
@@ -65,13 +74,13 @@ def _tile(number: int) -> bytes:
 
 
 def _header(side: int, offsets: list[int], lengths: list[int]) -> bytes:
-    """BigTIFF, little-endian: RGB of uint8, deflate, in UTM 33N."""
+    """BigTIFF, little-endian: RGB of uint8, deflate, nodata 0, in UTM 33N. A tile without bytes is nodata."""
     keys = [1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32633]
     tags: list[tuple[int, int, list[Any]]] = [
         (256, _LONG, [side]), (257, _LONG, [side]), (258, _SHORT, [8] * BANDS), (259, _SHORT, [8]), (262, _SHORT, [2]),
         (277, _SHORT, [BANDS]), (284, _SHORT, [1]), (322, _LONG, [TILE]), (323, _LONG, [TILE]),
         (324, _LONG8, offsets), (325, _LONG, lengths), (33550, _DOUBLE, [0.5, 0.5, 0.0]),
-        (33922, _DOUBLE, [0.0, 0.0, 0.0, 5e5, 4e6, 0.0]), (34735, _SHORT, keys),
+        (33922, _DOUBLE, [0.0, 0.0, 0.0, 5e5, 4e6, 0.0]), (34735, _SHORT, keys), (42113, _ASCII, [*b"0\0"]),
     ]  # fmt: skip
     place = 16 + 8 + 20 * len(tags) + 8
     entries, values = [], b""
