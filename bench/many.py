@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -100,26 +100,48 @@ def _requests(bench: Bench, figure: Figure, network: Path) -> None:
 
 
 def _resuming(bench: Bench, figure: Figure, network: Path) -> None:
-    """A job is killed at some shares of its blocks and taken up each time: from the command to the next part."""
+    """From the command to the first new part, of a job that was killed when a share of its blocks was done.
+
+    The first kill is a real one. What later ones would have left is made from that: markers of the scenes that are
+    through, parts of their blocks and of half of the next scene's.
+    """
     folder = bench.folder / "many" / "resumed"
-    across, count = bench.pick((BLOCKS_OF_A_SCENE, 16), (3, 2))
+    across, count = bench.pick((BLOCKS_OF_A_SCENE, 16), (3, 4))
     original = scenes.giant(folder / f"giant-{across}.tif", across * SIDE)
     shutil.rmtree(folder / "scenes", ignore_errors=True)
     (folder / "scenes").mkdir()
     for n in range(count):
         os.link(original, folder / "scenes" / f"scene-{n:02d}.tif")
     job = jobs.make_job(folder, folder / "scenes", network, kind="local", tiling={"core": SIDE, "block": SIDE})
-    blocks = count * across * across
-    for share, until in ((0.0, 0.1), (0.1, 0.5), (0.5, 0.9), (0.9, 1.0)):
+    for share in (0.0, 0.1, 0.5, 0.9):
+        if share:
+            _as_if_killed(job, share)
         before, began = _num_parts(job), time.perf_counter()
         with subprocess.Popen(job.command("run"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-            first = _wait(process, lambda start=before: _num_parts(job) > start)
-            if until < 1:
-                _wait(process, lambda end=until * blocks: _num_parts(job) >= end)
-                process.kill()
-            if process.wait() and until == 1:
-                raise RuntimeError(process.stderr.read().decode()[-2000:])
-        figure.row(blocks=blocks, done=before, share=share, first_part_s=first - began)
+            while process.poll() is None and _num_parts(job) <= before:
+                time.sleep(POLL_S)
+            first = time.perf_counter() - began
+            process.kill()
+        figure.row(blocks=count * across * across, done=before, first_part_s=first)
+
+
+def _as_if_killed(job: jobs.Job, share: float) -> None:
+    """Markers and parts of a run that was killed when this share of its scenes was through, and half of one more."""
+    from encdec_batch.job.plan import build_plan
+    from encdec_batch.spec.load import load_spec
+
+    planned = build_plan(load_spec(job.file))
+    through = int(share * (len(planned.scenes) + len(planned.done)))
+    todo = planned.scenes[: max(0, through - len(planned.done)) + 1]
+    _write_markers(job, through)
+    part = next((job.output / ".encdec" / "parts").glob("*/*"))
+    for scene in todo:
+        names = [block.name for block in scene.grid().blocks()]
+        (job.output / ".encdec" / "parts" / scene.part_key).mkdir(exist_ok=True)
+        for name in names if scene is not todo[-1] else names[: len(names) // 2]:
+            path = job.output / ".encdec" / "parts" / scene.part_key / name
+            if not path.exists():
+                path.hardlink_to(part)
 
 
 def _job(folder: Path, count: int, network: Path) -> jobs.Job:
@@ -145,8 +167,8 @@ def _timed(job: jobs.Job, verb: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _write_markers(job: jobs.Job) -> None:
-    """As a run would have left them, files and all but their bytes; straight into the folder, without its fsyncs."""
+def _write_markers(job: jobs.Job, count: int | None = None) -> None:
+    """Of the first scenes, as a run would have left them; straight into the folder, without its fsyncs."""
     from encdec_batch.commit.generation import output_folder
     from encdec_batch.commit.marker import InputObject, Marker, OutputFile
     from encdec_batch.job.plan import place
@@ -154,8 +176,8 @@ def _write_markers(job: jobs.Job) -> None:
 
     placed = place(load_spec(job.file))
     folder = job.output / "markers"
-    folder.mkdir(parents=True)
-    for found in placed.candidates:
+    folder.mkdir(parents=True, exist_ok=True)
+    for found in placed.candidates[:count]:
         key = placed.order.scene_key(found.uri, found.etag, found.bands)
         digest = hashlib.sha256(found.scene_id.encode()).hexdigest()
         path = output_folder(found.scene_id, generation=1, scene_key=key, content=digest[:8]).path
@@ -212,10 +234,3 @@ def _num_parts(job: jobs.Job) -> int:
         1 for key in (os.scandir(keys) if keys.exists() else ()) for part in os.scandir(key.path)
         if part.name[0].isdigit()
     )  # fmt: skip
-
-
-def _wait(process: subprocess.Popen[bytes], reached: Callable[[], bool]) -> float:
-    """When something was first seen to hold; the end of the process will do as well."""
-    while process.poll() is None and not reached():
-        time.sleep(POLL_S)
-    return time.perf_counter()

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 from encdec_batch.commit.generation import OutputFolder, check_scene_id
 from encdec_batch.commit.lease import check_lease
 from encdec_batch.errors import CommitConflict, CommitError, ObjectMissing, PreconditionFailed, TransientStoreError
-from encdec_batch.plan.keys import canonical_json
+from encdec_batch.plan.keys import plain_json
 from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.store import Store
 
@@ -75,7 +75,7 @@ class Marker(_Stored):
 
     def to_json(self) -> bytes:
         """The bytes of the marker: canonical JSON."""
-        return canonical_json(self.model_dump(mode="json"))
+        return plain_json(self.model_dump(mode="json"))
 
     def satisfies(self, wanted: Marker) -> bool:
         """Whether this marker, found where `wanted` was to be put, does what `wanted` was to do.

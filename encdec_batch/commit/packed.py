@@ -20,9 +20,9 @@ class PackedMarkers(Sequence[Marker]):
         self._last: list[bytes] = []
 
     def append(self, marker: Marker) -> None:
-        self._last.append(marker.to_json())
+        self._last.append(marker.model_dump_json().encode())
         if len(self._last) == CHUNK:
-            # A marker is canonical JSON: it holds no line feed.
+            # JSON of one line: strings hold line feeds as two characters.
             self._packed.append(zlib.compress(b"\n".join(self._last), 1))
             self._last = []
 

@@ -34,7 +34,7 @@ from encdec_batch.plan.totals import PlanTotals
 from encdec_batch.process import peak_bytes
 from encdec_batch.report.build import Material, write_report
 from encdec_batch.report.record import State
-from encdec_batch.report.tables import markers_of, write_quarantine_table, write_scenes
+from encdec_batch.report.tables import StoredMarkers, write_quarantine_table, write_scenes
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
@@ -88,9 +88,15 @@ def run(
             store.abort_uploads(prefix, before=lease.created)
         runlog = stack.enter_context(RunLog(store, spec, watch))
         try:
-            prepared = prepare(placed, survey(store))
+            census = Census(placed.order.wanted)
+            prepared = prepare(placed, survey(store, census))
             _refuse_replacing(prepared, store, can_replace=capabilities.if_match)
-            return _Run(prepared, store, lease, runlog).go(verbose=verbose, rules=rules)
+            ours = _Run(prepared, store, lease, runlog)
+            if not prepared.work.todo:
+                return ours.finish(None, census if census.in_table else None)
+            # Of an output of many scenes it is large, and it is taken anew at the end.
+            del census
+            return ours.go(verbose=verbose, rules=rules)
         except BaseException:
             watch.update(state="failed")
             raise
@@ -121,10 +127,8 @@ class _Run:
         self._tables_written = time.monotonic()
 
     def go(self, *, verbose: bool, rules: Rules | None) -> RunSummary:
-        work = self._prepared.work
-        if not work.todo:
-            return self._finish(None)
-        spec, stopped = self._prepared.order.spec, None
+        """Everything that is to do, and the end of it."""
+        work, spec, stopped = self._prepared.work, self._prepared.order.spec, None
         if spec.compute.stream.kind == "ray":
             self._watch.update(message="starting Ray")
         with host_of(spec, self._prepared.package, verbose=verbose, rules=rules) as host:
@@ -148,7 +152,7 @@ class _Run:
         if stopped is not None:
             self._finish_stopped(plan, stopped)
             raise stopped
-        return self._finish(plan)
+        return self.finish(plan)
 
     def _stream(self, planner: Planner, plan: PlanTotals, stream: Stream) -> None:
         """Segments of the plan as they come; at the end once more what has to be made once more."""
@@ -293,14 +297,20 @@ class _Run:
         if self._watch.now.state == "running":
             self._watch.add(aside=1)
 
-    def _finish(self, plan: PlanTotals | None) -> RunSummary:
-        """Derived tables and the report; parts of committed scenes go."""
+    def finish(self, plan: PlanTotals | None, census: Census | None = None) -> RunSummary:
+        """Derived tables and the report; parts of committed scenes go.
+
+        Args:
+            plan: what was done; None: nothing.
+            census: of the markers, where nothing has changed and the table of scenes is right as it is.
+        """
         work = self._prepared.work
         for aside in work.set_aside:
             self._set_aside(aside, work.keys.get(aside.scene_id))
         self._drop_stale_quarantine()
-        census = self._write_scenes()
+        census = census or self._write_scenes()
         self._set_lost_aside(census)
+        self._lease.check()
         write_quarantine_table(self._store, list_quarantine(self._store))
         self._remove_work(census.committed)
         self._forget_attempts()
@@ -332,7 +342,7 @@ class _Run:
             output_uri=self._store.uri,
             report_uri=f"{self._store.uri}/report/index.html",
             # Told by the store, not by sums.
-            scenes_done=census.num_done,
+            scenes_done=census.num_done(self._prepared.work.keys),
             scenes_committed=self._tally.committed,
             set_aside=tuple(self._aside.values()),
             blocks=self._tally.blocks,
@@ -385,8 +395,8 @@ class _Run:
         one's tables.
         """
         self._lease.check()
-        census = Census(self._prepared.work.keys, frozenset(self._prepared.order.wanted))
-        write_scenes(self._store, census.noting(markers_of(self._store)))
+        census = Census(self._prepared.order.wanted)
+        write_scenes(self._store, census.noting(StoredMarkers(self._store)))
         self._tables_written = time.monotonic()
         return census
 

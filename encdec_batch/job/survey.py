@@ -10,15 +10,17 @@ from encdec_batch.commit.prune import PARTS_PREFIX
 from encdec_batch.commit.pyramid import COARSE
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine
 from encdec_batch.commit.scene import part_path
+from encdec_batch.job.census import Census
 from encdec_batch.plan.plan import Committed, Known, Quarantined
 from encdec_batch.plan.scene import SetAside
-from encdec_batch.report.tables import markers_of
+from encdec_batch.report.tables import StoredMarkers
 from encdec_batch.store.store import Store
 
 
-def survey(store: Store) -> Known:
-    """Markers, quarantine and parts of an output; empty for a new one."""
-    committed = {marker.scene_id: _committed(marker, info.etag) for marker, info in markers_of(store)}
+def survey(store: Store, census: Census | None = None) -> Known:
+    """Markers, quarantine and parts of an output; empty for a new one. The markers are noted in `census` as well."""
+    found = (census or Census(())).noting(StoredMarkers(store))
+    committed = {marker.scene_id: _committed(marker, info.etag) for marker, info in found}
     quarantined = {record.scene_id: _quarantined(record) for record in list_quarantine(store)}
     return Known(committed=committed, quarantined=quarantined, parts=_parts(store))
 

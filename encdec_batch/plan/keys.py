@@ -66,7 +66,12 @@ def canonical_json(value: object) -> bytes:
             (`json` would make 1 and "1" the same key).
         ValueError: NaN or an infinity.
     """
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+    return plain_json(_plain(value))
+
+
+def plain_json(value: object) -> bytes:
+    """The same of what is dicts with string keys, lists and plain values already: nothing is checked."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
 
 
 def scene_key(fields_of_scene: SceneKeyFields) -> str:

@@ -10,8 +10,9 @@ import hashlib
 import json
 import logging
 import re
+import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from io import BytesIO
 from typing import Any
@@ -139,8 +140,14 @@ def fingerprint_of_limits(limits: LimitsSpec) -> str:
 
 
 def header_of(text: str) -> SceneHeader:
-    """The header in a row."""
-    return _headers().validate_json(text)
+    """The header in a row.
+
+    Raises:
+        ValueError: of another version of this program.
+    """
+    header = _headers().validate_json(text)
+    # One text for all scenes of a CRS, as a reader gives it.
+    return replace(header, crs_wkt=sys.intern(header.crs_wkt)) if header.crs_wkt else header
 
 
 def _row(planned: Planned) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -83,7 +84,8 @@ def scene_header(dataset: Any, plan: BandPlan, layout: FileLayout, *, uri: str) 
         scales=tuple(dataset.scales[band - 1] for band in plan.pixel_bands),
         offsets=tuple(dataset.offsets[band - 1] for band in plan.pixel_bands),
         band_names=tuple(dataset.descriptions[band - 1] or None for band in plan.pixel_bands),
-        crs_wkt=dataset.crs.to_wkt() if dataset.crs else None,
+        # Interned: an archive has few, of a kilobyte each, and a plan many scenes.
+        crs_wkt=sys.intern(dataset.crs.to_wkt()) if dataset.crs else None,
         transform=transform,
         gcps=tuple(GroundControlPoint(row=p.row, col=p.col, x=p.x, y=p.y, z=p.z or 0.0) for p in points),
         gcps_crs_wkt=points_crs.to_wkt() if points_crs else None,

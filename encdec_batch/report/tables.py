@@ -59,17 +59,31 @@ def markers_of(store: Store) -> Iterator[tuple[Marker, ObjectInfo]]:
 
     Holds no more than a chunk of them.
     """
-    last, listed = _LastMarkers(store), list_markers(store)
-    while chunk := list(islice(listed, CHUNK)):
-        texts = {scene_id: last.text(scene_id, info.etag) for scene_id, info in chunk}
-        newer = [scene_id for scene_id, text in texts.items() if text is None]
-        fresh = dict(_by_id(read_markers(store, newer))) if newer else {}
-        for scene_id, info in chunk:
-            text = texts[scene_id]
-            if text is not None:
-                yield Marker.model_validate_json(text), info
-            elif scene_id in fresh:
-                yield fresh[scene_id]
+    return iter(StoredMarkers(store))
+
+
+class StoredMarkers:
+    """Every marker of an output, as `markers_of` gives them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.in_table = False
+        """After they were gone through: the last table holds these very markers and no other."""
+
+    def __iter__(self) -> Iterator[tuple[Marker, ObjectInfo]]:
+        last, listed, known = _LastMarkers(self._store), list_markers(self._store), True
+        while chunk := list(islice(listed, CHUNK)):
+            texts = {scene_id: last.text(scene_id, info.etag) for scene_id, info in chunk}
+            newer = [scene_id for scene_id, text in texts.items() if text is None]
+            known = known and not newer
+            fresh = dict(_by_id(read_markers(self._store, newer))) if newer else {}
+            for scene_id, info in chunk:
+                text = texts[scene_id]
+                if text is not None:
+                    yield Marker.model_validate_json(text), info
+                elif scene_id in fresh:
+                    yield fresh[scene_id]
+        self.in_table = known and last.all_found
 
 
 def _by_id(found: Iterable[tuple[Marker, ObjectInfo]]) -> Iterator[tuple[str, tuple[Marker, ObjectInfo]]]:
@@ -84,14 +98,23 @@ class _LastMarkers:
     def __init__(self, store: Store) -> None:
         self._rows = _last_rows(store)
         self._row = next(self._rows, None)
+        self._is_there, self._passed, self._found = self._row is not None, 0, 0
 
     def text(self, scene_id: str, etag: str) -> str | None:
         """The marker of a scene, if it is the one of this etag; scenes are asked for in the order of their paths."""
         while self._row is not None and f"{self._row[0]}.json" < f"{scene_id}.json":
-            self._row = next(self._rows, None)
+            self._passed, self._row = self._passed + 1, next(self._rows, None)
         if self._row is not None and self._row[:2] == (scene_id, etag):
+            self._found += 1
             return self._row[2]
         return None
+
+    @property
+    def all_found(self) -> bool:
+        """There is a table, and none of its rows was passed over."""
+        while self._row is not None:
+            self._passed, self._row = self._passed + 1, next(self._rows, None)
+        return self._is_there and self._passed == self._found
 
 
 def _last_rows(store: Store) -> Iterator[tuple[str, str, str]]:

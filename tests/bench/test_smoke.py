@@ -40,8 +40,20 @@ def test_many_counts_requests_and_takes_up_what_was_killed(tmp_path: Path) -> No
     # 2500 objects by pages of 1000, and one look at the store's clock.
     assert (found["listing on S3"]["objects"], found["listing on S3"]["requests"]) == (2500, 4)
     assert all(row["a_scene"] >= 0 for row in rows if "request" in row)
-    killed = [row for row in rows if "share" in row]
-    assert [row["done"] >= row["share"] * row["blocks"] for row in killed] == [True] * 4
+    killed = [row["done"] for row in rows if "first_part_s" in row]
+    # Of four scenes of nine blocks: none, half of the first, two and a half, three and a half, and those in between.
+    assert killed[0] == 0
+    assert killed == sorted(killed)
+    assert killed[-1] >= 3 * 9 + 4
+
+
+def test_a_giant_is_read_from_where_it_is_made_up(tmp_path: Path) -> None:
+    main(["giant", "--quick", "--folder", str(tmp_path)])
+    rows = json.loads((tmp_path / "results.jsonl").read_text())["rows"]
+    [whole] = [row for row in rows if "GETs" in row]
+    assert whole["GETs"] > 0
+    assert whole["sent_GB"] * 1e9 <= whole["object_GB"] * 1e9 * 1.1
+    assert [row["overviews"] for row in rows if row.get("file") == "mask.tif"] == [2]
 
 
 def test_an_unknown_figure_is_refused(tmp_path: Path) -> None:
