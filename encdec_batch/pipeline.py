@@ -29,7 +29,7 @@ from encdec_batch.errors import (
     UnsupportedScene,
     unexpected,
 )
-from encdec_batch.grid import Block
+from encdec_batch.grid import Block, Grid
 from encdec_batch.models.package import Package
 from encdec_batch.plan.checks import check_block, check_grid, is_check_name
 from encdec_batch.plan.item import Piece, WorkItem, is_small
@@ -90,7 +90,7 @@ class Read:
 
     @property
     def block(self) -> Block:
-        return _block(self.scene, self.row, self.col, self.check)
+        return _placed(self.scene, self.row, self.col, self.check)[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ class Predicted:
 
     @property
     def block(self) -> Block:
-        return _block(self.scene, self.row, self.col, self.check)
+        return _placed(self.scene, self.row, self.col, self.check)[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,10 +147,10 @@ def read_item(recipe: Recipe, item: WorkItem) -> Iterator[Read | Record]:
 
 
 def _read_piece(recipe: Recipe, piece: Piece) -> Iterator[Read | Record]:
-    scene, rule = piece.scene, _read_rule(recipe)
-    grid, left, small = scene.grid(), list(piece.blocks), is_small(scene)
-    # The checks of a small scene go along with its only block, which is committed from memory.
-    checks = [] if small else list(piece.checks)
+    scene, rule, small = piece.scene, _read_rule(recipe), is_small(piece.scene)
+    left: list[tuple[int, int, int | None]] = [(row, col, None) for row, col in piece.blocks]
+    if not small:
+        left += [(0, 0, number) for number in piece.checks]
     before, clock, cost, stage = 0, time.perf_counter(), Cost(), "read"
     try:
         with _open(recipe, scene) as reader:
@@ -161,34 +161,30 @@ def _read_piece(recipe: Recipe, piece: Piece) -> Iterator[Read | Record]:
                 cost = cost.plus(stage, time.perf_counter() - clock, bytes_read=before)
                 stage, clock = "read", time.perf_counter()
             while left:
-                row, col = left[0]
-                patch = read_block(reader, grid, grid.block(row, col), bands=scene.bands, rule=rule)
+                row, col, check = left[0]
+                patch = read_block(reader, *_placed(scene, row, col, check), bands=scene.bands, rule=rule)
                 _refuse_unruly(patch, recipe)
-                beside = tuple(_read_check(reader, scene, n, rule) for n in piece.checks) if small else ()
+                # The checks of a small scene go along with its only block, which is committed from memory.
+                checks = tuple(
+                    read_block(reader, *_placed(scene, 0, 0, number), bands=scene.bands, rule=rule)
+                    for number in (piece.checks if small else ())
+                )
                 cost = cost.plus(stage, time.perf_counter() - clock, bytes_read=reader.bytes_read - before)
-                yield Read(scene=scene, row=row, col=col, patch=patch, cost=cost, checks=beside)
+                yield Read(scene=scene, row=row, col=col, patch=patch, cost=cost, check=check, checks=checks)
                 cost = Cost()
-                del left[0], patch
-                before, clock = reader.bytes_read, time.perf_counter()
-            while checks:
-                patch = _read_check(reader, scene, checks[0], rule)
-                cost = cost.plus(stage, time.perf_counter() - clock, bytes_read=reader.bytes_read - before)
-                yield Read(scene=scene, row=0, col=0, patch=patch, cost=cost, check=checks[0])
-                cost = Cost()
-                del checks[0], patch
+                del left[0], patch, checks
                 before, clock = reader.bytes_read, time.perf_counter()
     except Exception as error:  # noqa: BLE001  (the boundary: an error of one scene is a record, whatever it is)
-        names = [grid.block(row, col).name for row, col in left] + [scene.checks.names[n] for n in checks]
-        yield _trouble(error, stage, scene, tuple(names), cost.plus(stage, time.perf_counter() - clock))
+        names = tuple(_placed(scene, *place)[1].name for place in left)
+        yield _trouble(error, stage, scene, names, cost.plus(stage, time.perf_counter() - clock))
 
 
-def _read_check(reader: Reader, scene: ScenePlan, number: int, rule: ReadRule) -> Patch:
-    grid, block = check_grid(scene.grid(), scene.checks, number), check_block(scene.grid(), scene.checks, number)
-    return read_block(reader, grid, block, bands=scene.bands, rule=rule)
-
-
-def _block(scene: ScenePlan, row: int, col: int, check: int | None) -> Block:
-    return scene.grid().block(row, col) if check is None else check_block(scene.grid(), scene.checks, check)
+def _placed(scene: ScenePlan, row: int, col: int, check: int | None) -> tuple[Grid, Block]:
+    """A block with the lattice that it is of, or a check window with its own."""
+    grid = scene.grid()
+    if check is None:
+        return grid, grid.block(row, col)
+    return check_grid(grid, scene.checks, check), check_block(grid, scene.checks, check)
 
 
 def _open(recipe: Recipe, scene: ScenePlan) -> AbstractContextManager[Reader]:

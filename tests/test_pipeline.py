@@ -71,6 +71,13 @@ def test_what_changed_meanwhile_is_planned_again(error: EncdecError) -> None:
     assert record_of(error).replan
 
 
+def test_a_check_window_to_blame_is_told_from_blocks() -> None:
+    made = pipeline._trouble(SceneUnreadable("x"), "read", scene("s", 100, 90), ("check-1", "check-2"), Cost())
+    assert (made.blocks, made.checks) == ((), ("check-1", "check-2"))
+    assert made.trouble is not None
+    assert made.trouble.block == "check-1"
+
+
 def test_missing_parts_run_once_more() -> None:
     assert record_of(PartMissing("x", blocks=["0-1", "1-1"]), "commit").missing == ("0-1", "1-1")
 

@@ -73,14 +73,14 @@ def choose_checks(grid: Grid, tiling: Tiling, key: str, certify: Certify, *, has
     """
     if certify == "off" or grid.num_tiles == 1:
         return NO_CHECKS
-    tile, draw = _tile(grid, tiling, has_reach=has_reach), _Draw(key)
+    tile = _tile(grid, tiling, has_reach=has_reach)
     affordable = SHARE * grid.num_tiles * prod(grid.tile_shape) / prod(tile)
-    wanted = min(LEAST + grid.num_blocks // BLOCKS_A_WINDOW, MOST)
-    windows = tuple(_windows(grid, max(LEAST, min(wanted, int(affordable))), draw))
-    # Drawn last: the windows of a scene are the same for `sample` and for `all`.
-    if certify == "sample" and draw.unit() * len(windows) >= affordable:
+    # A lot of its own: the windows of a scene are the same for `sample` and for `all`.
+    if certify == "sample" and _Draw(f"lot {key}").unit() * LEAST >= affordable:
         return NO_CHECKS
-    return Checks(windows=windows, tile=tile)
+    wanted = min(LEAST + grid.num_blocks // BLOCKS_A_WINDOW, MOST)
+    windows = _windows(grid, max(LEAST, min(wanted, int(affordable))), _Draw(key))
+    return Checks(windows=tuple(windows), tile=tile)
 
 
 def check_grid(grid: Grid, checks: Checks, number: int) -> Grid:
@@ -137,9 +137,10 @@ def _tile(grid: Grid, tiling: Tiling, *, has_reach: bool) -> tuple[int, int]:
 def _windows(grid: Grid, wanted: int, draw: _Draw) -> Iterator[Window]:
     """As many different ones as are wanted, or as are found."""
     seen: set[Window] = set()
+    rows, cols = _Marks(grid.rows, grid.geometry.stride), _Marks(grid.cols, grid.geometry.stride)
     first = draw.below(len(PLACES))
     for number in range(first, first + wanted * _DRAWS):
-        window = _window(grid, PLACES[number % len(PLACES)], draw)
+        window = _window(rows, cols, PLACES[number % len(PLACES)], draw)
         if window not in seen:
             seen.add(window)
             yield window
@@ -147,9 +148,8 @@ def _windows(grid: Grid, wanted: int, draw: _Draw) -> Iterator[Window]:
             return
 
 
-def _window(grid: Grid, place: Place, draw: _Draw) -> Window:
+def _window(rows: _Marks, cols: _Marks, place: Place, draw: _Draw) -> Window:
     """A window on a place of this kind, or of the nearest kind that the scene has."""
-    rows, cols = _Marks(grid.rows, grid.geometry.stride), _Marks(grid.cols, grid.geometry.stride)
     if place == "scene corner":
         return _at(rows, cols, draw.one_of(rows.edges), draw.one_of(cols.edges), draw)
     if place == "scene edge":

@@ -8,7 +8,7 @@ from typing import Literal
 
 from encdec_batch.errors import SpecError
 from encdec_batch.grid import NetworkGeometry, Tiling, round_up
-from encdec_batch.models.card import Card, ClassesOutput
+from encdec_batch.models.card import Card, ClassesOutput, ToleranceCard
 from encdec_batch.plan.budget import BlockSide, Burden, choose_block
 from encdec_batch.plan.checks import NO_CHECKS, Checks, choose_checks
 from encdec_batch.plan.keys import PartKeyFields, SceneKeyFields, canonical_json, part_key, scene_key
@@ -188,6 +188,11 @@ class Recipe:
         if self.spec.tiling.stitch.kind == "blend" or self.card.geometry.exactness == "global":
             return False
         return self.halo_pixels >= self.geometry.reach
+
+    @property
+    def tolerance(self) -> ToleranceCard | None:
+        """What is rounding on this kind of device, in this precision; None: the card's author had no such device."""
+        return self.card.tolerance.get(f"{self.resolved.torch_device}/{self.resolved.precision}")
 
     def checks(self, scene: ScenePlan) -> Checks:
         """The check windows of a scene; none where the product that they are of is not made this time."""

@@ -66,6 +66,9 @@ class PlanTotals:
             said.append("tiles are blended: an approximation, but for scenes of one tile")
         elif not self.recipe.exact:
             said.append(f"halo {asked.halo} is below the reach of {self.recipe.geometry.reach} px: not exact")
+        if self.recipe.exact and self.recipe.spec.output.certify != "off" and self.recipe.tolerance is None:
+            kind = f"{resolved.torch_device}/{resolved.precision}"
+            said.append(f"the card has no tolerance for {kind}: certificates state differences and refuse nothing")
         if self.staged:
             said.append(f"{self.staged} striped scenes are cut into tiles first, below .encdec/staged of the output")
         return tuple(said)

@@ -189,23 +189,16 @@ def test_a_value_that_is_not_finite_on_one_side_is_the_worst():
     assert certificate(with_tolerance(blended), product, pixels, checks)["worst"] is None
 
 
-def test_the_tolerance_is_of_the_device_or_of_another_in_its_precision():
+def test_the_tolerance_is_that_of_the_device_and_precision():
     here = {"cpu/float32": 1.0, "cuda/float32": 2.0, "cpu/bfloat16": 3.0}
     cards = {name: ToleranceCard(value=value, margin=2 * value) for name, value in here.items()}
     made = with_tolerance(recipe(), cards)
-    on = {
-        (d, p): replace(made.resolved, torch_device=d, precision=p)
-        for d in ("cpu", "cuda")
-        for p in ("float32", "bfloat16")
-    }
-    found = {key: tolerance_of(replace(made, resolved=resolved)) for key, resolved in on.items()}
-    assert found == {
-        ("cpu", "float32"): 2.0,
-        ("cuda", "float32"): 4.0,
-        ("cpu", "bfloat16"): 6.0,
-        ("cuda", "bfloat16"): 6.0,
-    }
-    assert tolerance_of(with_tolerance(recipe(), {})) is None
+    kinds = [(device, precision) for device in ("cpu", "cuda") for precision in ("float32", "bfloat16")]
+    on = {kind: replace(made.resolved, torch_device=kind[0], precision=kind[1]) for kind in kinds}
+    found = {kind: tolerance_of(replace(made, resolved=resolved)) for kind, resolved in on.items()}
+    assert list(found.values()) == [2.0, 6.0, 4.0, None]
+    images = with_tolerance(recipe(order(card(output=image("uint8")))), cards)
+    assert tolerance_of(images) == 1.0
 
 
 def test_without_a_tolerance_the_difference_is_stated(mask):

@@ -53,7 +53,7 @@ def test_the_worst_comes_first_measured_by_its_tolerance():
     assert [one.scene_id for one in found.worst_first] == ["s-infinite", "s-far", "flips", "near", "wide", "s-good"]
     assert found.counts == (("not drawn", 1), ("passed", 4), ("stated", 2))
     text = page_of(markers).text
-    assert "1 not drawn, 4 passed, 2 stated" in " ".join(text.split())
+    assert "not drawn: 1, passed: 4, stated: 2" in " ".join(text.split())
     assert text.index("s-infinite") < text.index("s-far") < text.index("s-good")
     assert "not finite" in text
 
