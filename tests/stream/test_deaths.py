@@ -131,9 +131,8 @@ def test_a_count_outlives_the_driver(job, faults, ray_host):
     records, [commit] = through(plan, ray_host, ["commit"])
     assert not any(record.trouble for record in records)
     assert commit.committed
-    assert attempts(job) == {
-        ("commit", "0-0"): {"format_version": 1, "scene_id": "commit", "deaths": 1} | {"stage": "predict"}
-    }
+    [(block, told)] = attempts(job).items()
+    assert (block, told["deaths"], told["stage"]) == (("commit", "0-0"), 1, "predict")
     faults.plant(fault("predict", shape, "kill", at=(0, 0)))
     records, _ = through(plan, ray_host, ["commit"])
     assert {record.trouble.block for record in records if record.died} == {"0-0"}
@@ -155,19 +154,18 @@ def small_job(tmp_path, package, scenes):
     return make_job(tmp_path / "small", make_archive(tmp_path / "few", scenes), package)
 
 
-@pytest.mark.parametrize(("stage", "how"), [("read", "segv"), ("predict", "hold the lock"), ("write", "kill")])
+@pytest.mark.parametrize(("stage", "how"), [("read", "segv"), ("predict", "hold the lock")])
 def test_a_run_in_one_process_does_not_die_for_ever(tmp_path, package, stage, how):
     scenes = {"bad": (90, 100), "fine": (90, 101), "well": (600, 1100)}
     job, faults = small_job(tmp_path, package, scenes), Faults(tmp_path / "faults.json")
     faults.plant(fault(stage, scenes["bad"], how))
     for deaths in (1, 2):
         ended = run_apart(job, faults, *LOCAL)
-        code = {"segv": -signal.SIGSEGV, "kill": -signal.SIGKILL, "hold the lock": 1}[how]
+        code = {"segv": -signal.SIGSEGV, "hold the lock": 1}[how]
         assert ended.returncode == code, ended.stderr
         assert "block 0-0" in ended.stderr
-        assert attempts(job)["bad", "0-0"] == {"format_version": 1, "scene_id": "bad", "deaths": deaths} | {
-            "stage": stage
-        }
+        told = attempts(job)["bad", "0-0"]
+        assert (told["deaths"], told["stage"]) == (deaths, stage)
     ended = run_apart(job, faults, *LOCAL)
     assert ended.returncode == 3, ended.stderr
     [aside] = json.loads(ended.stdout)["set_aside"]
