@@ -16,6 +16,7 @@ from encdec_batch.commit.marker import Marker
 from encdec_batch.commit.prune import PARTS_PREFIX, remove_work
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine, remove_quarantine, write_quarantine
 from encdec_batch.errors import SpecError
+from encdec_batch.job.notes import notes_of
 from encdec_batch.job.plan import Prepared, finish_plan, host_of, place, prepare, projected_bytes
 from encdec_batch.job.progress import Progress, Watch
 from encdec_batch.job.runlog import RunLog
@@ -79,7 +80,8 @@ def run(spec: JobSpec, *, show: Callable[[Progress], None] = lambda _: None, ver
         try:
             prepared = prepare(placed, survey(store))
             _refuse_replacing(prepared, store, can_replace=capabilities.if_match)
-            return _Run(prepared, store, lease, runlog, verbose=verbose).go()
+            notes = notes_of(prepared, store)
+            return _Run(prepared, store, lease, runlog, notes=notes, verbose=verbose).go()
         except BaseException:
             watch.update(state="failed")
             raise
@@ -98,8 +100,17 @@ def _refuse_replacing(prepared: Prepared, store: Store, *, can_replace: bool) ->
 class _Run:
     """The driver's side of one run."""
 
-    def __init__(self, prepared: Prepared, store: Store, lease: Lease, runlog: RunLog, *, verbose: bool) -> None:
-        self._prepared, self._store, self._lease = prepared, store, lease
+    def __init__(  # noqa: PLR0913  (one call, from `run`)
+        self,
+        prepared: Prepared,
+        store: Store,
+        lease: Lease,
+        runlog: RunLog,
+        *,
+        notes: tuple[str, ...],
+        verbose: bool,
+    ) -> None:
+        self._prepared, self._store, self._lease, self._notes = prepared, store, lease, notes
         self._watch, self._runlog, self._verbose = runlog.watch, runlog, verbose
         self._tracker, self._tally = Tracker(), Tally()
         self._aside: dict[str, SetAside] = {}
@@ -273,7 +284,7 @@ class _Run:
             bytes_in_scenes=sum(scene.header.encoded_bytes for scene in plan.scenes) if plan else 0,
             package_digest=self._prepared.package.digest,
             resolved=plan.recipe.resolved if plan else None,
-            notes=plan.notes if plan else (),
+            notes=(*self._notes, *(plan.notes if plan else ())),
             digest=digest_of_markers(marker for marker, _ in markers),
         )
 
@@ -307,7 +318,7 @@ class _Run:
         return Material(
             spec=order.spec,
             card=order.card,
-            summary=summary.to_dict(),
+            summary=summary.to_dict() | {"scenes_total": self._watch.now.scenes_total},
             markers=[marker for marker, _ in markers],
             quarantine=list(list_quarantine(self._store)),
             state=state,

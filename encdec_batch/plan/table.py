@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import asdict
 from io import BytesIO
 
@@ -14,6 +15,8 @@ from encdec_batch.plan.keys import canonical_json
 from encdec_batch.plan.plan import Plan
 from encdec_batch.plan.recipe import Order, Resolved
 from encdec_batch.store.store import Store
+
+log = logging.getLogger(__name__)
 
 PREFIX = ".encdec/plans/"
 _SCHEMA = pa.schema(
@@ -71,10 +74,10 @@ def write_plan(store: Store, plan: Plan) -> None:
 def read_resolved(store: Store, order: Order) -> Resolved | None:
     """What `auto` became in the newest plan, if that was for the same order."""
     newest = max(_numbers(store), default=0)
-    if not newest:
+    table = _read(store, newest, ["scene_id"]) if newest else None
+    if table is None:
         return None
-    metadata = pq.read_schema(BytesIO(store.get(f"{PREFIX}{newest}.parquet"))).metadata or {}
-    about = json.loads(metadata.get(b"encdec", b"{}"))
+    about = json.loads((table.schema.metadata or {}).get(b"encdec", b"{}"))
     if about.get("order") != _fingerprint(order):
         return None
     values = about["resolved"]
@@ -85,10 +88,21 @@ def owners_of_parts(store: Store) -> dict[str, tuple[str, str]]:
     """Part key to scene id and scene key, of every plan of this output: says of leftover parts whose they were."""
     owners: dict[str, tuple[str, str]] = {}
     for number in sorted(_numbers(store)):
-        data = store.get(f"{PREFIX}{number}.parquet")
-        table = pq.read_table(BytesIO(data), columns=["part_key", "scene_id", "scene_key"])
-        owners |= {row["part_key"]: (row["scene_id"], row["scene_key"]) for row in table.to_pylist()}
+        table = _read(store, number, ["part_key", "scene_id", "scene_key"])
+        rows = table.to_pylist() if table is not None else []
+        owners |= {row["part_key"]: (row["scene_id"], row["scene_key"]) for row in rows}
     return owners
+
+
+def _read(store: Store, number: int, columns: list[str]) -> pa.Table | None:
+    """Columns of a plan; None, and a warning, where it is cut short or of another version: it only saves work."""
+    path = f"{PREFIX}{number}.parquet"
+    try:
+        table = pq.read_table(BytesIO(store.get(path)), columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        log.warning("plan.not_read", extra={"object": path, "reason": str(error)})
+        return None
+    return table if table.column_names == columns else None
 
 
 def _fingerprint(order: Order) -> str:

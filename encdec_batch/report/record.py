@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-State = Literal["complete", "running"]
-"""Of the run whose page this is."""
+State = Literal["complete", "running", "interrupted"]
+"""Of the run whose page this is; `interrupted`: it was killed or failed, and the page was made afterwards."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +145,7 @@ class RunReport:
     pictures: tuple[ScenePicture, ...] = ()
     not_shown: tuple[NotShown, ...] = ()
     set_aside: tuple[SetAside, ...] = ()
-    """As many rows as there are; the page shows the first of them."""
+    """As many rows as there are; the page shows some of each cause."""
     facts: tuple[Fact, ...] = ()
     spec_text: str = field(default="", repr=False)
     """The spec of the run, as YAML, without secrets."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from encdec_batch.commit.marker import Marker, list_markers, read_markers
 from encdec_batch.commit.quarantine import QuarantineRecord
@@ -55,22 +56,45 @@ def markers_of(store: Store) -> Iterator[tuple[Marker, ObjectInfo]]:
     fresh = dict(_by_id(read_markers(store, [scene_id for scene_id in listed if scene_id not in cached])))
     for scene_id, info in listed.items():
         if scene_id in cached:
-            yield Marker.model_validate_json(cached[scene_id]), info
+            yield from _parsed(store, scene_id, cached[scene_id], info)
         elif scene_id in fresh:
             yield fresh[scene_id]
+
+
+def removed_scenes(store: Store) -> dict[str, str]:
+    """Scene id to etag of the markers that were without outputs when the tables were last written; reads no marker."""
+    rows = _rows(store, ["scene_id", "marker_etag", "outputs"])
+    return {scene_id: etag for scene_id, etag, outputs in rows if not outputs}
 
 
 def _by_id(found: Iterable[tuple[Marker, ObjectInfo]]) -> Iterator[tuple[str, tuple[Marker, ObjectInfo]]]:
     return ((marker.scene_id, (marker, info)) for marker, info in found)
 
 
-def _last_markers(store: Store) -> Iterator[tuple[str, str, str]]:
-    """Scene id, etag and text of the markers in the last table; nothing where it is missing or of another version."""
+def _parsed(store: Store, scene_id: str, text: str, info: ObjectInfo) -> Iterator[tuple[Marker, ObjectInfo]]:
     try:
-        table = pq.read_table(BytesIO(store.get(SCENES_TABLE)), columns=["scene_id", "marker_etag", "marker"])
-    except (ObjectMissing, pa.ArrowException):
+        marker = Marker.model_validate_json(text)
+    except ValidationError:
+        # A newer version wrote the table: read from its object, the marker is refused by name.
+        yield from read_markers(store, [scene_id])
+    else:
+        yield marker, info
+
+
+def _last_markers(store: Store) -> Iterator[tuple[str, str, str]]:
+    """Scene id, etag and text of the markers in the last table."""
+    for scene_id, etag, text in _rows(store, ["scene_id", "marker_etag", "marker"]):
+        yield str(scene_id), str(etag), str(text)
+
+
+def _rows(store: Store, columns: list[str]) -> Iterator[tuple[Any, ...]]:
+    """Of the last table of scenes; none where it is missing, cut short or of another version."""
+    try:
+        table = pq.read_table(BytesIO(store.get(SCENES_TABLE)), columns=columns)
+    except (ObjectMissing, pa.ArrowException, OSError):
         return
-    yield from zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True)
+    if table.column_names == columns:
+        yield from zip(*(table.column(name).to_pylist() for name in columns), strict=True)
 
 
 def write_scenes(store: Store, markers: Iterable[tuple[Marker, ObjectInfo]]) -> None:

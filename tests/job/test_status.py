@@ -14,7 +14,7 @@ from encdec_batch.commit.quarantine import QuarantineRecord, write_quarantine
 from encdec_batch.errors import EncdecError
 from encdec_batch.job.progress import Progress
 from encdec_batch.job.runlog import run_folder
-from encdec_batch.job.status import DEAD_AFTER_S, retry, status, verify
+from encdec_batch.job.status import DEAD_AFTER_S, output_digest, status, verify
 from encdec_batch.store.open import open_store
 
 OLD, NEW = "20260101T000000Z-aaa", "20260102T000000Z-bbb"
@@ -113,11 +113,3 @@ def test_the_digest_is_of_the_files_and_of_nothing_else(tmp_path):
     assert verify(str(tmp_path / "one")).digest == verify(str(tmp_path / "other")).digest == digest_of_markers(markers)
     commit(tmp_path / "third", "a", "b", made_by="another")
     assert verify(str(tmp_path / "third")).digest != verify(str(tmp_path / "one")).digest
-
-
-def test_retry_empties_the_quarantine(tmp_path):
-    set_aside(tmp_path, "a")
-    set_aside(tmp_path, "b")
-    assert retry(str(tmp_path)) == 2
-    assert list(open_store(str(tmp_path)).list(".encdec/quarantine/")) == []
-    assert retry(str(tmp_path)) == 0

@@ -69,5 +69,5 @@ def test_quarantine_by_scene(kind):
 def test_a_marker_of_a_newer_version_stops_the_survey():
     store = FakeStore()
     store.put(marker_path("a"), fake_marker("a").to_json().replace(b'"format_version":1', b'"format_version":2'))
-    with pytest.raises(CommitError, match="not a marker that this version can read"):
+    with pytest.raises(CommitError, match="format version 2, newer than 1"):
         survey(store)
