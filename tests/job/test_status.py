@@ -14,7 +14,7 @@ from encdec_batch.commit.quarantine import QuarantineRecord, write_quarantine
 from encdec_batch.errors import EncdecError
 from encdec_batch.job.progress import Progress
 from encdec_batch.job.runlog import run_folder
-from encdec_batch.job.status import DEAD_AFTER_S, output_digest, status, verify
+from encdec_batch.job.status import DEAD_AFTER_S, status, verify
 from encdec_batch.store.open import open_store
 
 OLD, NEW = "20260101T000000Z-aaa", "20260102T000000Z-bbb"
