@@ -17,6 +17,7 @@ from encdec_batch.commit.prune import remove_scene
 from encdec_batch.errors import EncdecError, SpecError
 from encdec_batch.job.history import newest_spec
 from encdec_batch.plan.discover import find_scenes
+from encdec_batch.plan.identity import apart_from
 from encdec_batch.store.store import Store
 
 WRITERS = 16
@@ -55,6 +56,7 @@ def find_removed(store: Store, markers: Sequence[Marker]) -> Removed:
             f"{where}: the source names no scene at all; nothing was removed",
             hint="check that it can be read from here; an output that is no longer wanted can be deleted by hand",
         )
+    candidates = list(apart_from(candidates, {marker.scene_id for marker in markers}))
     committed = {marker.scene_id for marker in markers if marker.outputs}
     ids = {candidate.scene_id for candidate in candidates} | {aside.scene_id for aside in unnamed}
     kept = {c.uri for c in candidates if c.scene_id not in committed} | {aside.uri for aside in unnamed}

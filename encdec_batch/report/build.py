@@ -47,6 +47,7 @@ PICTURE_SIDE = 720
 LEAST_SIDE = 180
 PICTURE_BYTES = 12_000_000
 """Of all pictures: the rest of a page takes less than 3 MB."""
+SHOWN_URIS = 100
 LIBRARIES = ("encdec-batch", "torch", "ray", "rasterio", "imagecodecs", "pyarrow", "numpy")
 
 
@@ -116,8 +117,17 @@ def build_report(store: Store, material: Material) -> RunReport:
             for record in material.quarantine
         ),
         facts=tuple(_facts(material)),
-        spec_text=yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False),
+        spec_text=_spec_text(spec),
     )
+
+
+def _spec_text(spec: JobSpec) -> str:
+    """As YAML; of a long list of scenes the first."""
+    data = spec.model_dump(mode="json")
+    uris = data["source"].get("uris", [])
+    if len(uris) > SHOWN_URIS:
+        data["source"]["uris"] = [*uris[:SHOWN_URIS], f"... and {len(uris) - SHOWN_URIS} more"]
+    return yaml.safe_dump(data, sort_keys=False)
 
 
 def _source_name(spec: JobSpec) -> str:

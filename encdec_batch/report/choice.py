@@ -43,6 +43,8 @@ def choose(markers: Sequence[Marker], wanted: int, *, seed: str = "", severity: 
         severity: of a certificate; the greater, the worse. A scene without one, or of severity 0, is not among the
             worst.
     """
+    if not wanted:
+        return []
     scenes = {marker.scene_id: marker for marker in markers if marker.outputs}
     worst = {name: severity(marker.certificate) for name, marker in scenes.items() if marker.certificate}
     sizes = {name: _pixels(marker) for name, marker in scenes.items()}

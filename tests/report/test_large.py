@@ -79,6 +79,7 @@ def page_of(folder: Path, *, previews: int) -> str:
     return store.get(REPORT).decode()
 
 
+@pytest.mark.integration
 def test_100_000_scenes_without_pictures(tmp_path):
     page = page_of(tmp_path, previews=0)
     assert len(page) < 2 * MB
