@@ -36,7 +36,7 @@ class ReportSpec(Spec):
     """report/index.html."""
 
     previews: Annotated[int, Field(ge=0, le=MAX_PREVIEWS)] = 12
-    """Scenes shown with input and result under a slider."""
+    """Scenes shown with input and result under a slider: the worst certificates, the largest, some drawn."""
 
 
 class JobSpec(Spec):

@@ -1,5 +1,5 @@
-"""The commands of an operator on whole jobs: after kills, after an archive changed, on an output that holds more than it
-should.
+"""The commands of an operator on whole jobs: after kills, after an archive changed, on an output that holds more than
+it should.
 """
 
 from __future__ import annotations
@@ -332,4 +332,4 @@ def test_retry_by_stage_and_reason_and_the_next_run(tmp_path):
     assert command("retry", out, "--stage", "nowhere").code == 2
     assert command("retry", out, "--stage", "plan", "--reason", "bands", "--json").result["scenes"] == ["three"]
     assert command("status", out, "--json").result["scenes_set_aside"] == 1
-    assert set(row["scene_id"] for row in run(spec).result["set_aside"]) == {"text", "three"}
+    assert {row["scene_id"] for row in run(spec).result["set_aside"]} == {"text", "three"}
