@@ -11,7 +11,7 @@ from encdec_batch.commit.marker import MARKER_PREFIX
 from encdec_batch.store.object import ObjectInfo
 
 OWN_PREFIX = ".encdec/"
-DERIVED = frozenset({"scenes.parquet", "quarantine.parquet", "collection.json", "report/index.html"})
+DERIVED = frozenset({"scenes.parquet", "quarantine.parquet", "report/index.html"})
 SHOWN = 3
 
 

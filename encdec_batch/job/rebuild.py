@@ -50,18 +50,7 @@ def last_run(store: Store, markers: Sequence[Marker]) -> PastRun:
         SpecError: that spec is not one that this version reads.
         ModelError: the package of the run is no longer there.
     """
-    runs = run_ids(store)
-    at_least = ""
-    for run_id in runs:
-        summary = _summary(store, run_id)
-        if summary["resolved"] is not None if summary else next(_segments(store, run_id), None):
-            break
-        at_least = at_least or run_id
-    else:
-        run_id = at_least
-    spec = spec_of(store, run_id) if run_id else None
-    if spec is None:
-        raise EncdecError(f"{store.uri}: no run has left its spec here", hint="run the job once")
+    run_id, spec = _choose(store)
     package = load_package(spec.model.package, spec.model.storage)
     ended = _summary(store, run_id)
     order = Order(spec=spec, card=package.card, package_digest=package.digest)
@@ -71,6 +60,23 @@ def last_run(store: Store, markers: Sequence[Marker]) -> PastRun:
         summary=ended or _from_events(store, run_id, order, markers),
         ended=ended is not None,
     )
+
+
+def _choose(store: Store) -> tuple[str, JobSpec]:
+    """The newest run that computed something, and its spec; where none did, the newest."""
+    newest: tuple[str, JobSpec] | None = None
+    for run_id in run_ids(store):
+        spec = spec_of(store, run_id)
+        if spec is None:
+            continue
+        summary = _summary(store, run_id)
+        did_something = summary.get("resolved") if summary else next(_segments(store, run_id), None)
+        if did_something:
+            return run_id, spec
+        newest = newest or (run_id, spec)
+    if newest is None:
+        raise EncdecError(f"{store.uri}: no run has left its spec here", hint="run the job once")
+    return newest
 
 
 def _summary(store: Store, run_id: str) -> dict[str, Any] | None:
