@@ -43,8 +43,9 @@ def spec_of(store: Store, run_id: str) -> JobSpec | None:
     except yaml.YAMLError as error:
         raise SpecError(f"{name}: {' '.join(str(error).split())}") from None
     # An earlier version allowed more pictures than a page holds.
-    if isinstance(data, dict) and isinstance(data.get("report"), dict):
-        data["report"]["previews"] = min(data["report"].get("previews", 0), MAX_PREVIEWS)
+    report = data.get("report") if isinstance(data, dict) else None
+    if isinstance(report, dict) and isinstance(report.get("previews"), int):
+        report["previews"] = min(report["previews"], MAX_PREVIEWS)
     return parse_spec(data, name=name)
 
 
