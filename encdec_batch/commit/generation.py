@@ -61,11 +61,16 @@ def output_folder(scene_id: str, *, generation: int, scene_key: str, content: st
     return OutputFolder(scene_id=scene_id, generation=generation, key_prefix=scene_key[:16], content=content)
 
 
+def is_scene_id(name: str) -> bool:
+    """Whether a name may be that of a scene; others are not ours."""
+    return _SCENE_ID.fullmatch(name) is not None
+
+
 def check_scene_id(scene_id: str) -> None:
     """Nothing, if an id may stand in a path.
 
     Raises:
         SpecError: it may not; `plan` makes ids that may out of any path.
     """
-    if not _SCENE_ID.fullmatch(scene_id):
+    if not is_scene_id(scene_id):
         raise SpecError(f"{scene_id!r} is not a scene id", hint="letters, digits, '.', '_' and '-', no dot in front")

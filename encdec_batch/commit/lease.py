@@ -201,13 +201,14 @@ def acquire_lease(
     waited_s = 0.0
     while True:
         held = _highest(store)
-        if held is None or held.is_free(store.now(), times.dead_after_s):
+        if held is None or held.is_free(store.now(), times.dead_after_s) or _is_still(store, held, times, sleep):
             lease = _take(store, (held.n if held else 0) + 1, holder, times)
             if lease is not None:
                 return lease
             continue  # another was faster: its lease is the highest now
         if wait_s is None or waited_s >= wait_s:
-            raise held.refusal(store, store.now())
+            # Looked at again: while it was watched another may have taken the next one.
+            raise (_highest(store) or held).refusal(store, store.now())
         step = min(times.poll_s, wait_s - waited_s)
         sleep(step)
         waited_s += step
@@ -250,6 +251,10 @@ class _Held:
         ended = self.record is not None and self.record.ended
         return ended or now - self.renewed >= dead_after_s or (self.record is not None and is_gone(self.record.holder))
 
+    def is_ahead(self, now: float, dead_after_s: float) -> bool:
+        """Whether its time lies so far in the future that some clock was set back since."""
+        return self.renewed - now >= dead_after_s
+
     def refusal(self, store: Store, now: float) -> LeaseHeld:
         age_s = max(0.0, now - self.renewed)
         return LeaseHeld(
@@ -277,6 +282,21 @@ def _look(store: Store, n: int) -> _Held | None:
     except ObjectMissing:
         return None
     return _Held(n=n, record=_record_or_none(data), etag=info.etag, renewed=info.modified)
+
+
+def _is_still(store: Store, held: _Held, times: LeaseTimes, sleep: Callable[[float], None]) -> bool:
+    """Whether a lease whose time is of no use is not renewed, for as long as one lives: it is watched that long."""
+    if not held.is_ahead(store.now(), times.dead_after_s):
+        return False
+    _log.warning("lease.ahead", extra={"lease": held.n, "seconds": round(held.renewed - store.now())})
+    watched_s = 0.0
+    while watched_s < times.dead_after_s:
+        sleep(times.poll_s)
+        watched_s += times.poll_s
+        found = _look(store, held.n)
+        if found is None or found.etag != held.etag or _look(store, held.n + 1) is not None:
+            return False
+    return True
 
 
 def _take(store: Store, n: int, holder: HolderInfo, times: LeaseTimes) -> Lease | None:

@@ -8,6 +8,7 @@ overtaken, however late it wakes up.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-from encdec_batch.commit.generation import OutputFolder, check_scene_id
+from encdec_batch.commit.generation import OutputFolder, check_scene_id, is_scene_id
 from encdec_batch.commit.lease import check_lease
 from encdec_batch.errors import CommitConflict, CommitError, ObjectMissing, PreconditionFailed, TransientStoreError
 from encdec_batch.plan.keys import plain_json
+from encdec_batch.plan.recipe import FORMAT_VERSION
 from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.store import Store
 
@@ -114,10 +116,13 @@ def read_marker(store: Store, scene_id: str) -> tuple[Marker, str] | None:
 
 
 def list_markers(store: Store) -> Iterator[tuple[str, ObjectInfo]]:
-    """Scene id and info of every marker, by one listing, sorted by path; reads none of them."""
+    """Scene id and info of every marker, by one listing, sorted by path; reads none of them.
+
+    What has no name of ours (`markers/a (copy).json`) is left alone.
+    """
     for info in store.list(MARKER_PREFIX):
         name = info.path.removeprefix(MARKER_PREFIX)
-        if name.endswith(".json") and "/" not in name:
+        if name.endswith(".json") and is_scene_id(name.removesuffix(".json")):
             yield name.removesuffix(".json"), info
 
 
@@ -210,14 +215,39 @@ def _read(store: Store, scene_id: str) -> tuple[Marker, ObjectInfo] | None:
     try:
         marker = Marker.model_validate_json(data)
     except ValidationError as error:
-        raise CommitError(
-            f"{store.uri}: {path} is not a marker that this version can read",
-            hint="read it with the version that wrote it, or move it away: its scene is then done again",
-            scene_id=scene_id,
-        ) from error
+        raise _unreadable(store, scene_id, data) from error
     if marker.scene_id != scene_id:
-        raise CommitError(f"{store.uri}: {path} is the marker of scene {marker.scene_id}", scene_id=scene_id)
+        raise CommitError(
+            f"{store.uri}: {path} is the marker of scene {marker.scene_id}",
+            hint="a file system that takes both names for one cannot hold both scenes; give one another id in a table "
+            "(source.kind: table)"
+            if marker.scene_id.casefold() == scene_id.casefold()
+            else "markers must not be renamed; move it away: the scene is then done again",
+            scene_id=scene_id,
+        )
     return marker, info
+
+
+def _unreadable(store: Store, scene_id: str, data: bytes) -> CommitError:
+    """A newer version's marker is whole and must stay; any other is damaged."""
+    path, newest = marker_path(scene_id), FORMAT_VERSION
+    try:
+        said = json.loads(data)
+        version = said.get("format_version") if isinstance(said, dict) else None
+    except (ValueError, RecursionError):
+        version = None
+    if isinstance(version, int) and version > newest:
+        return CommitError(
+            f"{store.uri}: {path} is of format version {version}, newer than {newest}, the newest that this version "
+            "reads",
+            hint="update encdec-batch; until then nothing is written or deleted here",
+            scene_id=scene_id,
+        )
+    return CommitError(
+        f"{store.uri}: {path} is not a marker that this version can read",
+        hint="restore it from scenes.parquet (column marker), or move it away: its scene is then done again",
+        scene_id=scene_id,
+    )
 
 
 def _conflict(store: Store, marker: Marker, found: tuple[Marker, str] | None) -> CommitConflict:

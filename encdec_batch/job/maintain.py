@@ -1,78 +1,151 @@
-"""What is done to an output between runs: old generations pruned, tables and page made anew. Both take the lease."""
+"""What is done to an output between runs: scenes tried again, scenes and old files removed, tables and page made anew.
+
+All of it takes the lease, and so is refused while a run goes on: a driver knows quarantine and markers as they were
+when it began, and would write its tables over what was changed beside it. Looking (`dry_run`) needs no lease.
+"""
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
+from encdec_batch.commit.foreign import Foreign, find_foreign
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import Lease, acquire_lease
 from encdec_batch.commit.prune import PrunableFolder, PruneRules, find_prunable, prune
-from encdec_batch.commit.quarantine import list_quarantine
-from encdec_batch.errors import EncdecError, ObjectMissing
-from encdec_batch.job.runlog import run_folder
-from encdec_batch.job.status import run_ids
-from encdec_batch.models.package import load_package
+from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine, remove_quarantine
+from encdec_batch.job.rebuild import last_run
+from encdec_batch.job.removed import Removed, check_limit, find_removed, remove_all
+from encdec_batch.job.status import open_output
 from encdec_batch.report.build import Material, write_report
 from encdec_batch.report.tables import markers_of, write_quarantine_table, write_scenes
 from encdec_batch.spec.base import StorageOptions
-from encdec_batch.spec.load import parse_text
-from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
 
 
-def prune_output(
-    uri: str, options: StorageOptions | None = None, *, keep_hours: float = 24.0, dry_run: bool = False
-) -> list[PrunableFolder]:
-    """Deletes the folders of generations that nothing can name again; with `dry_run` only says which.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """What `prune` deleted, or would delete."""
+
+    folders: tuple[PrunableFolder, ...]
+    removed: tuple[str, ...]
+    """Scenes that were taken out, as their input is no longer in the source; their files go `keep_hours` later."""
+    foreign: Foreign
+
+
+def retry_output(
+    uri: str, options: StorageOptions | None = None, *, stage: str = "", reason: str = "", dry_run: bool = False
+) -> list[QuarantineRecord]:
+    """Takes scenes out of quarantine, so that the next run tries them again; with `dry_run` only says which.
+
+    Args:
+        uri: of the output.
+        options: of its store.
+        stage: only what was set aside there (`read`, ...); empty: wherever.
+        reason: only where the reason has this text in it, whatever its case; empty: whatever the reason.
+        dry_run: changes nothing, and needs no lease.
 
     Raises:
+        EncdecError: nothing of ours is there.
         LeaseHeld: a run is writing this output.
     """
-    store = open_store(uri, options)
+    store = open_output(uri, options)
+    if dry_run:
+        return [record for record in list_quarantine(store) if _is_meant(record, stage, reason)]
+    with _leased(store) as lease:
+        records = list(list_quarantine(store))
+        meant = [record for record in records if _is_meant(record, stage, reason)]
+        lease.check()
+        remove_quarantine(store, [record.scene_id for record in meant])
+        write_quarantine_table(store, [record for record in records if not _is_meant(record, stage, reason)])
+    return meant
+
+
+def prune_output(
+    uri: str,
+    options: StorageOptions | None = None,
+    *,
+    keep_hours: float = 24.0,
+    removed_percent: float | None = None,
+    dry_run: bool = False,
+) -> Pruned:
+    """Deletes what nothing can name again: files of replaced and removed scenes, work that was left over.
+
+    Args:
+        uri: of the output.
+        options: of its store.
+        keep_hours: time that readers of a replaced marker are given.
+        removed_percent: also take out committed scenes that the source of the newest run no longer names, where they
+            are at most so many in a hundred; None: leave them.
+        dry_run: deletes nothing, and needs no lease.
+
+    Raises:
+        EncdecError: nothing of ours is there; or more scenes are gone from the source than was allowed.
+        CommitError: a marker cannot be read by this version: nothing is deleted beside what it may name.
+        LeaseHeld: a run is writing this output.
+    """
+    store = open_output(uri, options)
     rules = PruneRules(keep_previous_s=keep_hours * 3600)
     if dry_run:
-        return list(find_prunable(store, rules))
-    with _leased(store) as lease:
-        return list(prune(store, lease_n=lease.n, rules=rules))
+        removed = _removed(store, removed_percent)
+        folders = list(find_prunable(store, rules))
+    else:
+        with _leased(store) as lease:
+            removed = _removed(store, removed_percent)
+            if removed.scene_ids:
+                remove_all(store, removed, lease_n=lease.n)
+                write_scenes(store, markers_of(store))
+            folders = list(prune(store, lease_n=lease.n, rules=rules))
+    return Pruned(folders=tuple(folders), removed=removed.scene_ids, foreign=find_foreign(store.list()))
 
 
 def rebuild_report(uri: str, options: StorageOptions | None = None) -> str:
-    """Makes the derived tables and the page anew from markers, quarantine and the last run that did something.
+    """Makes the derived tables and the page anew: from markers, quarantine, and what the newest run that did something
+    left, whether it ended or was killed.
 
     Returns:
         Where the page is.
 
     Raises:
-        EncdecError: no run has ended on this output.
-        LeaseHeld: a run is writing it, and does the same at its end.
+        EncdecError: nothing of ours is there.
+        LeaseHeld: a run is writing this output, and does the same at its end.
     """
-    store = open_store(uri, options)
-    with _leased(store):
+    store = open_output(uri, options)
+    with _leased(store) as lease:
         markers = list(markers_of(store))
         quarantine = list(list_quarantine(store))
+        lease.check()
         write_scenes(store, markers)
         write_quarantine_table(store, quarantine)
-        spec_text, summary = _last_run(store)
-        spec = parse_text(spec_text, name=f"{store.uri}: the spec of its last run")
-        card = load_package(spec.model.package, spec.model.storage).card
         found = [marker for marker, _ in markers]
-        write_report(store, Material(spec=spec, card=card, summary=summary, markers=found, quarantine=quarantine))
+        run = last_run(store, found)
+        material = Material(
+            spec=run.spec,
+            card=run.package.card,
+            summary=run.summary,
+            markers=found,
+            quarantine=quarantine,
+            state="complete" if run.ended else "interrupted",
+        )
+        write_report(store, material)
     return f"{store.uri}/report/index.html"
 
 
-def _last_run(store: Store) -> tuple[str, dict[str, object]]:
-    for run_id in run_ids(store):
-        try:
-            summary = json.loads(store.get(run_folder(run_id) + "summary.json"))
-            if summary["resolved"] is not None:
-                return store.get(run_folder(run_id) + "spec.yaml").decode(), summary
-        except ObjectMissing:
-            continue
-    raise EncdecError(f"{store.uri}: no run that did something has ended here", hint="run the job to its end first")
+def _is_meant(record: QuarantineRecord, stage: str, reason: str) -> bool:
+    return stage in ("", record.stage) and reason.casefold() in record.reason.casefold()
+
+
+def _removed(store: Store, percent: float | None) -> Removed:
+    """Scenes to be taken out. Reads every marker first: one of a newer version stops everything."""
+    markers = [marker for marker, _ in markers_of(store)]
+    if percent is None:
+        return Removed(scene_ids=(), num_committed=len(markers))
+    removed = find_removed(store, markers)
+    check_limit(removed, percent)
+    return removed
 
 
 @contextmanager

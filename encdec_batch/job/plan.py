@@ -16,6 +16,7 @@ from encdec_batch.job.survey import survey
 from encdec_batch.models.package import Package, load_package
 from encdec_batch.plan.budget import NETWORK_COPIES, PROCESS_BYTES
 from encdec_batch.plan.discover import find_scenes
+from encdec_batch.plan.identity import apart_from
 from encdec_batch.plan.memory import PlanMemory
 from encdec_batch.plan.opening import make_plan, plan_scenes, wanted_of
 from encdec_batch.plan.plan import Known, Plan, Planned, Sorted, sort_candidates
@@ -85,7 +86,7 @@ def place(spec: JobSpec) -> Placed:
 
 def prepare(placed: Placed, known: Known) -> Prepared:
     """What is left to do of an order."""
-    work = sort_candidates(placed.order, placed.candidates, known)
+    work = sort_candidates(placed.order, apart_from(placed.candidates, known.committed), known)
     work = replace(work, set_aside=(*placed.unnamed, *work.set_aside))
     return Prepared(order=placed.order, package=placed.package, known=known, work=work)
 

@@ -16,6 +16,7 @@ from encdec_batch.commit.prune import PARTS_PREFIX, remove_work
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine, remove_quarantine, write_quarantine
 from encdec_batch.errors import RunStopped, SpecError
 from encdec_batch.job.census import Census
+from encdec_batch.job.notes import notes_of
 from encdec_batch.job.plan import Prepared, host_of, place, plan_ahead, prepare, projected_bytes, resolve_recipe
 from encdec_batch.job.planner import Planner, Segment
 from encdec_batch.job.progress import Progress, Watch
@@ -91,7 +92,7 @@ def run(
             census = Census(placed.order.wanted)
             prepared = prepare(placed, survey(store, census))
             _refuse_replacing(prepared, store, can_replace=capabilities.if_match)
-            ours = _Run(prepared, store, lease, runlog)
+            ours = _Run(prepared, store, lease, runlog, notes=notes_of(prepared, store))
             if not prepared.work.todo:
                 return ours.finish(None, census if census.in_table else None)
             # Of an output of many scenes it is large, and it is taken anew at the end.
@@ -115,8 +116,10 @@ def _refuse_replacing(prepared: Prepared, store: Store, *, can_replace: bool) ->
 class _Run:
     """The driver's side of one run."""
 
-    def __init__(self, prepared: Prepared, store: Store, lease: Lease, runlog: RunLog) -> None:
-        self._prepared, self._store, self._lease = prepared, store, lease
+    def __init__(
+        self, prepared: Prepared, store: Store, lease: Lease, runlog: RunLog, *, notes: tuple[str, ...]
+    ) -> None:
+        self._prepared, self._store, self._lease, self._notes = prepared, store, lease, notes
         self._watch, self._runlog = runlog.watch, runlog
         self._tracker, self._tally, self._stop = Tracker(), Tally(), Stop()
         self._aside: dict[str, SetAside] = {}
@@ -359,7 +362,7 @@ class _Run:
             bytes_in_scenes=plan.bytes_in_scenes if plan else 0,
             package_digest=self._prepared.package.digest,
             resolved=plan.recipe.resolved if plan else None,
-            notes=plan.notes if plan else (),
+            notes=(*self._notes, *(plan.notes if plan else ())),
             digest=census.digest,
         )
 
@@ -384,7 +387,7 @@ class _Run:
         return Material(
             spec=order.spec,
             card=order.card,
-            summary=summary.to_dict(),
+            summary=summary.to_dict() | {"scenes_total": self._watch.now.scenes_total},
             markers=census.markers,
             quarantine=list(list_quarantine(self._store)),
             state=state,

@@ -35,6 +35,7 @@ _EVENTS = pa.schema(
         ("bytes_read", pa.int64()),
         ("bytes_for_statistics", pa.int64()),
         ("peak_bytes", pa.map_(pa.string(), pa.int64())),
+        ("workers", pa.map_(pa.string(), pa.int64())),
         ("message", pa.string()),
     ]
 )
@@ -70,6 +71,7 @@ class RunLog:
             "bytes_read": record.cost.bytes_read.get("read", 0),
             "bytes_for_statistics": record.cost.bytes_read.get("statistics", 0),
             "peak_bytes": list(record.cost.peak_bytes.items()),
+            "workers": list(record.cost.workers.items()),
             "message": message,
         }
         with self._lock:

@@ -1,17 +1,21 @@
-"""`status`, `verify` and `retry`: of an output, from any machine that reaches its store."""
+"""`status` and `verify`: of an output, from any machine that reaches its store; neither writes anything."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any
 
 from encdec_batch.commit.digest import digest_of_markers
-from encdec_batch.commit.marker import list_markers, read_markers
-from encdec_batch.commit.quarantine import count_quarantine, list_quarantine, remove_quarantine
-from encdec_batch.errors import EncdecError, ObjectMissing
+from encdec_batch.commit.marker import Marker, OutputFile, list_markers, marker_path, read_marker
+from encdec_batch.commit.quarantine import count_quarantine
+from encdec_batch.errors import CommitError, EncdecError, ObjectMissing, PreconditionFailed
 from encdec_batch.job.runlog import run_folder
+from encdec_batch.report.tables import removed_scenes
 from encdec_batch.spec.base import StorageOptions
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
@@ -20,6 +24,8 @@ RUNS = ".encdec/runs/"
 DEAD_AFTER_S = 45.0
 """A run whose progress is older than a lease lives is dead."""
 CHUNK = 8 * 2**20
+READERS = 8
+"""Files that are read at a time, a chunk each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +34,7 @@ class Status:
 
     uri: str
     scenes_committed: int
+    """With outputs: the marker of a scene that was removed is not counted."""
     scenes_set_aside: int
     run_id: str
     state: str
@@ -47,9 +54,25 @@ class Verdict:
 
     uri: str
     digest: str
+    """Empty where a marker cannot be read: then nobody knows what is committed."""
     files: int
     bad: tuple[str, ...]
-    """Paths whose bytes are not those the marker names, or that are missing."""
+    """Paths whose bytes are not those the marker names, or that are missing; markers that cannot be read."""
+    why: Mapping[str, str] = field(default_factory=dict)
+    """For each bad path, what is wrong."""
+
+
+def open_output(uri: str, options: StorageOptions | None = None) -> Store:
+    """The store of an output that is there: a mistyped URI must not pass for an empty one, or be written to.
+
+    Raises:
+        EncdecError: nothing of ours is there.
+        StoreError: the store does not answer.
+    """
+    store = open_store(uri, options)
+    if not any(next(store.list(prefix), None) for prefix in (".encdec/", "markers/")):
+        raise EncdecError(f"{store.uri}: no run has written here", hint="name the output.uri of a job")
+    return store
 
 
 def status(uri: str, options: StorageOptions | None = None) -> Status:
@@ -59,11 +82,10 @@ def status(uri: str, options: StorageOptions | None = None) -> Status:
         EncdecError: nothing of ours is there.
         StoreError: the store does not answer.
     """
-    store = open_store(uri, options)
+    store = open_output(uri, options)
     progress, age = _newest_progress(store)
-    committed = sum(1 for _ in list_markers(store))
-    if not progress and not committed:
-        raise EncdecError(f"{store.uri}: no run has written here", hint="name the output.uri of a job")
+    removed = removed_scenes(store)
+    committed = sum(1 for scene_id, info in list_markers(store) if removed.get(scene_id) != info.etag)
     state = str(progress.get("state", "complete"))
     if state in ("planning", "running") and age > DEAD_AFTER_S:
         state = "dead"
@@ -78,34 +100,98 @@ def status(uri: str, options: StorageOptions | None = None) -> Status:
     )
 
 
-def verify(uri: str, options: StorageOptions | None = None) -> Verdict:
-    """Reads every committed file and compares its sha256 with the marker's."""
-    store = open_store(uri, options)
-    markers = [marker for marker, _ in read_markers(store)]
+def verify(
+    uri: str, options: StorageOptions | None = None, *, on_bytes: Callable[[int, int], None] = lambda *_: None
+) -> Verdict:
+    """Reads every committed file and compares its sha256 with the marker's.
+
+    Args:
+        uri: of the output.
+        options: of its store.
+        on_bytes: told how many bytes of how many are read, for a progress line.
+
+    Raises:
+        EncdecError: nothing of ours is there.
+        StoreError: the store does not answer.
+    """
+    store = open_output(uri, options)
+    found = list(_markers(store))
+    why = {path: str(marker) for path, marker in found if isinstance(marker, CommitError)}
+    markers = [marker for _, marker in found if isinstance(marker, Marker)]
+    digest = "" if why else digest_of_markers(markers)
     files = [file for marker in markers for file in marker.outputs.values()]
-    bad = tuple(file.path for file in files if _sha256(store, file.path, file.size) != file.sha256)
-    return Verdict(uri=store.uri, digest=digest_of_markers(markers), files=len(files), bad=bad)
+    total, done = sum(file.size for file in files), 0
+    for file, fault in _faults(store, files):
+        done += file.size
+        on_bytes(done, total)
+        if fault:
+            why[file.path] = fault
+    return Verdict(uri=store.uri, digest=digest, files=len(files), bad=tuple(why), why=why)
 
 
-def retry(uri: str, options: StorageOptions | None = None) -> int:
-    """Takes every scene out of quarantine, so that the next run tries it again; says how many."""
-    store = open_store(uri, options)
-    ids = [record.scene_id for record in list_quarantine(store)]
-    remove_quarantine(store, ids)
-    return len(ids)
+def output_digest(uri: str, options: StorageOptions | None = None) -> str:
+    """The digest of an output, from its markers alone: no file is read.
+
+    Raises:
+        CommitError: a marker cannot be read by this version.
+        EncdecError, StoreError: as `verify`.
+    """
+    return digest_of_markers(readable(_markers(open_output(uri, options))))
 
 
-def _sha256(store: Store, path: str, size: int) -> str:
+def readable(found: Iterator[tuple[str, Marker | CommitError]]) -> Iterator[Marker]:
+    """The markers; the first that cannot be read ends it.
+
+    Raises:
+        CommitError: what is wrong with that one.
+    """
+    for _, marker in found:
+        if isinstance(marker, CommitError):
+            raise marker
+        yield marker
+
+
+def _markers(store: Store) -> Iterator[tuple[str, Marker | CommitError]]:
+    """Path and content of every marker, or what is wrong with it; one that vanished meanwhile is left out."""
+
+    def read(scene_id: str) -> Marker | CommitError | None:
+        try:
+            found = read_marker(store, scene_id)
+        except CommitError as error:
+            return error
+        return found[0] if found else None
+
+    ids = (scene_id for scene_id, _ in list_markers(store))
+    with ThreadPoolExecutor(2 * READERS) as pool:
+        while chunk := list(islice(ids, 32 * READERS)):
+            for scene_id, marker in zip(chunk, pool.map(read, chunk), strict=True):
+                if marker is not None:
+                    yield marker_path(scene_id), marker
+
+
+def _faults(store: Store, files: Sequence[OutputFile]) -> Iterator[tuple[OutputFile, str]]:
+    """Each file, and what is wrong with it."""
+    with ThreadPoolExecutor(READERS) as pool:
+        for start in range(0, len(files), 32 * READERS):
+            chunk = files[start : start + 32 * READERS]
+            yield from zip(chunk, pool.map(lambda file: _fault(store, file), chunk), strict=True)
+
+
+def _fault(store: Store, file: OutputFile) -> str:
+    """What is wrong with a file; empty: nothing."""
     digest = hashlib.sha256()
     try:
-        info = store.info(path)
-        if info.size != size:
-            return ""
-        for start in range(0, size, CHUNK):
-            digest.update(store.get_ranges(path, [(start, min(start + CHUNK, size))], etag=info.etag)[0])
+        info = store.info(file.path)
+        if info.size != file.size:
+            return f"it has {info.size} bytes, its marker says {file.size}"
+        for start in range(0, file.size, CHUNK):
+            span = (start, min(start + CHUNK, file.size))
+            digest.update(store.get_ranges(file.path, [span], etag=info.etag)[0])
     except ObjectMissing:
-        return ""
-    return digest.hexdigest()
+        return "it is missing"
+    except PreconditionFailed:
+        return "it was replaced while it was read"
+    return "" if digest.hexdigest() == file.sha256 else "its sha256 is not that of its marker"
 
 
 def _newest_progress(store: Store) -> tuple[dict[str, Any], float]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from functools import cache
 
 from encdec_batch.commit.marker import Marker, read_marker
 from encdec_batch.commit.prune import PARTS_PREFIX
-from encdec_batch.commit.pyramid import COARSE
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine
 from encdec_batch.commit.scene import part_path
 from encdec_batch.job.census import Census
@@ -15,6 +15,9 @@ from encdec_batch.plan.plan import Committed, Known, Quarantined
 from encdec_batch.plan.scene import SetAside
 from encdec_batch.report.tables import StoredMarkers
 from encdec_batch.store.store import Store
+
+_PART_NAME = re.compile(r"\d+-\d+|check-\d+")
+"""Anything else below a part key is the coarse levels, or not ours."""
 
 
 def survey(store: Store, census: Census | None = None) -> Known:
@@ -35,7 +38,8 @@ def survey_scene(store: Store, scene_id: str) -> Known:
 def parts_of(store: Store, part_key: str) -> frozenset[str]:
     """Names of the blocks of one part key whose parts are there, and of its checks (`ScenePlan.with_done`)."""
     prefix = part_path(part_key, "")
-    return frozenset(info.path.removeprefix(prefix) for info in store.list(prefix)) - {COARSE}
+    names = (info.path.removeprefix(prefix) for info in store.list(prefix))
+    return frozenset(name for name in names if _PART_NAME.fullmatch(name))
 
 
 def _committed(marker: Marker, etag: str) -> Committed:
@@ -54,7 +58,7 @@ def _parts(store: Store) -> dict[str, frozenset[str]]:
     blocks: dict[str, set[str]] = defaultdict(set)
     for info in store.list(PARTS_PREFIX):
         key, _, name = info.path.removeprefix(PARTS_PREFIX).partition("/")
-        if name != COARSE:
+        if _PART_NAME.fullmatch(name):
             blocks[key].add(name)
     return {key: frozenset(names) for key, names in blocks.items()}
 

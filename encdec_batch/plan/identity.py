@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import PurePosixPath
 
 from encdec_batch.plan.scene import Candidate, SetAside
@@ -58,6 +58,20 @@ def settle_ids(wanted: Iterable[tuple[str, Candidate]]) -> tuple[list[Candidate]
             continue
         kept.append(_with_id(candidate, scene_id))
     return kept, aside
+
+
+def apart_from(candidates: Sequence[Candidate], committed: Collection[str]) -> tuple[Candidate, ...]:
+    """The same candidates; one whose id is that of a committed scene but for case is told apart from it by a hash.
+
+    `a.tif` may have been `A.tif` when it was committed. Markers stay, and on some disks both would have one.
+    """
+    folded = {scene_id.casefold() for scene_id in committed}
+    return tuple(
+        _with_id(found, f"{found.scene_id[: MAX_LENGTH - 9]}-{_hash(found.scene_id)}")
+        if found.scene_id.casefold() in folded and found.scene_id not in committed
+        else found
+        for found in candidates
+    )
 
 
 def _with_id(candidate: Candidate, scene_id: str) -> Candidate:

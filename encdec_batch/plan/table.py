@@ -30,6 +30,8 @@ from encdec_batch.read.header import SceneHeader
 from encdec_batch.spec.job import LimitsSpec
 from encdec_batch.store.store import Store
 
+log = logging.getLogger(__name__)
+
 PREFIX = ".encdec/plans/"
 _NAME = re.compile(re.escape(PREFIX) + r"(\d+)-(\d+)\.parquet")
 _SCHEMA = pa.schema(
@@ -54,8 +56,6 @@ _SCHEMA = pa.schema(
         ("header", pa.string()),
     ]
 )
-
-log = logging.getLogger(__name__)
 
 
 class PlanWriter:

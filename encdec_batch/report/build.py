@@ -21,7 +21,9 @@ from encdec_batch.plan.open import limits_of, open_scene
 from encdec_batch.plan.product import Product
 from encdec_batch.plan.products import QUICKLOOK, products_of
 from encdec_batch.read.open import open_reader
+from encdec_batch.read.patch import Patch
 from encdec_batch.report.certificates import certificates_of
+from encdec_batch.report.choice import Choice, choose
 from encdec_batch.report.page import render_page
 from encdec_batch.report.preview import preview_classes, preview_pixels
 from encdec_batch.report.record import (
@@ -43,6 +45,10 @@ log = logging.getLogger(__name__)
 
 REPORT = "report/index.html"
 PICTURE_SIDE = 720
+LEAST_SIDE = 180
+PICTURE_BYTES = 12_000_000
+"""Of all pictures: the rest of a page takes less than 3 MB."""
+SHOWN_URIS = 100
 LIBRARIES = ("encdec-batch", "torch", "ray", "rasterio", "imagecodecs", "pyarrow", "numpy")
 
 
@@ -78,7 +84,7 @@ def build_report(store: Store, material: Material) -> RunReport:
         state=material.state,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         totals=Totals(
-            num_scenes=summary["scenes_done"] + num_aside,
+            num_scenes=max(summary.get("scenes_total", 0), summary["scenes_done"] + num_aside),
             num_done=summary["scenes_done"],
             num_set_aside=num_aside,
             num_pixels=summary["pixels"],
@@ -113,8 +119,17 @@ def build_report(store: Store, material: Material) -> RunReport:
         ),
         certificates=certificates_of(material.markers),
         facts=tuple(_facts(material)),
-        spec_text=yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False),
+        spec_text=_spec_text(spec),
     )
+
+
+def _spec_text(spec: JobSpec) -> str:
+    """As YAML; of a long list of scenes the first."""
+    data = spec.model_dump(mode="json")
+    uris = data["source"].get("uris", [])
+    if len(uris) > SHOWN_URIS:
+        data["source"]["uris"] = [*uris[:SHOWN_URIS], f"... and {len(uris) - SHOWN_URIS} more"]
+    return yaml.safe_dump(data, sort_keys=False)
 
 
 def _source_name(spec: JobSpec) -> str:
@@ -149,12 +164,12 @@ def _of_classes(marker: Marker, key: str) -> Iterator[tuple[str, float]]:
 
 
 def _pictures(store: Store, material: Material, product: Product) -> Iterator[ScenePicture | NotShown]:
-    """As many scenes as are wanted, spread over the archive; one that cannot be shown within the limits says why."""
-    wanted = material.spec.report.previews
-    markers = [marker for marker in material.markers if marker.outputs]
-    for marker in markers[:: max(1, -(-len(markers) // wanted))] if wanted else ():
+    """As many scenes as are wanted; one that cannot be shown within the limits says why."""
+    chosen = choose(material.markers, material.spec.report.previews, seed=material.summary["digest"])
+    for choice in chosen:
+        marker = choice.marker
         try:
-            yield _picture(store, material.spec, marker, product)
+            yield _picture(store, material.spec, choice, product, PICTURE_BYTES // len(chosen))
         except (EncdecError, ValueError, MemoryError) as error:
             # A picture is not worth a finished run.
             log.info("report.no_picture", extra={"scene_id": marker.scene_id, "reason": str(error)})
@@ -176,8 +191,8 @@ def _to_show(marker: Marker, product: Product) -> str:
     raise UnsupportedScene("no file of it is a picture", hint="add {kind: quicklook} to output.files")
 
 
-def _picture(store: Store, spec: JobSpec, marker: Marker, product: Product) -> ScenePicture:
-    path = _to_show(marker, product)
+def _picture(store: Store, spec: JobSpec, choice: Choice, product: Product, max_bytes: int) -> ScenePicture:
+    marker, path = choice.marker, _to_show(choice.marker, product)
     with open_scene(spec, marker.input.uri, marker.input.etag) as reader:
         header, seen = reader.header, reader.thumbnail(PICTURE_SIDE)
     result = open_reader(store, path, limits=limits_of(spec.limits))
@@ -185,19 +200,33 @@ def _picture(store: Store, spec: JobSpec, marker: Marker, product: Product) -> S
         made = result.thumbnail(PICTURE_SIDE)
     finally:
         result.close()
-    listed = marker.summary.get("bands")
-    bands = [int(str(band)) for band in listed] if isinstance(listed, list) else [1]
-    classes = product.kind == "classes"
+    input_image, result_image = _pair(marker, product, seen, made, max_bytes)
     return ScenePicture(
         scene_id=marker.scene_id,
-        input_image=preview_pixels(seen.pixels, seen.valid_mask, bands=bands[:3] if len(bands) >= 3 else bands[:1]),
-        result_image=preview_classes(made.pixels[0], product)
-        if classes
-        else preview_pixels(made.pixels, made.valid_mask),
+        input_image=input_image,
+        result_image=result_image,
         width=header.width,
         height=header.height,
-        pixelated=classes,
+        caption=choice.why,
+        pixelated=product.kind == "classes",
     )
+
+
+def _pair(marker: Marker, product: Product, seen: Patch, made: Patch, max_bytes: int) -> tuple[str, str]:
+    """Input and result; smaller where they are noise, which no codec packs, and many are shown."""
+    listed = marker.summary.get("bands")
+    bands = [int(str(band)) for band in listed] if isinstance(listed, list) else [1]
+    shown = bands[:3] if len(bands) >= 3 else bands[:1]
+    side = PICTURE_SIDE
+    while True:
+        before = preview_pixels(seen.pixels, seen.valid_mask, bands=shown, max_side=side)
+        if product.kind == "classes":
+            after = preview_classes(made.pixels[0], product, max_side=side)
+        else:
+            after = preview_pixels(made.pixels, made.valid_mask, max_side=side)
+        if len(before) + len(after) <= max_bytes or side <= LEAST_SIDE:
+            return before, after
+        side //= 2
 
 
 def _facts(material: Material) -> Iterator[Fact]:
@@ -209,9 +238,11 @@ def _facts(material: Material) -> Iterator[Fact]:
     inexact = sum(1 for marker in material.markers if marker.summary.get("exact") is False)
     said = f"{inexact} scenes approximate one plain pass" if inexact else "every scene equals one plain pass"
     yield Fact(name="exactness", value=f"{said} (network: {geometry.exactness})")
-    yield Fact(name="core", value=f"{resolved['core']} px")
-    yield Fact(name="device", value=f"{resolved['device_kind']}, {resolved['precision']}, batch {resolved['batch']}")
-    yield Fact(name="engine", value=resolved["engine"])
+    if resolved is not None:
+        yield Fact(name="core", value=f"{resolved['core']} px")
+        device = f"{resolved['device_kind']}, {resolved['precision']}, batch {resolved['batch']}"
+        yield Fact(name="device", value=device)
+        yield Fact(name="engine", value=resolved["engine"])
     for name in LIBRARIES:
         yield Fact(name=name, value=importlib.metadata.version(name))
     yield Fact(name="python", value=platform.python_version())

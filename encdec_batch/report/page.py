@@ -16,15 +16,22 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from encdec_batch.report.figures import class_rows, memory_rows, stage_rows
+from encdec_batch.report.figures import ClassRow, cause_rows, class_rows, memory_rows, stage_rows
 from encdec_batch.report.record import RunReport
 
-MAX_ROWS = 300
-"""Rows of the quarantine on the page; the table of the run has them all."""
+MAX_ROWS = 500
+"""Scenes of the quarantine on the page; the table of the output has them all."""
+MAX_CLASSES = 100
+"""Classes on the page, the largest; scenes.parquet has them all."""
+MAX_TEXT = 1000
+"""Characters of any one text: a reason or a name may hold whatever was in a file."""
+MAX_SPEC = 20_000
+"""Characters of the spec: one may name 100,000 scenes."""
 MAX_CHECKED = 24
 """Certificates on the page, the worst."""
 
 _FOLDER = Path(__file__).parent
+_DATA_URI = re.compile("data:image/(png|webp|jpeg);base64,[A-Za-z0-9+/=]*")
 # C0 and C1 controls and lone surrogates are not allowed in HTML, or not encodable in UTF-8 at all; the marks that turn
 # the direction of text let one name pass for another.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -33,6 +40,7 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u206
 def render_page(summary: RunReport) -> str:
     """The HTML page of a run, to be written as UTF-8."""
     script = _text("page.js")
+    causes = cause_rows(summary.set_aside, MAX_ROWS)
     return (
         _environment()
         .get_template("page.html.j2")
@@ -40,8 +48,11 @@ def render_page(summary: RunReport) -> str:
             run=summary,
             stages=stage_rows(summary.stages, summary.totals.seconds),
             memory=memory_rows(summary.memory),
-            classes=class_rows(summary.classes),
-            set_aside=summary.set_aside[:MAX_ROWS],
+            classes=_largest(class_rows(summary.classes)),
+            num_classes=len(summary.classes),
+            causes=causes,
+            num_shown=sum(len(cause.scenes) for cause in causes),
+            spec_text=_preformatted(summary.spec_text),
             checked=summary.certificates.worst_first[:MAX_CHECKED],
             style=Markup(_text("page.css")),  # noqa: S704 - our own file
             script=Markup(script),  # noqa: S704 - our own file
@@ -66,6 +77,7 @@ def _environment() -> Environment:
         percent=lambda share: f"{100 * share:.1f} %",
         duration=format_duration,
         size=format_bytes,
+        picture=_picture,
     )
     return environment
 
@@ -97,10 +109,33 @@ def format_bytes(size_bytes: float) -> str:
     return f"{size_bytes:.1f} TiB"
 
 
+def _largest(classes: list[ClassRow]) -> list[ClassRow]:
+    """All of them in their order, or the largest where there are too many for a page."""
+    if len(classes) <= MAX_CLASSES:
+        return classes
+    return sorted(classes, key=lambda row: -row.area.num_pixels)[:MAX_CLASSES]
+
+
 def _printable(value: Any) -> Any:
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
-    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", value)
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", _clipped(value, MAX_TEXT, "cut short"))
+
+
+def _picture(uri: str) -> Markup:
+    """A picture is longer than any text may be, and nothing but letters of base64."""
+    if not _DATA_URI.fullmatch(uri):
+        raise ValueError(f"{uri[:40]!r} is not a picture")
+    return Markup(uri)  # noqa: S704 - letters, digits and a few signs
+
+
+def _preformatted(text: str) -> Markup:
+    clipped = _clipped(text, MAX_SPEC, "the rest is in spec.yaml of the run")
+    return Markup.escape(_UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", clipped))
+
+
+def _clipped(text: str, length: int, why: str) -> str:
+    return text if len(text) <= length else f"{text[:length]}\N{HORIZONTAL ELLIPSIS} ({why})"
 
 
 def _text(name: str) -> str:

@@ -65,7 +65,7 @@ def preview_classes(ids: NDArray[np.generic], product: Product, *, max_side: int
     rgba = np.zeros((*thinned.shape, 4), np.uint8)
     for class_id, color in zip(product.class_ids, product.class_colors, strict=True):
         rgba[thinned == class_id] = (*color, 255)
-    return _data_uri("png", imagecodecs.png_encode(rgba, level=9))
+    return _data_uri("png", imagecodecs.png_encode(rgba, level=6))
 
 
 def _shrink(

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Literal
 
-State = Literal["complete", "running", "stopped"]
-"""Of the run whose page this is."""
+State = Literal["complete", "running", "stopped", "interrupted"]
+"""Of the run whose page this is; `stopped`: it gave up; `interrupted`: it was killed or failed, and the page was made
+afterwards."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +181,7 @@ class RunReport:
     pictures: tuple[ScenePicture, ...] = ()
     not_shown: tuple[NotShown, ...] = ()
     set_aside: tuple[SetAside, ...] = ()
-    """As many rows as there are; the page shows the first of them."""
+    """As many rows as there are; the page shows some of each cause."""
     certificates: Certificates = NO_CERTIFICATES
     facts: tuple[Fact, ...] = ()
     spec_text: str = field(default="", repr=False)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from encdec_batch.commit.marker import Marker, list_markers, read_markers
 from encdec_batch.commit.quarantine import QuarantineRecord
@@ -80,14 +81,30 @@ class StoredMarkers:
             for scene_id, info in chunk:
                 text = texts[scene_id]
                 if text is not None:
-                    yield Marker.model_validate_json(text), info
+                    yield from _parsed(self._store, scene_id, text, info)
                 elif scene_id in fresh:
                     yield fresh[scene_id]
         self.in_table = known and last.all_found
 
 
+def removed_scenes(store: Store) -> dict[str, str]:
+    """Scene id to etag of the markers that were without outputs when the tables were last written; reads no marker."""
+    rows = _rows(store, ["scene_id", "marker_etag", "outputs"])
+    return {scene_id: etag for scene_id, etag, outputs in rows if not outputs}
+
+
 def _by_id(found: Iterable[tuple[Marker, ObjectInfo]]) -> Iterator[tuple[str, tuple[Marker, ObjectInfo]]]:
     return ((marker.scene_id, (marker, info)) for marker, info in found)
+
+
+def _parsed(store: Store, scene_id: str, text: str, info: ObjectInfo) -> Iterator[tuple[Marker, ObjectInfo]]:
+    try:
+        marker = Marker.model_validate_json(text)
+    except ValidationError:
+        # A newer version wrote the table: read from its object, the marker is refused by name.
+        yield from read_markers(store, [scene_id])
+    else:
+        yield marker, info
 
 
 class _LastMarkers:
@@ -96,7 +113,7 @@ class _LastMarkers:
     """
 
     def __init__(self, store: Store) -> None:
-        self._rows = _last_rows(store)
+        self._rows = _rows(store, _CACHED)
         self._row = next(self._rows, None)
         self._is_there, self._passed, self._found = self._row is not None, 0, 0
 
@@ -106,7 +123,7 @@ class _LastMarkers:
             self._passed, self._row = self._passed + 1, next(self._rows, None)
         if self._row is not None and self._row[:2] == (scene_id, etag):
             self._found += 1
-            return self._row[2]
+            return str(self._row[2])
         return None
 
     @property
@@ -117,14 +134,12 @@ class _LastMarkers:
         return self._is_there and self._passed == self._found
 
 
-def _last_rows(store: Store) -> Iterator[tuple[str, str, str]]:
-    """Scene id, etag and text of each marker in the last table; no more where it is missing, damaged or of another
-    version.
-    """
+def _rows(store: Store, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """Of the last table of scenes; no more where it is missing, damaged or of another version."""
     try:
         file = pq.ParquetFile(BytesIO(store.get(SCENES_TABLE)))
-        for batch in file.iter_batches(CHUNK, columns=list(_CACHED)):
-            yield from zip(*(batch.column(name).to_pylist() for name in _CACHED), strict=True)
+        for batch in file.iter_batches(CHUNK, columns=list(columns)):
+            yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
     except (ObjectMissing, pa.ArrowException, KeyError, OSError):
         return
 

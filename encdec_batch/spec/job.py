@@ -12,6 +12,9 @@ from encdec_batch.spec.output import OutputSpec
 from encdec_batch.spec.source import Source
 from encdec_batch.spec.tiling import TilingSpec
 
+MAX_PREVIEWS = 24
+"""Pictures that a page of at most 15 MB holds."""
+
 
 class ModelSpec(Spec):
     """The model package: a folder with card.json, weights and golden sample."""
@@ -32,8 +35,8 @@ class LimitsSpec(Spec):
 class ReportSpec(Spec):
     """report/index.html."""
 
-    previews: Annotated[int, Field(ge=0, le=200)] = 12
-    """Scenes shown with input and result under a slider."""
+    previews: Annotated[int, Field(ge=0, le=MAX_PREVIEWS)] = 12
+    """Scenes shown with input and result under a slider: the worst certificates, the largest, some drawn."""
 
 
 class JobSpec(Spec):

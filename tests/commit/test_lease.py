@@ -314,3 +314,58 @@ def test_a_process_that_ended_and_was_not_waited_for_is_gone():
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert is_gone(holder)
     child.communicate()
+
+
+def set_time(store, n, modified):
+    store.objects[lease_path(n)] = store.objects[lease_path(n)][0], modified
+
+
+def test_the_clock_of_the_writers_machine_is_no_matter():
+    """Only the store's clock counts: what a holder wrote into its file may be years off."""
+    store = FakeStore()
+    made = acquire(store, "run-a")
+    ahead = replace(record(store, 1), created=store.clock + 1e8)
+    store.put(lease_path(1), ahead.to_json())
+    with pytest.raises(LeaseHeld, match="renewed its lease 1 0 s ago"):
+        acquire(store, "run-b")
+    store.advance(45)
+    assert acquire(store, "run-b").n == 2
+    made.release()
+
+
+def test_a_lease_from_the_future_is_free_once_it_was_seen_not_to_be_renewed():
+    """The clock of a file system was set back: by it the lease would live for a day."""
+    store = FakeStore()
+    acquire(store, "run-a")
+    set_time(store, 1, store.clock + 24 * 3600)
+    slept = []
+    assert acquire(store, "run-b", sleep=slept.append).n == 2
+    assert sum(slept) >= SLOW.dead_after_s
+
+
+def test_a_lease_from_the_future_that_is_renewed_is_held():
+    store = FakeStore()
+    held = acquire(store, "run-a")
+    set_time(store, 1, store.clock + 24 * 3600)
+
+    def renew(_):
+        held.renew()
+        set_time(store, 1, store.clock + 24 * 3600)
+
+    with pytest.raises(LeaseHeld, match="run run-a"):
+        acquire(store, "run-b", sleep=renew)
+    assert lease_path(2) not in store.objects
+
+
+def test_of_two_who_watch_a_lease_from_the_future_one_gets_it():
+    store = FakeStore()
+    acquire(store, "run-a")
+    set_time(store, 1, store.clock + 24 * 3600)
+
+    def other_is_faster(_):
+        if lease_path(2) not in store.objects:
+            acquire(store, "run-c", sleep=lambda _: None)
+
+    with pytest.raises(LeaseHeld, match="run run-c"):
+        acquire(store, "run-b", sleep=other_is_faster)
+    assert lease_path(3) not in store.objects

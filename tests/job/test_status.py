@@ -9,12 +9,13 @@ import pytest
 from fakes import fake_bytes, fake_marker
 
 from encdec_batch.commit.digest import digest_of_markers
-from encdec_batch.commit.marker import marker_path
+from encdec_batch.commit.marker import marker_path, read_markers
 from encdec_batch.commit.quarantine import QuarantineRecord, write_quarantine
-from encdec_batch.errors import EncdecError
+from encdec_batch.errors import CommitError, EncdecError
 from encdec_batch.job.progress import Progress
 from encdec_batch.job.runlog import run_folder
-from encdec_batch.job.status import DEAD_AFTER_S, retry, status, verify
+from encdec_batch.job.status import DEAD_AFTER_S, output_digest, status, verify
+from encdec_batch.report.tables import write_scenes
 from encdec_batch.store.open import open_store
 
 OLD, NEW = "20260101T000000Z-aaa", "20260102T000000Z-bbb"
@@ -115,9 +116,35 @@ def test_the_digest_is_of_the_files_and_of_nothing_else(tmp_path):
     assert verify(str(tmp_path / "third")).digest != verify(str(tmp_path / "one")).digest
 
 
-def test_retry_empties_the_quarantine(tmp_path):
-    set_aside(tmp_path, "a")
-    set_aside(tmp_path, "b")
-    assert retry(str(tmp_path)) == 2
-    assert list(open_store(str(tmp_path)).list(".encdec/quarantine/")) == []
-    assert retry(str(tmp_path)) == 0
+def test_a_removed_scene_is_not_counted_once_the_tables_say_so(tmp_path):
+    commit(tmp_path, "a", "b")
+    commit(tmp_path, "c", generation=2, outputs=())
+    store = open_store(str(tmp_path))
+    assert status(str(tmp_path)).scenes_committed == 3
+    write_scenes(store, read_markers(store))
+    assert status(str(tmp_path)).scenes_committed == 2
+    # It came back since: the table is older than its marker.
+    commit(tmp_path, "c", generation=3)
+    assert status(str(tmp_path)).scenes_committed == 3
+    (tmp_path / "scenes.parquet").write_bytes(b"PAR1 cut short")
+    assert status(str(tmp_path)).scenes_committed == 3
+
+
+def test_verify_names_markers_that_cannot_be_read_and_goes_on(tmp_path):
+    commit(tmp_path, "a", "b", "c")
+    (tmp_path / marker_path("b")).write_bytes(b"{")
+    found = verify(str(tmp_path))
+    # The files of the others were looked at; those of `b` nobody knows.
+    assert (found.files, found.digest) == (2, "")
+    assert marker_path("b") in found.bad
+    assert "is not a marker that this version can read" in found.why[marker_path("b")]
+    with pytest.raises(CommitError, match=r"markers/b.json is not a marker"):
+        output_digest(str(tmp_path))
+
+
+def test_progress_of_verify_ends_with_all_bytes(tmp_path):
+    commit(tmp_path, *(f"s{n}" for n in range(20)))
+    said = []
+    verify(str(tmp_path), on_bytes=lambda done, total: said.append((done, total)))
+    assert said[-1] == (20, 20)
+    assert [done for done, _ in said] == list(range(1, 21))

@@ -7,7 +7,7 @@ from encdec_batch.commit.marker import Marker, marker_path
 from encdec_batch.commit.quarantine import QuarantineRecord, write_quarantine
 from encdec_batch.commit.scene import part_path
 from encdec_batch.errors import CommitError
-from encdec_batch.job.survey import survey
+from encdec_batch.job.survey import parts_of, survey
 
 
 def put(store: FakeStore, marker: Marker) -> str:
@@ -69,5 +69,14 @@ def test_quarantine_by_scene(kind):
 def test_a_marker_of_a_newer_version_stops_the_survey():
     store = FakeStore()
     store.put(marker_path("a"), fake_marker("a").to_json().replace(b'"format_version":1', b'"format_version":2'))
-    with pytest.raises(CommitError, match="not a marker that this version can read"):
+    with pytest.raises(CommitError, match="format version 2, newer than 1"):
         survey(store)
+
+
+def test_what_lies_beside_parts_and_has_no_name_of_one_is_not_counted_as_done():
+    store = FakeStore()
+    for name in ("0-0", "12-3", "check-2", "coarse", "notes.txt", "0-0.tmp", "1-2-3", "a/0-1"):
+        store.put(part_path("k1", name), b"part")
+    store.put(".encdec/parts/readme", b"mine")
+    assert survey(store).parts == {"k1": {"0-0", "12-3", "check-2"}}
+    assert parts_of(store, "k1") == {"0-0", "12-3", "check-2"}

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from encdec_batch.commit.generation import check_scene_id
-from encdec_batch.plan.identity import MAX_LENGTH, path_id, safe_id, settle_ids
+from encdec_batch.plan.identity import MAX_LENGTH, apart_from, path_id, safe_id, settle_ids
 from encdec_batch.plan.scene import Candidate
 
 SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
@@ -113,3 +113,13 @@ def test_a_candidate_keeps_everything_but_its_id():
 )
 def test_the_wanted_id_is_the_path_without_extension(path, wanted):
     assert path_id(path) == wanted
+
+
+def test_an_id_that_is_a_committed_one_but_for_case_is_told_apart():
+    kept, _ = settle_ids([("a", candidate("a")), ("b", candidate("b"))])
+    apart = apart_from(kept, {"A", "b", "C"})
+    assert apart[1].scene_id == "b"
+    assert apart[0].scene_id.startswith("a-")
+    assert apart[0].uri == kept[0].uri
+    # The next run finds both, and changes nothing.
+    assert apart_from(kept, {"A", "b", "C", apart[0].scene_id}) == apart

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report.parsed import Page
 
+from encdec_batch.report.figures import cause_rows
 from encdec_batch.report.page import MAX_ROWS, format_bytes, format_duration, format_number, render_page
 from encdec_batch.report.record import (
     ClassArea,
@@ -91,7 +93,9 @@ def test_page_loads_nothing_from_elsewhere() -> None:
     page = Page(html)
     links = [value for _, name, value in page.attributes if name in {"src", "href", "srcset", "data", "action"}]
     assert links
-    assert all(link.startswith(("data:image/", "#")) for link in links)
+    tables = {"../scenes.parquet", "../quarantine.parquet"}
+    assert tables <= set(links)
+    assert all(link.startswith(("data:image/", "#")) for link in set(links) - tables)
     assert "link" not in page.tags
     assert not re.search(r"https?:|//[a-z]|url\(|@import", html)
 
@@ -108,7 +112,7 @@ def test_policy_admits_the_one_script_of_the_page() -> None:
 
 def test_every_section_link_has_its_section() -> None:
     page = Page(render_page(report_of()))
-    targets = {value for _, name, value in page.attributes if name == "href"}
+    targets = {value for _, name, value in page.attributes if name == "href" and value.startswith("#")}
     assert targets == {"#pictures", "#areas", "#aside", "#time", "#memory", "#provenance"}
     assert {target[1:] for target in targets} <= {value for _, name, value in page.attributes if name == "id"}
 
@@ -157,12 +161,48 @@ def test_small_areas_are_in_hectares_and_unplaced_ones_in_pixels_alone() -> None
     assert "Area," not in Page(render_page(unplaced)).text
 
 
+def set_aside(number: int, reason: str = "r", **fields: str) -> SetAside:
+    return SetAside(scene_id=f"scene-{number}-", stage="read", reason=reason, **fields)
+
+
 def test_long_quarantine_is_cut_and_says_so() -> None:
-    rows = tuple(SetAside(scene_id=f"scene-{i}-", stage="read", reason="r") for i in range(MAX_ROWS + 1))
+    rows = tuple(set_aside(i) for i in range(MAX_ROWS + 1))
     page = Page(render_page(replace(report_of(), set_aside=rows)))
     assert f"scene-{MAX_ROWS - 1}-" in page.text
     assert f"scene-{MAX_ROWS}-" not in page.text
+    assert "and 1 more" in page.text
     assert "quarantine.parquet has them all" in page.text
+
+
+def test_scenes_of_one_cause_are_one_row_the_most_frequent_first() -> None:
+    rows = (set_aside(0, "rare", hint="look"), *(set_aside(i, "frequent", block="0-1") for i in (1, 2, 3)))
+    page = Page(render_page(replace(report_of(), set_aside=rows)))
+    causes = [row for row in page.rows if len(row) == 4 and row[1] == "read"]
+    assert [row[2] for row in causes] == ["frequent", "rare"]
+    assert causes[0][0].startswith("3 scenes")
+    assert all(f"scene-{i}- block 0-1" in causes[0][0] for i in (1, 2, 3))
+    assert causes[1] == ["scene-0-", "read", "rare", "look"]
+
+
+@given(st.lists(st.sampled_from("abcde"), max_size=40), st.integers(1, 12))
+def test_causes_within_the_limit_are_all_shown_and_none_is_counted_wrong(reasons: list[str], limit: int) -> None:
+    rows = [set_aside(number, reason) for number, reason in enumerate(reasons)]
+    made = cause_rows(rows, limit)
+    assert sum(len(cause.scenes) for cause in made) == min(limit, len(rows))
+    assert {cause.reason: cause.num_scenes for cause in made}.items() <= Counter(reasons).items()
+    assert len(made) == min(limit, len(set(reasons)))
+    assert [cause.num_scenes for cause in made] == sorted((cause.num_scenes for cause in made), reverse=True)
+
+
+def test_many_classes_and_long_texts_do_not_make_a_long_page() -> None:
+    classes = tuple(ClassArea(name=f"class-{n}-", color=(1, 2, 3), num_pixels=n) for n in range(60_000))
+    uris = "\n".join(f"- s3://archive/{n}.tif" for n in range(100_000))
+    page = render_page(replace(report_of("x" * 50_000), classes=classes, spec_text=uris))
+    assert len(page) < 300_000
+    assert "class-59999-" in page
+    assert "class-0-" not in page
+    assert "The 100 largest of 60,000 classes are shown" in page
+    assert "the rest is in spec.yaml of the run" in page
 
 
 def test_pictures_from_elsewhere_are_refused() -> None:

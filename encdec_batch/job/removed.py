@@ -1,0 +1,97 @@
+"""Scenes whose input is no longer in the source: found by listing it again, taken out by `prune --removed`.
+
+A source that lists less than it should, because a disk is not mounted, a prefix is mistyped or credentials see half of
+it, looks like one whose scenes were removed. So there is a limit above which nothing is taken out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from math import ceil
+
+from encdec_batch.commit.marker import Marker
+from encdec_batch.commit.prune import remove_scene
+from encdec_batch.errors import EncdecError, SpecError
+from encdec_batch.job.history import newest_spec
+from encdec_batch.plan.discover import find_scenes
+from encdec_batch.plan.identity import apart_from
+from encdec_batch.store.store import Store
+
+WRITERS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """Committed scenes that the source no longer names."""
+
+    scene_ids: tuple[str, ...]
+    num_committed: int
+
+    @property
+    def percent(self) -> float:
+        return 100 * len(self.scene_ids) / self.num_committed if self.num_committed else 0.0
+
+
+def find_removed(store: Store, markers: Sequence[Marker]) -> Removed:
+    """Lists the source of the newest run, and compares.
+
+    A scene that goes on under another id (its input is still named) counts once the other one is committed.
+
+    Args:
+        store: the root of the output.
+        markers: all of the output.
+
+    Raises:
+        EncdecError: no run has left its spec, or the source names no scene at all.
+        SpecError, StoreError: the source cannot be listed.
+    """
+    spec = newest_spec(store)
+    candidates, unnamed = find_scenes(spec.source)
+    if not candidates and not unnamed:
+        where = "the list" if spec.source.kind == "list" else spec.source.uri
+        raise EncdecError(
+            f"{where}: the source names no scene at all; nothing was removed",
+            hint="check that it can be read from here; an output that is no longer wanted can be deleted by hand",
+        )
+    candidates = list(apart_from(candidates, {marker.scene_id for marker in markers}))
+    committed = {marker.scene_id for marker in markers if marker.outputs}
+    ids = {candidate.scene_id for candidate in candidates} | {aside.scene_id for aside in unnamed}
+    kept = {c.uri for c in candidates if c.scene_id not in committed} | {aside.uri for aside in unnamed}
+    gone = [m.scene_id for m in markers if m.outputs and m.scene_id not in ids and m.input.uri not in kept]
+    return Removed(scene_ids=tuple(gone), num_committed=len(committed))
+
+
+def check_limit(removed: Removed, percent: float) -> None:
+    """Nothing, if no more is gone than was allowed.
+
+    Raises:
+        EncdecError: more is gone.
+    """
+    if removed.percent <= percent:
+        return
+    raise EncdecError(
+        f"{len(removed.scene_ids)} of {removed.num_committed} committed scenes ({removed.percent:.1f} %) are no longer "
+        f"in the source, more than the {percent:g} % that were allowed; nothing was removed or deleted",
+        hint="check that the source lists all it holds; if they were really removed, say "
+        f"--removed {ceil(10 * removed.percent) / 10:g}",
+    )
+
+
+def remove_all(store: Store, removed: Removed, *, lease_n: int) -> None:
+    """Moves the marker of each to a generation without outputs; its files are pruned in their time.
+
+    Raises:
+        SpecError: the store cannot replace a marker safely.
+        LeaseHeld, CommitConflict, StoreError: as `move_marker`.
+    """
+    if removed.scene_ids and not store.probe().if_match:
+        raise SpecError(
+            f"{store.uri}: this store ignores If-Match, and no marker can be replaced safely",
+            hint="remove scenes from a store with conditional writes",
+        )
+    with ThreadPoolExecutor(WRITERS) as pool:
+        for _ in pool.map(partial(remove_scene, store, lease_n=lease_n), removed.scene_ids):
+            pass
