@@ -22,45 +22,30 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The (maximum|minimum) number of concurrent:UserWarning"),
 ]
 
-SMALL = {
-    "read-exit": (90, 100),
-    "read-lock": (90, 101),
-    "predict-kill": (90, 102),
-    "predict-lock": (90, 103),
-    "predict-quits": (90, 104),
-    "write-segv": (90, 105),
-    "read-once": (90, 106),
-    "predict-raises": (90, 107),
-    "well": (90, 108),
-    "good": (90, 109),
-}
-"""Scenes of one block, which make one group; their shapes tell them apart."""
-LARGE = {"run": (600, 1700), "commit": (600, 1100)}
-"""One of a run of blocks, and one that is well until it is assembled."""
-SCENES = SMALL | LARGE
 POISONED = (0, 2 * BLOCK)
-FAULTS = [
-    fault("read", SMALL["read-exit"], "exit"),
-    fault("read", SMALL["read-lock"], "hold the lock"),
-    fault("predict", SMALL["predict-kill"], "kill"),
-    fault("predict", SMALL["predict-lock"], "hold the lock"),
-    fault("predict", SMALL["predict-quits"], "system exit"),
-    fault("write", SMALL["write-segv"], "segv"),
-    fault("read", SMALL["read-once"], "segv", times=1),
-    fault("predict", SMALL["predict-raises"], "raise"),
-    fault("read", LARGE["run"], "sleep", at=POISONED),
-    fault("commit", LARGE["commit"], "segv"),
-]
+"""Where the third block of a run begins."""
+HUNG = f"came to no end within {RULES.first_s:.0f} s"
+CRASHES = {
+    "read-exit": ((90, 100), fault("read", (90, 100), "exit"), "ended with exit code 3"),
+    "predict-kill": ((90, 101), fault("predict", (90, 101), "kill"), "died of signal SIGKILL"),
+    "predict-quits": ((90, 102), fault("predict", (90, 102), "system exit"), "ended with exit code 4"),
+    "write-segv": ((90, 103), fault("write", (90, 103), "segv"), "died of signal SIGSEGV"),
+    "commit-segv": ((600, 1100), fault("commit", (600, 1100), "segv"), "died of signal SIGSEGV"),
+}
+HANGS = {
+    "read-lock": ((90, 100), fault("read", (90, 100), "hold the lock"), HUNG),
+    "predict-lock": ((90, 101), fault("predict", (90, 101), "hold the lock"), HUNG),
+    "run-sleep": ((600, 1700), fault("read", (600, 1700), "sleep", at=POISONED), HUNG),
+}
+"""Scene to its shape, which tells it apart, what is planted there, and what is said of it. Those of one block make one
+group; `commit-segv` is well until it is assembled, `run-sleep` but for one block."""
+GOOD = {"well": (90, 200), "good": (90, 201)}
+ONCE, RAISES = {"once": (90, 202)}, {"raises": (90, 203)}
 
 
 @pytest.fixture(scope="module")
 def faults(tmp_path_factory):
     return Faults(tmp_path_factory.mktemp("faults") / "faults.json")
-
-
-@pytest.fixture
-def archive(tmp_path):
-    return make_archive(tmp_path / "archive", SCENES)
 
 
 @pytest.fixture(scope="module")
@@ -85,79 +70,73 @@ def through(plan, host, scene_ids):
     return records, list(stream.commits(wait=True))
 
 
-def test_each_is_found_and_nothing_else_is_lost(job, faults, ray_host):
-    """A group of small scenes, a run of blocks and a commit, most of them poisonous, at once."""
-    faults.plant(*FAULTS)
+def job_of(tmp_path, package, scenes):
+    return make_job(tmp_path / "job", make_archive(tmp_path / "archive", scenes), package)
+
+
+@pytest.mark.parametrize("poison", [CRASHES, HANGS], ids=["crashes", "hangs"])
+def test_each_is_found_and_nothing_else_is_lost(tmp_path, package, faults, ray_host, poison):
+    """Poisonous scenes, blocks and commits among others that are not, all at once."""
+    shapes = {name: shape for name, (shape, _, _) in poison.items()}
+    job = job_of(tmp_path, package, shapes | GOOD | ONCE | RAISES)
+    faults.plant(
+        *(planted for _, planted, _ in poison.values()),
+        fault("read", ONCE["once"], "segv", times=1),
+        fault("predict", RAISES["raises"], "raise"),
+    )
     plan = build_plan(job.spec())
-    records, commits = through(plan, ray_host, SCENES)
+    records, commits = through(plan, ray_host, shapes | GOOD | ONCE | RAISES)
     troubles = {record.scene_id: record.trouble for record in [*records, *commits] if record.trouble}
+    assert troubles.pop("raises").stage == "predict"
     said = {name: (trouble.stage, trouble.reason.rpartition("one ")[2]) for name, trouble in troubles.items()}
-    hung = f"came to no end within {RULES.first_s:.0f} s"
-    assert said.pop("predict-raises")[0] == "predict"
-    assert said == {
-        "read-exit": ("read", "ended with exit code 3"),
-        "read-lock": ("read", hung),
-        "predict-kill": ("predict", "died of signal SIGKILL"),
-        "predict-lock": ("predict", hung),
-        "predict-quits": ("predict", "ended with exit code 4"),
-        "write-segv": ("write", "died of signal SIGSEGV"),
-        "run": ("read", hung),
-        "commit": ("commit", "died of signal SIGSEGV"),
-    }
+    assert said == {name: (planted["stage"], how) for name, (_, planted, how) in poison.items()}
     assert not any(trouble.transient for trouble in troubles.values())
-    assert troubles["run"].block == "0-2"
-    assert {record.scene_id for record in records if record.died} == said.keys() - {"commit"}
-    # Everything else is there: the other scenes of the group, the other blocks of the run, the parts of the commit.
-    assert set(job.markers()) == {"read-once", "well", "good"}
-    [run] = [scene for scene in plan.scenes if scene.scene_id == "run"]
-    assert job.parts()[run.part_key] == {block.name for block in run.grid().blocks()} - {"0-2"}
-    # Twice among others, then once alone.
-    for planted in FAULTS:
-        stage, shape = planted["stage"], tuple(planted["shape"])
-        expected = ["among others", "among others", "alone"]
-        if planted["how"] == "raise" or planted.get("times"):
-            expected = ["among others"]
-        assert faults.struck(stage, shape) == expected, planted
-    assert {name: told["deaths"] for (name, _), told in attempts(job).items()} == {
-        "read-once": 1,
-        **dict.fromkeys(said, 2),
-    }
+    # Everything else is there, other scenes of the group, other blocks of the run, parts of the commit among it.
+    assert set(job.markers()) == {"well", "good", "once"}
+    for scene in plan.scenes:
+        if not is_small(scene):
+            every = {block.name for block in scene.grid().blocks()}
+            assert job.parts()[scene.part_key] == every - {troubles[scene.scene_id].block}
+    for shape, planted, _ in poison.values():
+        assert faults.struck(planted["stage"], shape) == ["among others", "among others", "alone"], planted
+    assert faults.struck("read", ONCE["once"]) == ["among others"]
+    deaths = {name: told["deaths"] for (name, _), told in attempts(job).items()}
+    assert deaths == {"once": 1} | dict.fromkeys(poison, 2)
 
 
-def test_a_count_outlives_the_driver(job, faults, ray_host):
+def test_a_count_outlives_the_driver(tmp_path, package, faults, ray_host):
     """A second driver takes up what the first one's ledger noted."""
-    plan, shape = build_plan(job.spec()), LARGE["commit"]
+    shape = (600, 1100)
+    job = job_of(tmp_path, package, {"scene": shape})
+    plan = build_plan(job.spec())
     faults.plant(fault("predict", shape, "kill", at=(0, 0), times=1))
-    records, [commit] = through(plan, ray_host, ["commit"])
+    records, [commit] = through(plan, ray_host, ["scene"])
     assert not any(record.trouble for record in records)
     assert commit.committed
     [(block, told)] = attempts(job).items()
-    assert (block, told["deaths"], told["stage"]) == (("commit", "0-0"), 1, "predict")
+    assert (block, told["deaths"], told["stage"]) == (("scene", "0-0"), 1, "predict")
     faults.plant(fault("predict", shape, "kill", at=(0, 0)))
-    records, _ = through(plan, ray_host, ["commit"])
+    records, _ = through(plan, ray_host, ["scene"])
     assert {record.trouble.block for record in records if record.died} == {"0-0"}
     assert faults.struck("predict", shape) == ["among others", "alone"]
 
 
-def test_a_network_that_cannot_be_loaded_ends_the_run(job, faults, ray_host):
+def test_a_network_that_cannot_be_loaded_ends_the_run(tmp_path, package, faults, ray_host):
     """No block is to blame: actors die before they take one."""
+    job = job_of(tmp_path, package, GOOD)
     faults.plant(fault("load", (0, 0), "segv"))
     with pytest.raises(EncdecError, match="died 2 times while it loaded it"):
-        through(build_plan(job.spec()), ray_host, ["well"])
+        through(build_plan(job.spec()), ray_host, GOOD)
     assert attempts(job) == {}
 
 
 LOCAL = ["compute.stream={kind: local, workers: 2}"]
 
 
-def small_job(tmp_path, package, scenes):
-    return make_job(tmp_path / "small", make_archive(tmp_path / "few", scenes), package)
-
-
 @pytest.mark.parametrize(("stage", "how"), [("read", "segv"), ("predict", "hold the lock")])
 def test_a_run_in_one_process_does_not_die_for_ever(tmp_path, package, stage, how):
     scenes = {"bad": (90, 100), "fine": (90, 101), "well": (600, 1100)}
-    job, faults = small_job(tmp_path, package, scenes), Faults(tmp_path / "faults.json")
+    job, faults = job_of(tmp_path, package, scenes), Faults(tmp_path / "faults.json")
     faults.plant(fault(stage, scenes["bad"], how))
     for deaths in (1, 2):
         ended = run_apart(job, faults, *LOCAL)
@@ -177,7 +156,7 @@ def test_a_run_in_one_process_does_not_die_for_ever(tmp_path, package, stage, ho
 
 def test_a_commit_in_one_process_does_not_die_for_ever(tmp_path, package):
     scenes = {"bad": (600, 1100), "fine": (90, 101)}
-    job, faults = small_job(tmp_path, package, scenes), Faults(tmp_path / "faults.json")
+    job, faults = job_of(tmp_path, package, scenes), Faults(tmp_path / "faults.json")
     faults.plant(fault("commit", scenes["bad"], "segv"))
     for _ in range(2):
         assert run_apart(job, faults, *LOCAL).returncode == -signal.SIGSEGV
@@ -191,7 +170,7 @@ def test_a_commit_in_one_process_does_not_die_for_ever(tmp_path, package):
 
 def test_a_run_stops_where_it_is_not_the_data(tmp_path, package):
     scenes = {f"s{n:02}": (90, 100) for n in range(14)}
-    job, faults = small_job(tmp_path, package, scenes), Faults(tmp_path / "faults.json")
+    job, faults = job_of(tmp_path, package, scenes), Faults(tmp_path / "faults.json")
     faults.plant(fault("predict", (90, 100), "raise"))
     ended = run_apart(job, faults, "compute.stream={kind: local, workers: 1}")
     assert ended.returncode == 1
@@ -211,7 +190,7 @@ def test_a_run_stops_where_it_is_not_the_data(tmp_path, package):
 def test_a_kill_that_is_no_death_costs_nothing(tmp_path, package):
     """Struck once, as by an operator: the next run commits it, and forgets."""
     scenes = {"bad": (90, 100), "fine": (90, 101)}
-    job, faults = small_job(tmp_path, package, scenes), Faults(tmp_path / "faults.json")
+    job, faults = job_of(tmp_path, package, scenes), Faults(tmp_path / "faults.json")
     faults.plant(fault("predict", scenes["bad"], "kill", times=1))
     assert run_apart(job, faults, *LOCAL).returncode == -signal.SIGKILL
     ended = run_apart(job, faults, *LOCAL)
