@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from pydantic import JsonValue
@@ -24,10 +25,15 @@ class Choice:
 
 
 def severity_of(certificate: Mapping[str, JsonValue]) -> float:
-    """How bad a certificate is: its worst difference, in tolerances where it names one; 0 where nothing differed."""
-    worst, tolerance = certificate.get("worst"), certificate.get("tolerance")
-    if not isinstance(worst, int | float):
+    """How bad a certificate is: its worst difference, in tolerances where it names one; 0 where nothing differed.
+
+    A worst difference that is no number is one that JSON has none for: it is not finite.
+    """
+    if "worst" not in certificate:
         return 0.0
+    worst, tolerance = certificate["worst"], certificate.get("tolerance")
+    if not isinstance(worst, int | float):
+        return inf
     return worst / tolerance if isinstance(tolerance, int | float) and tolerance > 0 else float(worst)
 
 
