@@ -140,10 +140,9 @@ def _is_meant(record: QuarantineRecord, stage: str, reason: str) -> bool:
 
 def _removed(store: Store, percent: float | None) -> Removed:
     """Scenes to be taken out. Reads every marker first: one of a newer version stops everything."""
-    markers = [marker for marker, _ in markers_of(store)]
     if percent is None:
-        return Removed(scene_ids=(), num_committed=len(markers))
-    removed = find_removed(store, markers)
+        return Removed(scene_ids=(), num_committed=sum(bool(marker.outputs) for marker, _ in markers_of(store)))
+    removed = find_removed(store, [marker for marker, _ in markers_of(store)])
     check_limit(removed, percent)
     return removed
 

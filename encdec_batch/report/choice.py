@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
+from math import inf
 from typing import Literal
 
 from pydantic import JsonValue
@@ -24,20 +26,26 @@ class Choice:
 
 
 def severity_of(certificate: Mapping[str, JsonValue]) -> float:
-    """How bad a certificate is: its worst difference, in tolerances where it names one; 0 where nothing differed."""
-    worst, tolerance = certificate.get("worst"), certificate.get("tolerance")
-    if not isinstance(worst, int | float):
+    """How bad a certificate is: its worst difference, in tolerances where it names one; 0 where nothing differed.
+
+    A worst difference that is no number is one that JSON has none for: it is not finite.
+    """
+    if "worst" not in certificate:
         return 0.0
+    worst, tolerance = certificate["worst"], certificate.get("tolerance")
+    if not isinstance(worst, int | float):
+        return inf
     return worst / tolerance if isinstance(tolerance, int | float) and tolerance > 0 else float(worst)
 
 
-def choose(markers: Sequence[Marker], wanted: int, *, seed: str = "", severity: Severity = severity_of) -> list[Choice]:
+def choose(markers: Iterable[Marker], wanted: int, *, seed: str = "", severity: Severity = severity_of) -> list[Choice]:
     """At most `wanted` scenes with outputs: a third by certificate, a third by size, the rest drawn.
 
-    The same markers, whatever their order, and the same seed give the same scenes, and so the same page.
+    The same markers, whatever their order, and the same seed give the same scenes, and so the same page. No more
+    markers are held at a time than may be chosen.
 
     Args:
-        markers: of the whole output.
+        markers: of the whole output; gone through once.
         wanted: scenes at most.
         seed: of the draw.
         severity: of a certificate; the greater, the worse. A scene without one, or of severity 0, is not among the
@@ -45,22 +53,39 @@ def choose(markers: Sequence[Marker], wanted: int, *, seed: str = "", severity: 
     """
     if not wanted:
         return []
-    scenes = {marker.scene_id: marker for marker in markers if marker.outputs}
-    worst = {name: severity(marker.certificate) for name, marker in scenes.items() if marker.certificate}
-    sizes = {name: _pixels(marker) for name, marker in scenes.items()}
-    drawn = {name: int(hashlib.sha256(f"{seed}/{name}".encode()).hexdigest(), 16) for name in scenes}
-    chosen: dict[str, Why] = {}
-    _take(chosen, "worst certificate", {name: value for name, value in worst.items() if value > 0}, -(-wanted // 3))
-    _take(chosen, "largest", sizes, -(-(wanted - len(chosen)) // 2))
-    _take(chosen, "drawn", drawn, wanted - len(chosen))
-    return [Choice(marker=scenes[name], why=why) for name, why in chosen.items()]
+    worst, largest, drawn = (_Best(2 * wanted) for _ in range(3))
+    for marker in markers:
+        if not marker.outputs:
+            continue
+        if marker.certificate and (value := severity(marker.certificate)) > 0:
+            worst.add(value, marker)
+        largest.add(_pixels(marker), marker)
+        drawn.add(int(hashlib.sha256(f"{seed}/{marker.scene_id}".encode()).hexdigest(), 16), marker)
+    chosen: dict[str, Choice] = {}
+    worst.move(chosen, "worst certificate", -(-wanted // 3))
+    largest.move(chosen, "largest", -(-(wanted - len(chosen)) // 2))
+    drawn.move(chosen, "drawn", wanted - len(chosen))
+    return list(chosen.values())
 
 
-def _take(chosen: dict[str, Why], why: Why, values: Mapping[str, float], number: int) -> None:
-    """The greatest that are not chosen yet; equal ones by their ids."""
-    free = (name for name in sorted(values, key=lambda name: (-values[name], name)) if name not in chosen)
-    for name, _ in zip(free, range(number), strict=False):
-        chosen[name] = why
+class _Best:
+    """The markers of the greatest values; of equal values those of the first ids."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._held = size, list[tuple[float, str, Marker]]()
+
+    def add(self, value: float, marker: Marker) -> None:
+        self._held.append((-value, marker.scene_id, marker))
+        if len(self._held) >= 4 * self._size:
+            self._held = self._sorted()
+
+    def move(self, chosen: dict[str, Choice], why: Why, number: int) -> None:
+        """So many of those that are not chosen yet."""
+        free = (marker for _, _, marker in self._sorted() if marker.scene_id not in chosen)
+        chosen |= {marker.scene_id: Choice(marker=marker, why=why) for marker in list(islice(free, number))}
+
+    def _sorted(self) -> list[tuple[float, str, Marker]]:
+        return sorted(self._held, key=lambda held: held[:2])[: self._size]
 
 
 def _pixels(marker: Marker) -> float:

@@ -39,9 +39,9 @@ def test_scenes_where_nothing_differed_or_that_were_removed_are_not_the_worst():
     assert {c.marker.scene_id for c in choose(markers, 24)} == {"s1", "s2"}
 
 
-def test_a_certificate_without_a_figure_is_harmless():
+def test_a_certificate_without_a_figure_is_harmless_and_one_that_is_not_finite_is_the_worst():
     assert severity_of({"result": "not drawn"}) == 0.0
-    assert severity_of({"worst": None, "tolerance": None}) == 0.0
+    assert severity_of({"worst": None, "tolerance": None}) == float("inf")
     assert severity_of({"worst": 2.0}) == 2.0
     assert severity_of({"worst": 2.0, "tolerance": 4.0}) == 0.5
 
