@@ -1,0 +1,103 @@
+"""Jobs in processes of their own that start in no time: forked from one that has imported everything already."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+PRELOAD = [
+    "pytest", "torch", "s3fs", "rasterio", "pyarrow.parquet", "children", "encdec_batch.cli", "encdec_batch.job.run",
+    "encdec_batch.job.maintain", "encdec_batch.stream.local", "encdec_batch.predict.stage", "encdec_batch.predict.heap",
+    "encdec_batch.spec.load", "encdec_batch.store.s3", "encdec_batch.models.package",
+]  # fmt: skip
+
+
+def context() -> ForkServerContext:
+    """The server is started with the first process, and ends with this one."""
+    made = multiprocessing.get_context("forkserver")
+    made.set_forkserver_preload(PRELOAD)
+    return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """A process with the command line in it."""
+
+    process: ForkServerProcess
+    folder: Path
+
+    @property
+    def pid(self) -> int:
+        pid = self.process.pid
+        assert pid is not None
+        return pid
+
+    def ended(self, *, within_s: float = 120.0) -> int:
+        """The exit code; negative: the signal that ended it."""
+        self.process.join(within_s)
+        code = self.process.exitcode
+        if code is None:
+            self.process.kill()
+            raise AssertionError(f"it did not end within {within_s} s: {self.stderr}")
+        return code
+
+    @property
+    def stdout(self) -> str:
+        return (self.folder / "stdout").read_text()
+
+    @property
+    def stderr(self) -> str:
+        return (self.folder / "stderr").read_text()
+
+
+def start_command(folder: Path, *words: str | Path, settings: Mapping[str, Any] | None = None) -> Child:
+    """`encdec-batch` with these words; what it says goes to files in `folder`.
+
+    Args:
+        folder: is made.
+        words: of the command line.
+        settings: of `prepare`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    arguments = (str(folder), [str(word) for word in words], dict(os.environ), dict(settings or {}))
+    process = context().Process(target=_command, args=arguments, daemon=True)
+    process.start()
+    return Child(process=process, folder=folder)
+
+
+def prepare(settings: Mapping[str, Any]) -> None:
+    """Shortens waits of this process: `retry`, fields of RetryPolicy, for every store that is opened by a uri;
+    `limits`, as of resource.setrlimit.
+    """
+    if "retry" in settings:
+        from functools import partial
+
+        from encdec_batch.store import local, s3
+        from encdec_batch.store.retry import RetryPolicy
+
+        local.RetryPolicy = s3.RetryPolicy = partial(RetryPolicy, **settings["retry"])  # type: ignore[misc,assignment]
+    if "limits" in settings:
+        import resource
+
+        for name, value in settings["limits"].items():
+            resource.setrlimit(getattr(resource, name), (value, value))
+
+
+def _command(folder: str, words: list[str], environment: dict[str, str], settings: dict[str, Any]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        file = os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(file, descriptor)
+        os.close(file)
+    sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
+    prepare(settings)
+    from encdec_batch.cli import main
+
+    main(words)
