@@ -16,6 +16,7 @@ EncdecError
 │   ├── PermanentStoreError  will not succeed by waiting
 │   │   ├── ObjectMissing    404
 │   │   └── ObjectForbidden  401, 403
+│   ├── CredentialsExpired   ends the run: no object will be had until they are renewed
 │   └── PreconditionFailed   412: the object is not the one that was named
 ├── OutOfMemory              of the device or the machine
 └── CommitError              a scene could not be committed
@@ -134,6 +135,10 @@ class ObjectMissing(PermanentStoreError):
 
 class ObjectForbidden(PermanentStoreError):
     """The credentials do not allow this."""
+
+
+class CredentialsExpired(StoreError):
+    """What the store was given to know us by is no longer valid: neither waiting nor another object will help."""
 
 
 class PreconditionFailed(StoreError):

@@ -18,6 +18,7 @@ from encdec_batch.commit.parts import MemoryParts
 from encdec_batch.commit.scene import CommitOrder, commit_scene, commit_stored, part_path
 from encdec_batch.errors import (
     CommitConflict,
+    CredentialsExpired,
     EncdecError,
     LeaseHeld,
     PartMissing,
@@ -118,7 +119,8 @@ class Record:
     missing: tuple[str, ...] = ()
     """Blocks whose parts are gone or damaged: they run once more."""
     ends_run: EncdecError | None = None
-    """Not a scene's: another run has taken over the output, or nothing can be written to it any more."""
+    """Not a scene's: another run has taken over the output, nothing can be written to it any more, or the credentials
+    have expired."""
     notes: tuple[str, ...] = ()
 
 
@@ -289,7 +291,9 @@ def part_layout(recipe: Recipe, scene: ScenePlan, block: Block) -> PartLayout:
 def _trouble(error: Exception, stage: str, scene: ScenePlan, blocks: tuple[str, ...], cost: Cost) -> Record:
     """An error as a record."""
     record = Record(scene_id=scene.scene_id, blocks=blocks, cost=cost)
-    if isinstance(error, LeaseHeld) or (stage in ("write", "commit") and isinstance(error, PermanentStoreError)):
+    if isinstance(error, LeaseHeld | CredentialsExpired) or (
+        stage in ("write", "commit") and isinstance(error, PermanentStoreError)
+    ):
         return replace(record, ends_run=error)
     if isinstance(error, PartMissing):
         return replace(record, missing=tuple(error.context.get("blocks", ())))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
+import signal
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
@@ -71,9 +74,27 @@ def start_command(folder: Path, *words: str | Path, settings: Mapping[str, Any] 
     return Child(process=process, folder=folder)
 
 
+def start(function: Callable[..., None], *arguments: Any) -> ForkServerProcess:
+    """A process that calls a function of a module; its exit code is 1 if that raises."""
+    process = context().Process(target=_call, args=(function, dict(os.environ), *arguments), daemon=True)
+    process.start()
+    return process
+
+
+def _call(function: Callable[..., None], environment: dict[str, str], *arguments: Any) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    function(*arguments)
+
+
 def prepare(settings: Mapping[str, Any]) -> None:
-    """Shortens waits of this process: `retry`, fields of RetryPolicy, for every store that is opened by a uri;
-    `limits`, as of resource.setrlimit.
+    """Makes this process meet what a test needs.
+
+    Args:
+        settings: `retry`: fields of RetryPolicy, for every store that is opened by a uri;
+            `limits`: as of resource.setrlimit;
+            `dead_after_s`: of the leases that this process finds;
+            `die_at`: the step on the file system before which it kills itself.
     """
     if "retry" in settings:
         from functools import partial
@@ -87,6 +108,33 @@ def prepare(settings: Mapping[str, Any]) -> None:
 
         for name, value in settings["limits"].items():
             resource.setrlimit(getattr(resource, name), (value, value))
+    if "dead_after_s" in settings:
+        from functools import partial
+
+        from encdec_batch.commit.lease import LeaseTimes, acquire_lease
+        from encdec_batch.job import maintain, run
+
+        hasty = partial(acquire_lease, times=LeaseTimes(dead_after_s=settings["dead_after_s"]))
+        run.acquire_lease = maintain.acquire_lease = hasty  # type: ignore[attr-defined]
+    if "die_at" in settings:
+        _die_at(settings["die_at"])
+
+
+def _die_at(number: int) -> None:
+    """Kill -9 before the step of this number, from 1, of those that change a file system."""
+    steps, lock = itertools.count(1), threading.Lock()
+
+    def counted(step: Callable[..., Any]) -> Callable[..., Any]:
+        def take(*arguments: Any, **named: Any) -> Any:
+            with lock:
+                if next(steps) == number:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return step(*arguments, **named)
+
+        return take
+
+    for name in ("link", "rename", "replace", "unlink", "fsync", "mkdir", "rmdir"):
+        setattr(os, name, counted(getattr(os, name)))
 
 
 def _command(folder: str, words: list[str], environment: dict[str, str], settings: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -43,8 +43,8 @@ class MemoryS3:
         self.objects: dict[str, Kept] = {}
         """By "bucket/key"."""
         self.uploads: dict[str, Upload] = {}
-        self.history: list[tuple[str, str, str]] = []
-        """Every change of an object: its name, the old etag and the new one; empty: none."""
+        self.changed: Callable[[str, bytes | None], None] = lambda name, data: None
+        """Told of every change of an object, before anybody can see the next: its name and new bytes; None: deleted."""
         self._lock = threading.RLock()
 
     def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -119,15 +119,13 @@ class MemoryS3:
         return None
 
     def _put(self, name: str, data: bytes, etag: str) -> Answer:
-        old = self.objects.get(name)
-        self.history.append((name, old.etag if old else "", etag))
         self.objects[name] = Kept(data=data, etag=etag, modified=float(int(time.time())))
+        self.changed(name, data)
         return Answer(status=200, headers=[("ETag", f'"{etag}"')])
 
     def _delete(self, name: str) -> Answer:
-        old = self.objects.pop(name, None)
-        if old is not None:
-            self.history.append((name, old.etag, ""))
+        if self.objects.pop(name, None) is not None:
+            self.changed(name, None)
         return Answer(status=204)
 
     def _part(self, query: Mapping[str, str], body: bytes) -> Answer:

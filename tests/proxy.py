@@ -33,6 +33,8 @@ class Request:
     headers: dict[str, str]
     """Names in small letters."""
     body: bytes
+    port: int
+    """Of the client."""
 
     @property
     def path(self) -> str:
@@ -116,6 +118,8 @@ class Proxy:
         self._behaviour: Behaviour = as_it_is
         self.requests: list[Request] = []
         """All that came since the behaviour was set."""
+        self.deaf_to: frozenset[str] = frozenset()
+        """Headers that do not get through: the server acts as if it did not know them. In small letters."""
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
         self._http.daemon_threads = True
         self.server = S3Server(endpoint_url=f"http://127.0.0.1:{self._http.server_port}")
@@ -126,7 +130,7 @@ class Proxy:
         with self._lock:
             self._behaviour, self._numbers, self.requests = behaviour, itertools.count(1), []
 
-    def serve(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer | None:
+    def serve(self, method: str, target: str, headers: dict[str, str], body: bytes, *, port: int) -> Answer | None:
         with self._lock:
             behaviour = self._behaviour
             request = Request(
@@ -135,9 +139,11 @@ class Proxy:
                 target=target,
                 headers={name.lower(): value for name, value in headers.items()},
                 body=body,
+                port=port,
             )
             self.requests.append(request)
-        return behaviour(request, lambda: self._upstream.answer(method, target, headers, body))
+        heard = {name: value for name, value in headers.items() if name.lower() not in self.deaf_to}
+        return behaviour(request, lambda: self._upstream.answer(method, target, heard, body))
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -166,7 +172,7 @@ def _handler_of(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
 
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            answer = proxy.serve(self.command, self.path, dict(self.headers.items()), body)
+            answer = proxy.serve(self.command, self.path, dict(self.headers.items()), body, port=self.client_address[1])
             try:
                 self._send(answer)
             except OSError:  # the client is gone

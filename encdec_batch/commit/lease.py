@@ -20,7 +20,14 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from encdec_batch.commit.holder import HolderInfo, is_gone
-from encdec_batch.errors import CommitError, LeaseHeld, ObjectMissing, PreconditionFailed, StoreError
+from encdec_batch.errors import (
+    CommitError,
+    LeaseHeld,
+    ObjectMissing,
+    PermanentStoreError,
+    PreconditionFailed,
+    StoreError,
+)
 from encdec_batch.plan.keys import canonical_json
 from encdec_batch.store.store import Store
 
@@ -152,6 +159,10 @@ class Lease:
         except PreconditionFailed:
             # Only the holder writes this file, so it holds an earlier PUT of ours whose answer was lost.
             etag = self._store.replace(path, data, etag=self._etag_if_ours(path)).etag
+        except PermanentStoreError:
+            # A store that says it has no If-Match. Nobody else writes this file: at worst a late renewal undoes
+            # `ended`, and the next run waits.
+            etag = self._store.put(path, data).etag
         self._record, self._etag = record, etag
 
     def _etag_if_ours(self, path: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from encdec_batch.commit.digest import digest_of_markers
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import Lease, acquire_lease
-from encdec_batch.commit.marker import Marker
+from encdec_batch.commit.marker import Marker, read_markers
 from encdec_batch.commit.prune import PARTS_PREFIX, remove_work
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine, remove_quarantine, write_quarantine
 from encdec_batch.errors import SpecError
@@ -35,11 +35,15 @@ from encdec_batch.report.tables import markers_of, write_quarantine_table, write
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.open import open_store
+from encdec_batch.store.probe import PROBE_PREFIX
 from encdec_batch.store.store import Store
 from encdec_batch.stream.stream import Stream
 
 TABLES_S = 600.0
 """Between two times that the derived tables are made anew while a run goes on."""
+
+PROBE_S = 3600.0
+"""Longer than any run takes to try out a store."""
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +79,8 @@ def run(spec: JobSpec, *, show: Callable[[Progress], None] = lambda _: None, ver
         lease = stack.enter_context(acquire_lease(store, HolderInfo.current(run_id)))
         for prefix in ("scenes/", PARTS_PREFIX, STAGED_PREFIX):
             store.abort_uploads(prefix, before=lease.created)
+        # Younger ones may be of a run that is trying out the store at this moment.
+        store.abort_uploads(PROBE_PREFIX, before=lease.created - PROBE_S)
         runlog = stack.enter_context(RunLog(store, spec, watch))
         try:
             prepared = prepare(placed, survey(store))
@@ -104,6 +110,7 @@ class _Run:
         self._tracker, self._tally = Tracker(), Tally()
         self._aside: dict[str, SetAside] = {}
         self._again: dict[str, ScenePlan] = {}
+        self._moved: set[str] = set()
         self._replanned: set[str] = set()
         self._seconds = 0.0
         self._tables_written = time.monotonic()
@@ -169,6 +176,7 @@ class _Run:
         ready = self._tracker.note(record)
         self._watch.add(blocks=len(record.blocks), pixels=record.pixels, done=int(record.committed))
         if record.committed:
+            self._moved.add(record.scene_id)
             if record.scene_id in self._prepared.known.quarantined:
                 remove_quarantine(self._store, [record.scene_id])
         elif record.missing:
@@ -241,7 +249,7 @@ class _Run:
         for aside in work.set_aside:
             self._set_aside(aside, work.keys.get(aside.scene_id))
         self._drop_stale_quarantine()
-        markers = list(markers_of(self._store))
+        markers = self._markers()
         self._set_lost_aside(markers)
         self._write_tables(markers)
         self._remove_work(plan, {marker.scene_id: marker.scene_key for marker, _ in markers})
@@ -277,10 +285,21 @@ class _Run:
             digest=digest_of_markers(marker for marker, _ in markers),
         )
 
+    def _markers(self) -> list[tuple[Marker, ObjectInfo]]:
+        """Every marker, those among them that this run moved and a late listing does not show."""
+        listed = {marker.scene_id: (marker, info) for marker, info in markers_of(self._store)}
+        late = [name for name in self._moved if name not in listed or not self._is_wanted(listed[name][0])]
+        listed |= {marker.scene_id: (marker, info) for marker, info in read_markers(self._store, sorted(late))}
+        return [listed[name] for name in sorted(listed)]
+
+    def _is_wanted(self, marker: Marker) -> bool:
+        """Whether it is of the wanted key and has all outputs."""
+        wanted = self._prepared.work.keys.get(marker.scene_id)
+        return wanted == marker.scene_key and marker.outputs.keys() >= set(self._prepared.order.wanted)
+
     def _count_done(self, markers: list[tuple[Marker, ObjectInfo]]) -> int:
         """Scenes whose marker is of the wanted key and has all outputs: told by the store, not by sums."""
-        keys, wanted = self._prepared.work.keys, set(self._prepared.order.wanted)
-        return sum(1 for m, _ in markers if keys.get(m.scene_id) == m.scene_key and m.outputs.keys() >= wanted)
+        return sum(self._is_wanted(marker) for marker, _ in markers)
 
     def _set_lost_aside(self, markers: list[tuple[Marker, ObjectInfo]]) -> None:
         """A scene that was to be done and is neither committed nor set aside must not pass for done."""
@@ -322,7 +341,7 @@ class _Run:
 
     def _show_so_far(self, plan: Plan) -> None:
         """Tables and page while the run goes on."""
-        markers = list(markers_of(self._store))
+        markers = self._markers()
         self._write_tables(markers)
         self._seconds = time.time() - self._watch.now.streaming_since
         write_report(self._store, self._material(self._summary(plan, markers), markers, "running"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from encdec_batch.errors import EncdecError, SpecError, unexpected
+from encdec_batch.errors import CredentialsExpired, EncdecError, SpecError, unexpected
 from encdec_batch.grid import Grid
 from encdec_batch.models.card import Card
 from encdec_batch.plan.cost import Cost, cost_of
@@ -254,6 +254,8 @@ def _open(recipe: Recipe, candidate: Candidate, known: Known) -> tuple[ScenePlan
 
 
 def _aside_of(error: Exception, candidate: Candidate) -> SetAside:
+    if isinstance(error, CredentialsExpired):
+        raise error  # no scene's fault either, and the same for all of them
     said = error if isinstance(error, EncdecError) else unexpected(error, "plan")
     return aside_from(said, scene_id=candidate.scene_id, uri=candidate.uri, stage="plan")
 

@@ -1,0 +1,209 @@
+"""Whole jobs on a store that misbehaves: they come through, or say in one line why not, and the next run goes on."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from children import Child, start_command
+from faults import KINDS, Ailing, LateLists, refusing
+from jobs_made import SCENES, MadeJob, make_job, write_scene
+from memory_s3 import MemoryS3
+from proxy import Proxy, Request, as_it_is, proxy_of, refusal
+from watch import Watch
+
+pytestmark = pytest.mark.e2e
+
+HASTY = {"first_wait_s": 0.02, "max_wait_s": 0.2, "total_s": 12.0, "attempt_s": 5.0}
+"""The policy at a tenth of its times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A job with source and output on one server, behind a proxy."""
+
+    job: MadeJob
+    memory: MemoryS3
+    proxy: Proxy
+    watch: Watch
+    folder: Path
+
+    def run(self, *overrides: str, retry: dict[str, float] | None = None) -> Child:
+        sets = [word for override in overrides for word in ("--set", override)]
+        child = start_command(
+            self.folder / "run", "run", self.job.file, "--json", *sets, settings={"retry": retry or HASTY}
+        )
+        child.ended()
+        return child
+
+    def check_complete(self, child: Child, digest: str) -> dict[str, Any]:
+        assert child.ended() == 0, child.stderr
+        summary = json.loads(child.stdout)
+        assert (summary["digest"], summary["scenes_done"], summary["set_aside"]) == (digest, len(SCENES), [])
+        self.proxy.behave(as_it_is)
+        assert self.job.verified() == digest
+        assert self.watch.violations == []
+        return summary
+
+    def check_said(self, child: Child, *words: str) -> None:
+        """It could not run, said so once, and a reader notices nothing."""
+        assert child.ended() == 1, child.stderr
+        errors = [line for line in child.stderr.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1, child.stderr
+        for word in words:
+            assert child.stderr.count(word) == 1, child.stderr
+        assert "Traceback" not in child.stderr
+        assert self.watch.violations == []
+
+    def goes_on(self, digest: str) -> dict[str, Any]:
+        """All is well again."""
+        self.proxy.behave(as_it_is)
+        return self.check_complete(self.run(), digest)
+
+
+@pytest.fixture
+def place(archive, package, tmp_path) -> Iterator[Place]:
+    memory = MemoryS3()
+    with proxy_of(memory) as proxy:
+        for path in archive.iterdir():
+            memory.answer("PUT", f"/in/{path.name}", {}, path.read_bytes())
+        watch = Watch(memory, "out/o")
+        memory.changed = watch.changed
+        options = proxy.server.options
+        source = {"kind": "prefix", "uri": "s3://in", "storage": options}
+        yield Place(
+            make_job(tmp_path / "job", "", package, source=source, output="s3://out/o", storage=options),
+            memory,
+            proxy,
+            watch,
+            tmp_path,
+        )
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_one_call_in_ten_fails(place, undisturbed, seed):
+    place.check_complete(place.run(), undisturbed)
+    calls = len(place.proxy.requests)
+    place.job.store.delete([info.path for info in place.job.store.list()])
+    place.watch.moves.clear()
+    place.watch.violations.clear()
+    ailing = Ailing(seed=seed)
+    place.proxy.behave(ailing)
+    child = place.run()
+    requests, failed = len(place.proxy.requests), ailing.num_failed
+    place.check_complete(child, undisturbed)
+    assert failed >= 5
+    # A failed call costs another one; a create whose answer was lost two: the second try, and a look at what is there.
+    assert requests <= calls + 2 * failed + 20
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_call_in_three_fails_in_one_way(place, undisturbed, kind):
+    ailing = Ailing(seed=3, rate=0.33, stall_s=0.1, kinds=[kind])
+    place.proxy.behave(ailing)
+    place.check_complete(place.run(), undisturbed)
+    assert ailing.num_failed >= 15
+
+
+def test_listings_are_late(place, undisturbed):
+    late = LateLists(late_s=60, then=as_it_is)
+    place.proxy.behave(late)
+    summary = place.check_complete(place.run(), undisturbed)
+    assert summary["scenes_committed"] == len(SCENES)
+    assert late.hidden >= len(SCENES)
+    # Nothing is known of the markers, all is tried once more, and found done.
+    place.proxy.behave(late)
+    again = place.check_complete(place.run(), undisturbed)
+    assert again["set_aside"] == []
+    assert {name: len(moves) for name, moves in place.watch.moves.items()} == dict.fromkeys(SCENES, 1)
+
+
+def test_the_store_is_down_for_a_while(place, undisturbed):
+    """Half of the time that a call is given: with the policy as it is, a minute."""
+    went = []
+
+    def down(request: Request) -> bool:
+        if request.number == 60:
+            went.append(time.monotonic())
+        return bool(went) and time.monotonic() - went[0] < HASTY["total_s"] / 2
+
+    place.proxy.behave(refusing(refusal(503, "ServiceUnavailable"), down))
+    child = place.run()
+    requests = len(place.proxy.requests)
+    place.check_complete(child, undisturbed)
+    assert went
+    # Waits double up to the longest: each call that hangs asks no more often than that.
+    assert requests < 1000
+
+
+def test_the_store_stays_down(place, undisturbed):
+    place.proxy.behave(refusing(None, lambda request: request.number > 60))
+    child = place.run(retry=HASTY | {"total_s": 1.0})
+    place.check_said(child, "cannot be reached")
+    place.goes_on(undisturbed)
+
+
+def expired(request: Request) -> bool:
+    return request.number > 60
+
+
+def expired_for_the_source(request: Request) -> bool:
+    return request.number > 60 and request.path.startswith("/in/")
+
+
+@pytest.mark.parametrize("where", [expired, expired_for_the_source])
+def test_credentials_expire_in_mid_run(place, undisturbed, where):
+    place.proxy.behave(refusing(refusal(403, "ExpiredToken"), where))
+    began = len(place.proxy.requests)
+    child = place.run()
+    place.check_said(child, "ExpiredToken", "renew the credentials, then run again")
+    # Nothing is tried over and over, nothing is set aside.
+    assert len(place.proxy.requests) - began < 100
+    place.proxy.behave(as_it_is)
+    assert list(place.job.store.list(".encdec/quarantine/")) == []
+    place.goes_on(undisturbed)
+
+
+@pytest.mark.parametrize("code", ["QuotaExceeded", "XMinioStorageFull"])
+@pytest.mark.parametrize("below", [".encdec/parts/", "scenes/", "markers/"])
+def test_the_quota_is_used_up(place, undisturbed, code, below):
+    full = refusal(507 if code == "XMinioStorageFull" else 403, code)
+    place.proxy.behave(refusing(full, lambda r: r.method == "PUT" and r.path.startswith(f"/out/o/{below}")))
+    child = place.run()
+    place.check_said(child, code, "free space or raise the quota, then run again")
+    assert place.watch.moves == {}
+    place.goes_on(undisturbed)
+
+
+def test_a_store_that_overwrites_what_exists_is_refused(place):
+    place.proxy.deaf_to = frozenset({"if-none-match"})
+    child = place.run()
+    assert child.ended() == 2
+    assert "ignores If-None-Match" in child.stderr
+    assert [info.path for info in place.job.store.list()] == []
+
+
+@pytest.mark.parametrize("how", ["ignores it", "refuses it"])
+def test_a_store_without_if_match_takes_new_scenes_only(place, undisturbed, how):
+    if how == "ignores it":
+        place.proxy.deaf_to = frozenset({"if-match"})
+    else:
+        place.proxy.behave(
+            refusing(refusal(501, "NotImplemented"), lambda r: r.method == "PUT" and "if-match" in r.headers)
+        )
+    child = place.run()
+    assert child.ended() == 0, child.stderr
+    assert json.loads(place.job.store.get(".encdec/lease/1.json"))["ended"] is True
+    markers = place.job.markers()
+    write_scene(place.folder / "archive" / "tall.tif", *SCENES["tall"], seed=99)
+    place.memory.answer("PUT", "/in/tall.tif", {}, (place.folder / "archive" / "tall.tif").read_bytes())
+    refused = place.run()
+    assert refused.ended() == 2
+    assert "this store ignores If-Match" in refused.stderr
+    assert place.job.markers() == markers
+    assert place.watch.violations == []

@@ -1,0 +1,163 @@
+"""kill -9 before and after each call of a run to the store, then the same run again: as if nothing had happened."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import signal
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from children import start_command
+from jobs_made import MadeJob, make_archive, make_job, make_package
+from memory_s3 import MemoryS3
+from proxy import Answer, Behaviour, Forward, Proxy, Request, as_it_is, proxy_of
+from watch import LoopingReader, Watch
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+SCENES = {"pair": (1100, 300), "one": (64, 80), "two": (50, 60)}
+"""Two blocks, and two scenes that are committed from memory."""
+LANES = 2
+"""Cases that are tried at a time."""
+FILE_CASES = int(os.environ.get("ENCDEC_KILL_POINTS", "16"))
+"""Of the steps on a file system so many are tried; 0: all."""
+FILE_STEPS = 200
+"""How many such a run makes, about."""
+
+Moment = Literal["before", "after"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What all jobs share, and the digest of a run that nobody disturbed."""
+
+    folder: Path
+    digest: str
+
+    def job(self, name: str, output: str | None = None, storage: dict[str, str] | None = None) -> MadeJob:
+        source = {"kind": "prefix", "uri": str(self.folder / "archive")}
+        changes = {"source": source, "storage": storage or {}}
+        return make_job(self.folder / name, "", self.folder / "package", output=output, **changes)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("points")
+    make_archive(folder / "archive", SCENES)
+    make_package(folder / "package")
+    return Place(folder, Place(folder, "").job("quiet").run().digest)
+
+
+class Lane:
+    """A server of its own, for one case after the other."""
+
+    def __init__(self, place: Place, memory: MemoryS3, proxy: Proxy) -> None:
+        self.place, self.memory, self.proxy = place, memory, proxy
+
+    def quiet(self) -> list[Request]:
+        """The calls of a run that nobody disturbs."""
+        self.proxy.behave(as_it_is)
+        job = self.place.job("counted", "s3://counted/out", self.proxy.server.options)
+        run_to_its_end(job, self.place.digest)
+        return self.proxy.requests
+
+    def case(self, number: int, moment: Moment) -> bool:
+        """Whether the run was killed there; then the next one has done the rest."""
+        bucket = f"case-{number}-{moment}"
+        job = self.place.job(bucket, f"s3://{bucket}/out", self.proxy.server.options)
+        watch = Watch(self.memory, f"{bucket}/out")
+        self.memory.changed = watch.changed
+        pid: Future[int] = Future()
+        self.proxy.behave(killing(number, moment, pid))
+        child = start_command(job.file.parent / "killed", "run", job.file)
+        pid.set_result(child.pid)
+        code = child.ended()
+        self.proxy.behave(as_it_is)
+        assert code in (0, -signal.SIGKILL), child.stderr
+        assert watch.violations == []
+        run_to_its_end(job, self.place.digest)
+        assert watch.violations == []
+        assert set(watch.moves) == set(SCENES)
+        assert job.parts() == {}
+        # Those of the trial at the start may be of a run that is trying at this moment: they go an hour later.
+        assert [upload.key for upload in self.memory.uploads.values() if "/.encdec/probe/" not in upload.key] == []
+        self.memory.uploads.clear()
+        return code != 0
+
+
+def killing(number: int, moment: Moment, pid: Future[int]) -> Behaviour:
+    """Kills a process before or after the request of this number has reached the store."""
+
+    def behave(request: Request, forward: Forward) -> Answer | None:
+        if request.number != number:
+            return forward()
+        if moment == "after":
+            forward()
+        os.kill(pid.result(), signal.SIGKILL)
+        return None
+
+    return behave
+
+
+def matters(call: Request) -> bool:
+    """Whether it changes something, other than what a run says of itself and what it tries at its start."""
+    return call.changes and not ("/.encdec/probe/" in call.path or "/.encdec/runs/" in call.path)
+
+
+def run_to_its_end(job: MadeJob, digest: str) -> None:
+    child = start_command(job.file.parent / "ended", "run", job.file, "--json")
+    assert child.ended() == 0, child.stderr
+    summary = json.loads(child.stdout)
+    assert (summary["digest"], summary["scenes_done"]) == (digest, len(SCENES))
+    assert job.verified() == digest
+
+
+@contextmanager
+def lanes(place: Place) -> Iterator[list[Lane]]:
+    with ExitStack() as stack:
+        memories = [MemoryS3() for _ in range(LANES)]
+        yield [Lane(place, memory, stack.enter_context(proxy_of(memory))) for memory in memories]
+
+
+def test_before_and_after_each_call_to_an_object_store(place):
+    """After a call that changes nothing is as before it."""
+    with lanes(place) as all_lanes, ThreadPoolExecutor(LANES) as pool:
+        calls = all_lanes[0].quiet()
+        before: list[tuple[int, Moment]] = [(call.number, "before") for call in calls]
+        after: list[tuple[int, Moment]] = [(call.number, "after") for call in calls if matters(call)]
+        cases = [*before, *after]
+        free = iter(itertools.cycle(all_lanes))
+        shares = [(next(free), cases[start::LANES]) for start in range(LANES)]
+        killed = list(pool.map(lambda share: [share[0].case(*case) for case in share[1]], shares))
+    # How threads fall decides which call is the last few: not every run has all of them.
+    assert sum(map(sum, killed)) >= len(cases) - 6
+    assert len(cases) > 80
+
+
+def test_before_each_step_on_a_file_system(place):
+    """After a step is before the next one."""
+    numbers = range(1, FILE_STEPS)
+    chosen = numbers if FILE_CASES == 0 else random.Random(7).sample(numbers, FILE_CASES)
+
+    def case(number: int) -> bool:
+        job = place.job(f"step-{number}")
+        with LoopingReader(job.store) as reader:
+            child = start_command(job.file.parent / "killed", "run", job.file, settings={"die_at": number})
+            code = child.ended()
+            assert code in (0, -signal.SIGKILL), child.stderr
+            run_to_its_end(job, place.digest)
+        assert reader.violations == []
+        assert list(job.output.rglob(".encdec-own-tmp-*")) == []
+        return code != 0
+
+    with ThreadPoolExecutor(LANES) as pool:
+        killed = sum(pool.map(case, chosen))
+    assert killed > len(chosen) // 2
