@@ -134,8 +134,12 @@ class Lease:
             if not self._stop.is_set():
                 self._write(replace(self._record, renewals=self._record.renewals + 1))
 
-    def release(self) -> None:
-        """Ends the renewals and writes `ended`, so that the next run need not wait; never raises for the store."""
+    def release(self, *, failed: bool = False) -> None:
+        """Ends the renewals and writes `ended`, so that the next run need not wait; never raises for the store.
+
+        Args:
+            failed: what its holder could not do was said already, and need not be said of this file again.
+        """
         if self._stop.is_set():
             return
         self._stop.set()
@@ -143,14 +147,15 @@ class Lease:
             try:
                 self._write(replace(self._record, ended=True))
             except (StoreError, LeaseHeld) as error:
-                _log.warning("lease.not_ended", extra={"lease": self.n, "reason": str(error)})
+                level = logging.INFO if failed else logging.WARNING
+                _log.log(level, "lease.not_ended", extra={"lease": self.n, "reason": str(error)})
         self._thread.join()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
-        self.release()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self.release(failed=isinstance(error, StoreError))
 
     def _write(self, record: LeaseRecord) -> None:
         path, data = lease_path(record.n), record.to_json()

@@ -238,6 +238,7 @@ class _Run:
         )
         earlier = self._prepared.known.quarantined.get(aside.scene_id)
         if earlier is None or (earlier.trial_key, earlier.aside) != (record.trial_key or "", aside):
+            self._lease.check()  # an overtaken driver has no say in what is set aside
             write_quarantine(self._store, record)
         self._aside[aside.scene_id] = aside
         if self._watch.now.state == "running":

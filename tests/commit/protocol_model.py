@@ -270,8 +270,7 @@ class Explorer:
         if found and found.has(wanted.key, tuple(file.name for file in wanted.outputs)):
             yield f"{name} finds it done", end(report(state, c.plan), number)
         elif c.at == "no answer" and found == c.plan.base:
-            again = change(state, number, c._replace(at="check", last_try=True))
-            yield f"{name} finds nothing done", end(state, number) if c.last_try else again
+            yield f"{name} finds nothing done", change(state, number, c._replace(at="check"))
         elif self.rules.no_new_etag:
             yield f"{name} reports a conflict", self.conflict(state, number, c)
         else:

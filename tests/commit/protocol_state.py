@@ -61,7 +61,6 @@ class Committer(NamedTuple):
     device: int
     at: str
     file: int = 0
-    last_try: bool = False
     previous: Marker | None = None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from jobs_made import SCENES, MadeJob, make_job, write_scene
 from memory_s3 import MemoryS3
 from proxy import Proxy, Request, as_it_is, proxy_of, refusal
 from watch import Watch
+
+from encdec_batch.job.status import verify
 
 pytestmark = pytest.mark.e2e
 
@@ -178,6 +181,47 @@ def test_the_quota_is_used_up(place, undisturbed, code, below):
     place.check_said(child, code, "free space or raise the quota, then run again")
     assert place.watch.moves == {}
     place.goes_on(undisturbed)
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A file system of 300 KB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "none", folder], capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip("may not mount a file system here")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_the_disk_is_full(small_disk, archive, package, tmp_path, undisturbed):
+    job = make_job(tmp_path / "job", archive, package, output=small_disk / "output")
+    check_full(job, {}, "No space left on device")
+    subprocess.run(["mount", "-o", "remount,size=30m", small_disk], check=True)
+    check_goes_on(job, undisturbed)
+
+
+def test_a_file_may_not_grow_any_further(archive, package, tmp_path, undisturbed):
+    job = make_job(tmp_path / "job", archive, package)
+    check_full(job, {"limits": {"RLIMIT_FSIZE": 40_000}}, "File too large")
+    check_goes_on(job, undisturbed)
+
+
+def check_full(job: MadeJob, settings: dict[str, Any], reason: str) -> None:
+    """Said once; and nothing is there that a reader must not see."""
+    child = start_command(job.file.parent / "full", "run", job.file, settings=settings)
+    assert child.ended() == 1, child.stderr
+    assert child.stderr.count("error: ") == child.stderr.count(reason) == 1, child.stderr
+    assert "free space or raise the quota, then run again" in child.stderr
+    assert verify(job.output_uri).bad == ()
+    assert len(job.markers()) < len(SCENES)
+
+
+def check_goes_on(job: MadeJob, digest: str) -> None:
+    child = start_command(job.file.parent / "again", "run", job.file)
+    assert child.ended() == 0, child.stderr
+    assert job.verified() == digest
 
 
 def test_a_store_that_overwrites_what_exists_is_refused(place):

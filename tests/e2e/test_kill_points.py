@@ -7,15 +7,16 @@ import json
 import os
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import psutil
 import pytest
-from children import start_command
+from children import Child, start_command
 from jobs_made import MadeJob, make_archive, make_job, make_package
 from memory_s3 import MemoryS3
 from proxy import Answer, Behaviour, Forward, Proxy, Request, as_it_is, proxy_of
@@ -127,6 +128,12 @@ def lanes(place: Place) -> Iterator[list[Lane]]:
         yield [Lane(place, memory, stack.enter_context(proxy_of(memory))) for memory in memories]
 
 
+@pytest.fixture
+def lane(place):
+    with lanes(place) as all_lanes:
+        yield all_lanes[0]
+
+
 def test_before_and_after_each_call_to_an_object_store(place):
     """After a call that changes nothing is as before it."""
     with lanes(place) as all_lanes, ThreadPoolExecutor(LANES) as pool:
@@ -161,3 +168,93 @@ def test_before_each_step_on_a_file_system(place):
     with ThreadPoolExecutor(LANES) as pool:
         killed = sum(pool.map(case, chosen))
     assert killed > len(chosen) // 2
+
+
+def test_readers_during_a_redo_of_changed_scenes(lane, place):
+    """Old files or new ones, never a mix, however often the redo is killed."""
+    other = f"model.package={make_package(place.folder / 'other', seed=1)}"
+    job = place.job("redo", "s3://redo/out", lane.proxy.server.options)
+    watch = Watch(lane.memory, "redo/out")
+    lane.memory.changed = watch.changed
+    run_to_its_end(job, place.digest)
+    old = files_of(job)
+    draw = random.Random(3)
+    with proxy_of(lane.memory) as straight:
+        store = place.job("redo-read", "s3://redo/out", straight.server.options).store
+        with LoopingReader(store) as reader:
+            for _ in range(5):
+                pid: Future[int] = Future()
+                lane.proxy.behave(killing(draw.randint(25, 60), draw.choice(["before", "after"]), pid))
+                child = start_command(job.file.parent / "killed", "run", job.file, "--set", other)
+                pid.set_result(child.pid)
+                child.ended()
+            lane.proxy.behave(as_it_is)
+            child = start_command(job.file.parent / "ended", "run", job.file, "--set", other)
+            assert child.ended() == 0, child.stderr
+    new = files_of(job)
+    assert reader.rounds > 0
+    assert reader.violations == watch.violations == []
+    assert {name: len(moves) for name, moves in watch.moves.items()} == dict.fromkeys(SCENES, 2)
+    for name, seen in reader.seen.items():
+        assert seen <= {old[name], new[name]}
+
+
+def files_of(job: MadeJob) -> dict[str, tuple[str, ...]]:
+    """By scene: the sha256 of all its files, sorted."""
+    return {
+        name: tuple(sorted(file.sha256 for file in marker.outputs.values()))
+        for name, (marker, _) in job.markers().items()
+    }
+
+
+RAY = "compute.stream={kind: ray, max_workers: 2}"
+
+
+def client(request: Request, driver: Child) -> int | None:
+    """The process whose request this is; None: the driver's own."""
+    for connection in psutil.net_connections("tcp4"):
+        if connection.laddr and connection.laddr.port == request.port and connection.pid not in (None, os.getpid()):
+            return None if connection.pid == driver.pid else connection.pid
+    return None
+
+
+def raylet(_: Request, driver: Child) -> int | None:
+    found = [p.pid for p in psutil.Process(driver.pid).children(recursive=True) if p.name() == "raylet"]
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize(("victim", "kills"), [(client, 3), (raylet, 1)], ids=["reader, writer or committer", "raylet"])
+def test_on_ray(lane, place, victim: Callable[[Request, Child], int | None], kills):
+    """Whoever makes a call to the store dies before or after it; those that were drawn by a seed."""
+    job = place.job(f"ray-{victim.__name__}", f"s3://{victim.__name__}/out", lane.proxy.server.options)
+    watch = Watch(lane.memory, f"{victim.__name__}/out")
+    lane.memory.changed = watch.changed
+    draw, killed, driver = random.Random(17), [], Future()
+
+    def behave(request: Request, forward: Forward) -> Answer | None:
+        if len(killed) == kills or not request.path.startswith(f"/{victim.__name__}/out/") or draw.random() > 0.3:
+            return forward()
+        pid = victim(request, driver.result()) if request.number > 30 else None
+        if pid is None:
+            return forward()
+        killed.append(request.path)
+        if draw.random() < 0.5:
+            forward()
+        os.kill(pid, signal.SIGKILL)
+        return None
+
+    lane.proxy.behave(behave)
+    for _ in range(4):
+        child = start_command(job.file.parent / "run", "run", job.file, "--json", "--set", RAY)
+        if not driver.done():
+            driver.set_result(child)
+        code = child.ended(within_s=200)
+        if code == 0:
+            break
+        assert code in (1, 3), child.stderr
+        lane.proxy.behave(as_it_is)
+    assert len(killed) == kills
+    assert watch.violations == []
+    run_to_its_end(job, place.digest)
+    assert watch.violations == []
+    assert job.parts() == {}
