@@ -16,7 +16,7 @@ A, B, C = Wish("A"), Wish("B"), Wish("C")
 MORE, OTHERS, REMOVED = Wish("A", ("png", "tif")), Wish("B", ("png", "tif")), Wish("A", ())
 
 BOUNDS = {
-    "a run overtaken": Bounds(runs=(A, B), readers=1),
+    "a run overtaken": Bounds(runs=(A, B), readers=1, unanswered=2),
     "two files each": Bounds(runs=(MORE, OTHERS), readers=1, replans=0),
     "to another model and back, pruned": Bounds(runs=(B, A), committed=A, prunes=1, replans=0),
     "three models": Bounds(runs=(B, C, A), committed=A, committers=3, unanswered=0, replans=0),
