@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import pytest
 from children import start
 from commit.committing import CONFLICT, TAKEN_OVER, commit, commit_alone, race
 from fakes import fake_marker
 from memory_s3 import MemoryS3
-from proxy import Answer, Forward, Proxy, Request, proxy_of
+from proxy import Proxy, proxy_of
+from stopping import Stop
 from watch import Watch
 
 from encdec_batch.commit.holder import HolderInfo
@@ -30,38 +26,6 @@ pytestmark = pytest.mark.integration
 OUTPUTS = ("mask.tif", "mask.png")
 AT_ONCE = PruneRules(keep_previous_s=-1, orphan_after_s=float("inf"))
 WEEK_OVER = PruneRules(keep_previous_s=-1, orphan_after_s=-1)
-
-Sent = Literal["sent", "held"]
-
-
-@dataclass(slots=True)
-class Stop:
-    """Stops a process with SIGSTOP at one of its requests.
-
-    `sent`: the request is carried out, and its answer waits until the process goes on. `held`: it is under way until
-    then, and carried out afterwards.
-    """
-
-    number: int
-    sent: Sent
-    pid: Future[int] = field(default_factory=Future)
-    stopped: threading.Event = field(default_factory=threading.Event)
-    goes_on: threading.Event = field(default_factory=threading.Event)
-    at: Request | None = None
-
-    def __call__(self, request: Request, forward: Forward) -> Answer | None:
-        if request.number != self.number:
-            return forward()
-        self.at = request
-        answer = forward() if self.sent == "sent" else None
-        os.kill(self.pid.result(), signal.SIGSTOP)
-        self.stopped.set()
-        self.goes_on.wait()
-        return answer or forward()
-
-    def go_on(self) -> None:
-        os.kill(self.pid.result(), signal.SIGCONT)
-        self.goes_on.set()
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,8 +90,9 @@ def place(archive, package, tmp_path) -> Iterator[Place]:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_one_call_in_ten_fails(place, undisturbed, seed):
-    place.check_complete(place.run(), undisturbed)
+    child = place.run()
     calls = len(place.proxy.requests)
+    place.check_complete(child, undisturbed)
     place.job.store.delete([info.path for info in place.job.store.list()])
     place.watch.moves.clear()
     place.watch.violations.clear()

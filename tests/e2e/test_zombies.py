@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from children import start_command
-from commit.test_zombies import Stop
 from jobs_made import make_archive, make_job, make_package
 from memory_s3 import MemoryS3
-from proxy import Request, proxy_of
+from proxy import Answer, Forward, Request, proxy_of
+from stopping import Stop
 from watch import Watch
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -23,7 +23,7 @@ class StopAt(Stop):
         super().__init__(-1, "held")
         self.method, self.below = method, below
 
-    def __call__(self, request: Request, forward):
+    def __call__(self, request: Request, forward: Forward) -> Answer | None:
         if self.at is None and request.method == self.method and f"/o/{self.below}" in request.path:
             self.number = request.number
         return super().__call__(request, forward)
