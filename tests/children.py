@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 PRELOAD = [
-    "pytest", "torch", "s3fs", "rasterio", "pyarrow.parquet", "children", "encdec_batch.cli", "encdec_batch.job.run",
+    "pytest", "torch", "s3fs", "pandas", "rasterio", "pyarrow.parquet", "encdec_batch.cli", "encdec_batch.job.run",
     "encdec_batch.job.maintain", "encdec_batch.stream.local", "encdec_batch.predict.stage", "encdec_batch.predict.heap",
     "encdec_batch.spec.load", "encdec_batch.store.s3", "encdec_batch.models.package",
 ]  # fmt: skip
