@@ -80,6 +80,9 @@ def prune(store: Store, *, lease_n: int, rules: PruneRules = PruneRules()) -> It
     Raises:
         LeaseHeld: the lease was taken over; nothing was deleted since.
     """
+    # What killed writers left. A run drops that of scenes and parts at its start; the rest is small, and a run that
+    # is starting now may need it.
+    store.abort_uploads("", before=store.now() - rules.orphan_after_s)
     prunable = find_prunable(store, rules)
     while chunk := list(islice(prunable, _SCENES_AT_ONCE)):
         check_lease(store, lease_n)

@@ -35,15 +35,11 @@ from encdec_batch.report.tables import markers_of, write_quarantine_table, write
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.open import open_store
-from encdec_batch.store.probe import PROBE_PREFIX
 from encdec_batch.store.store import Store
 from encdec_batch.stream.stream import Stream
 
 TABLES_S = 600.0
 """Between two times that the derived tables are made anew while a run goes on."""
-
-PROBE_S = 3600.0
-"""Longer than any run takes to try out a store."""
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +75,6 @@ def run(spec: JobSpec, *, show: Callable[[Progress], None] = lambda _: None, ver
         lease = stack.enter_context(acquire_lease(store, HolderInfo.current(run_id)))
         for prefix in ("scenes/", PARTS_PREFIX, STAGED_PREFIX):
             store.abort_uploads(prefix, before=lease.created)
-        # Younger ones may be of a run that is trying out the store at this moment.
-        store.abort_uploads(PROBE_PREFIX, before=lease.created - PROBE_S)
         runlog = stack.enter_context(RunLog(store, spec, watch))
         try:
             prepared = prepare(placed, survey(store))

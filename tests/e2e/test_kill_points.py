@@ -88,7 +88,7 @@ class Lane:
         assert watch.violations == []
         assert set(watch.moves) == set(SCENES)
         assert job.parts() == {}
-        # Those of the trial at the start may be of a run that is trying at this moment: they go an hour later.
+        # Those of the trial at the start may be of a run that is trying at this moment: they go by prune.
         assert [upload.key for upload in self.memory.uploads.values() if "/.encdec/probe/" not in upload.key] == []
         self.memory.uploads.clear()
         return code != 0
@@ -162,7 +162,8 @@ def test_before_each_step_on_a_file_system(place):
             assert code in (0, -signal.SIGKILL), child.stderr
             run_to_its_end(job, place.digest)
         assert reader.violations == []
-        assert list(job.output.rglob(".encdec-own-tmp-*")) == []
+        for folder in ("scenes", ".encdec/parts", ".encdec/staged"):
+            assert list((job.output / folder).rglob(".encdec-own-tmp-*")) == []
         return code != 0
 
     with ThreadPoolExecutor(LANES) as pool:
