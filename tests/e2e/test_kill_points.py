@@ -67,7 +67,8 @@ class Lane:
         """The calls of a run that nobody disturbs."""
         self.proxy.behave(as_it_is)
         job = self.place.job("counted", "s3://counted/out", self.proxy.server.options)
-        run_to_its_end(job, self.place.digest)
+        child = start_command(job.file.parent / "ended", "run", job.file)
+        assert child.ended() == 0, child.stderr
         return self.proxy.requests
 
     def case(self, number: int, moment: Moment) -> bool:
@@ -146,7 +147,7 @@ def test_before_and_after_each_call_to_an_object_store(place):
         killed = list(pool.map(lambda share: [share[0].case(*case) for case in share[1]], shares))
     # How threads fall decides which call is the last few: not every run has all of them.
     assert sum(map(sum, killed)) >= len(cases) - 6
-    assert len(cases) > 80
+    assert len(cases) > 70
 
 
 def test_before_each_step_on_a_file_system(place):
