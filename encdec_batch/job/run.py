@@ -285,7 +285,7 @@ class _Run:
         listed = {marker.scene_id: (marker, info) for marker, info in markers_of(self._store)}
         late = [name for name in self._moved if name not in listed or not self._is_wanted(listed[name][0])]
         listed |= {marker.scene_id: (marker, info) for marker, info in read_markers(self._store, sorted(late))}
-        return [listed[name] for name in sorted(listed)]
+        return sorted(listed.values(), key=lambda found: found[1].path)
 
     def _is_wanted(self, marker: Marker) -> bool:
         """Whether it is of the wanted key and has all outputs."""
