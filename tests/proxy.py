@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import http.client
 import itertools
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Protocol, Self, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from servers import S3Server, credentials
@@ -120,8 +121,7 @@ class Proxy:
         """All that came since the behaviour was set."""
         self.deaf_to: frozenset[str] = frozenset()
         """Headers that do not get through: the server acts as if it did not know them. In small letters."""
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
-        self._http.daemon_threads = True
+        self._http = _Server(("127.0.0.1", 0), _handler_of(self))
         self.server = S3Server(endpoint_url=f"http://127.0.0.1:{self._http.server_port}")
         """How to reach the store through this proxy."""
 
@@ -152,6 +152,15 @@ class Proxy:
     def __exit__(self, *exc_info: object) -> None:
         self._http.shutdown()
         self._http.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients are killed here: that a connection broke off is not news."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 @contextmanager

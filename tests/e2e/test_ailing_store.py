@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from children import Child, start_command
-from faults import KINDS, Ailing, LateLists, refusing
+from faults import Ailing, LateLists, refusing
 from jobs_made import SCENES, MadeJob, make_job, write_scene
 from memory_s3 import MemoryS3
 from proxy import Proxy, Request, as_it_is, proxy_of, refusal
@@ -105,7 +105,7 @@ def test_one_call_in_ten_fails(place, undisturbed):
     assert requests <= calls + 2 * failed + 20
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["500", "reset", "lost answer", "cut body"])
 def test_one_call_in_three_fails_in_one_way(place, undisturbed, kind):
     ailing = Ailing(seed=3, rate=0.33, stall_s=0.1, kinds=[kind])
     place.proxy.behave(ailing)

@@ -31,7 +31,7 @@ class StopAt(Stop):
 
 @pytest.mark.parametrize(
     ("method", "below"),
-    [("PUT", ".encdec/parts/"), ("PUT", "scenes/"), ("GET", ".encdec/lease/2"), ("PUT", "markers/")],
+    [("PUT", ".encdec/parts/"), ("PUT", "scenes/"), ("PUT", "markers/")],
 )
 def test_a_run_that_wakes_up_when_others_have_gone_back_and_pruned(tmp_path, method, below):
     archive = make_archive(tmp_path / "archive", {"pair": (1100, 300)})
