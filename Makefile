@@ -17,7 +17,7 @@ WORKERS ?= 2
 # pytest's exit code 5, no test collected, is right when ARGS chose tests of the other run alone.
 NONE_CHOSEN = { rc=$$?; test $$rc -eq 5 -a -n "$(ARGS)" || exit $$rc; }
 
-.PHONY: help env demo test check format bench clean
+.PHONY: help env demo test check format bench soak clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -52,6 +52,13 @@ format: $(STAMP) ## rewrite the sources as `check` wants them
 
 bench: $(STAMP) ## measure efficiency, memory and overhead; prints ratios
 	@$(BIN)/python -m bench
+
+# So many kills of drivers, and as many of workers.
+N ?= 50
+SEED ?= 0
+
+soak: $(STAMP) ## kill -9 at random moments until jobs are done; N=50 SEED=0
+	@PYTHONPATH=.:tests $(BIN)/python tests/soak.py --kills $(N) --seed $(SEED)
 
 clean: ## remove the environment, caches and what demo and bench wrote
 	rm -rf $(VENV) build dist demo-output bench-output .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

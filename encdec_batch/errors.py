@@ -17,6 +17,7 @@ EncdecError
 │   ├── PermanentStoreError  will not succeed by waiting
 │   │   ├── ObjectMissing    404
 │   │   └── ObjectForbidden  401, 403
+│   ├── CredentialsExpired   ends the run: no object will be had until they are renewed
 │   └── PreconditionFailed   412: the object is not the one that was named
 ├── OutOfMemory              of the device or the machine
 ├── RunStopped               scene after scene is condemned: the cause is probably not the data
@@ -145,6 +146,10 @@ class ObjectMissing(PermanentStoreError):
 
 class ObjectForbidden(PermanentStoreError):
     """The credentials do not allow this."""
+
+
+class CredentialsExpired(StoreError):
+    """What the store was given to know us by is no longer valid: neither waiting nor another object will help."""
 
 
 class PreconditionFailed(StoreError):

@@ -19,6 +19,7 @@ from encdec_batch.commit.parts import MemoryParts
 from encdec_batch.commit.scene import CommitOrder, commit_scene, commit_stored, part_path
 from encdec_batch.errors import (
     CommitConflict,
+    CredentialsExpired,
     EncdecError,
     LeaseHeld,
     PartMissing,
@@ -134,7 +135,8 @@ class Record:
     missing: tuple[str, ...] = ()
     """Blocks and checks whose objects are gone or damaged: they run once more."""
     ends_run: EncdecError | None = None
-    """Not a scene's: another run has taken over the output, or nothing can be written to it any more."""
+    """Not a scene's: another run has taken over the output, nothing can be written to it any more, or the credentials
+    have expired."""
     notes: tuple[str, ...] = ()
     died: bool = False
     """It took down process after process, the last one alone."""
@@ -358,7 +360,9 @@ def _trouble(error: Exception, stage: str, scene: ScenePlan, names: tuple[str, .
     blocks = tuple(name for name in names if not is_check_name(name))
     checks = tuple(name for name in names if is_check_name(name))
     record = Record(scene_id=scene.scene_id, blocks=blocks, checks=checks, cost=cost)
-    if isinstance(error, LeaseHeld) or (stage in ("write", "commit") and isinstance(error, PermanentStoreError)):
+    if isinstance(error, LeaseHeld | CredentialsExpired) or (
+        stage in ("write", "commit") and isinstance(error, PermanentStoreError)
+    ):
         return replace(record, ends_run=error)
     if isinstance(error, PartMissing):
         return replace(record, missing=tuple(error.context.get("blocks", ())))

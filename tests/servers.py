@@ -59,7 +59,7 @@ class S3Server:
 def s3_server_process() -> Iterator[S3Server]:
     """A server in a process of its own, which ends with this process however that dies."""
     with (
-        _credentials(),
+        credentials(),
         subprocess.Popen(
             [sys.executable, str(Path(__file__).resolve())], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as process,
@@ -133,7 +133,7 @@ def faulty_s3_server() -> Iterator[FaultyServer]:
     faulty = FaultyServer(S3Server(endpoint_url=f"http://127.0.0.1:{server.port}"))
     thread.start()
     try:
-        with _credentials():
+        with credentials():
             yield faulty
     finally:
         server.shutdown()
@@ -142,7 +142,7 @@ def faulty_s3_server() -> Iterator[FaultyServer]:
 
 
 @contextmanager
-def _credentials() -> Iterator[None]:
+def credentials() -> Iterator[None]:
     before = {name: os.environ.get(name) for name in (KEY_VARIABLE, SECRET_VARIABLE)}
     os.environ[KEY_VARIABLE], os.environ[SECRET_VARIABLE] = ACCESS_KEY, SECRET_KEY
     try:

@@ -20,7 +20,14 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from encdec_batch.commit.holder import HolderInfo, is_gone
-from encdec_batch.errors import CommitError, LeaseHeld, ObjectMissing, PreconditionFailed, StoreError
+from encdec_batch.errors import (
+    CommitError,
+    LeaseHeld,
+    ObjectMissing,
+    PermanentStoreError,
+    PreconditionFailed,
+    StoreError,
+)
 from encdec_batch.plan.keys import canonical_json
 from encdec_batch.store.store import Store
 
@@ -127,8 +134,12 @@ class Lease:
             if not self._stop.is_set():
                 self._write(replace(self._record, renewals=self._record.renewals + 1))
 
-    def release(self) -> None:
-        """Ends the renewals and writes `ended`, so that the next run need not wait; never raises for the store."""
+    def release(self, *, failed: bool = False) -> None:
+        """Ends the renewals and writes `ended`, so that the next run need not wait; never raises for the store.
+
+        Args:
+            failed: what its holder could not do was said already, and need not be said of this file again.
+        """
         if self._stop.is_set():
             return
         self._stop.set()
@@ -136,14 +147,15 @@ class Lease:
             try:
                 self._write(replace(self._record, ended=True))
             except (StoreError, LeaseHeld) as error:
-                _log.warning("lease.not_ended", extra={"lease": self.n, "reason": str(error)})
+                level = logging.INFO if failed else logging.WARNING
+                _log.log(level, "lease.not_ended", extra={"lease": self.n, "reason": str(error)})
         self._thread.join()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
-        self.release()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self.release(failed=isinstance(error, StoreError))
 
     def _write(self, record: LeaseRecord) -> None:
         path, data = lease_path(record.n), record.to_json()
@@ -152,6 +164,10 @@ class Lease:
         except PreconditionFailed:
             # Only the holder writes this file, so it holds an earlier PUT of ours whose answer was lost.
             etag = self._store.replace(path, data, etag=self._etag_if_ours(path)).etag
+        except PermanentStoreError:
+            # A store that says it has no If-Match. Nobody else writes this file: at worst a late renewal undoes
+            # `ended`, and the next run waits.
+            etag = self._store.put(path, data).etag
         self._record, self._etag = record, etag
 
     def _etag_if_ours(self, path: str) -> str:

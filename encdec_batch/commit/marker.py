@@ -27,6 +27,10 @@ from encdec_batch.store.store import Store
 
 MARKER_PREFIX = "markers/"
 
+MOVE_TRIES = 6
+"""Of a PUT of the marker that stays without an answer. Before each the marker is read, and that waits for a store that
+does not answer at all as long as any request does."""
+
 _CONCURRENT_READS = 16
 
 
@@ -176,7 +180,7 @@ def move_marker(store: Store, marker: Marker, *, expected_etag: str | None, leas
         LeaseHeld: the run that planned this was taken over.
         TransientStoreError: the store does not say whether it was done.
     """
-    for last_try in (False, True):
+    for tries_left in reversed(range(MOVE_TRIES)):
         check_lease(store, lease_n)
         unanswered: TransientStoreError | None = None
         try:
@@ -193,9 +197,9 @@ def move_marker(store: Store, marker: Marker, *, expected_etag: str | None, leas
         unchanged = (found[1] if found else None) == expected_etag
         if unanswered is None or not unchanged:
             raise _conflict(store, marker, found)
-        if last_try:
+        if not tries_left:
             raise unanswered
-    raise AssertionError("the second try returns or raises")
+    raise AssertionError("the last try returns or raises")
 
 
 def _put(store: Store, marker: Marker, expected_etag: str | None) -> ObjectInfo:

@@ -21,6 +21,7 @@ from encdec_batch.commit.marker import Marker, MoveResult, move_marker, next_gen
 from encdec_batch.plan.open import STAGED_PREFIX
 from encdec_batch.plan.statistics import STATISTICS_PREFIX
 from encdec_batch.store.object import ObjectInfo
+from encdec_batch.store.probe import PROBE_PREFIX
 from encdec_batch.store.store import Store
 
 PARTS_PREFIX = ".encdec/parts/"
@@ -52,7 +53,7 @@ class PrunableFolder:
 def find_prunable(store: Store, rules: PruneRules = PruneRules()) -> Iterator[PrunableFolder]:
     """Every folder that `prune` would delete now; deletes nothing (the dry run).
 
-    Costs a listing of scenes, parts, staged scenes and statistics, and one GET a scene that has a folder.
+    Costs a listing of scenes, parts, staged scenes, statistics and probes, and one GET a scene that has a folder.
     """
     now = store.now()
     folders = groupby(store.list(SCENES_PREFIX), key=lambda info: OutputFolder.parse(info.path))
@@ -64,7 +65,7 @@ def find_prunable(store: Store, rules: PruneRules = PruneRules()) -> Iterator[Pr
             reason = _reason(folder, objects, markers.get(folder.scene_id), rules=rules, now=now)
             if reason is not None:
                 yield _prunable(folder.path, reason, objects)
-    for prefix in (PARTS_PREFIX, STAGED_PREFIX, STATISTICS_PREFIX):
+    for prefix in (PARTS_PREFIX, STAGED_PREFIX, STATISTICS_PREFIX, PROBE_PREFIX):
         for key, group in groupby(store.list(prefix), key=lambda info: _key_below(prefix, info.path)):
             objects = tuple(group)
             if _idle_s(objects, now) >= rules.orphan_after_s:
@@ -79,6 +80,9 @@ def prune(store: Store, *, lease_n: int, rules: PruneRules = PruneRules()) -> It
     Raises:
         LeaseHeld: the lease was taken over; nothing was deleted since.
     """
+    # What killed writers left. A run drops that of scenes and parts at its start; the rest is small, and a run that
+    # is starting now may need it.
+    store.abort_uploads("", before=store.now() - rules.orphan_after_s)
     prunable = find_prunable(store, rules)
     while chunk := list(islice(prunable, _SCENES_AT_ONCE)):
         check_lease(store, lease_n)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from encdec_batch.commit.digest import OutputDigest
 from encdec_batch.commit.marker import Marker
@@ -38,12 +38,12 @@ class Census:
         """Scenes of these keys, by scene id, with all outputs."""
         return sum(keys.get(scene_id) == self.committed[scene_id] for scene_id in self.whole)
 
-    def noting(self, found: StoredMarkers) -> Iterator[tuple[Marker, ObjectInfo]]:
+    def noting(self, found: Iterable[tuple[Marker, ObjectInfo]]) -> Iterator[tuple[Marker, ObjectInfo]]:
         """The same markers, noted as they pass."""
         for marker, info in found:
             self._note(marker)
             yield marker, info
-        self.in_table = found.in_table
+        self.in_table = isinstance(found, StoredMarkers) and found.in_table
 
     def _note(self, marker: Marker) -> None:
         self._digest.add(marker)

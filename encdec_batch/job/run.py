@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 
 from encdec_batch.commit.attempts import clear_attempts
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import Lease, acquire_lease
+from encdec_batch.commit.marker import Marker, read_markers
 from encdec_batch.commit.prune import PARTS_PREFIX, remove_work
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine, remove_quarantine, write_quarantine
 from encdec_batch.errors import RunStopped, SpecError
@@ -37,6 +38,7 @@ from encdec_batch.report.build import Material, write_report
 from encdec_batch.report.record import State
 from encdec_batch.report.tables import StoredMarkers, write_quarantine_table, write_scenes
 from encdec_batch.spec.job import JobSpec
+from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
 from encdec_batch.stream.rules import Rules
@@ -124,6 +126,7 @@ class _Run:
         self._tracker, self._tally, self._stop = Tracker(), Tally(), Stop()
         self._aside: dict[str, SetAside] = {}
         self._again: dict[str, ScenePlan] = {}
+        self._moved: set[str] = set()
         self._replanned: set[str] = set()
         self._tried_again: set[str] = set()
         self._seconds = 0.0
@@ -230,6 +233,7 @@ class _Run:
         ready = self._tracker.note(record)
         self._watch.add(blocks=len(record.blocks), pixels=record.pixels, done=int(record.committed))
         if record.committed:
+            self._moved.add(record.scene_id)
             if record.scene_id in self._prepared.known.quarantined:
                 remove_quarantine(self._store, [record.scene_id])
         elif record.missing:
@@ -295,6 +299,7 @@ class _Run:
         )
         earlier = self._prepared.known.quarantined.get(aside.scene_id)
         if earlier is None or (earlier.trial_key, earlier.aside) != (record.trial_key or "", aside):
+            self._lease.check()  # an overtaken driver has no say in what is set aside
             write_quarantine(self._store, record)
         self._aside[aside.scene_id] = aside
         if self._watch.now.state == "running":
@@ -366,6 +371,21 @@ class _Run:
             digest=census.digest,
         )
 
+    def _markers(self) -> Iterator[tuple[Marker, ObjectInfo]]:
+        """Every marker; those that this run moved and a late listing does not show come last."""
+        late = set(self._moved)
+        for marker, info in StoredMarkers(self._store):
+            if marker.scene_id in late and not self._is_wanted(marker):
+                continue  # the one before
+            late.discard(marker.scene_id)
+            yield marker, info
+        yield from read_markers(self._store, sorted(late))
+
+    def _is_wanted(self, marker: Marker) -> bool:
+        """Whether it is of the wanted key and has all outputs."""
+        wanted = self._prepared.work.keys.get(marker.scene_id)
+        return wanted == marker.scene_key and marker.outputs.keys() >= set(self._prepared.order.wanted)
+
     def _set_lost_aside(self, census: Census) -> None:
         """A scene that was to be done and is neither committed nor set aside must not pass for done."""
         keys = self._prepared.work.keys
@@ -399,7 +419,7 @@ class _Run:
         """
         self._lease.check()
         census = Census(self._prepared.order.wanted)
-        write_scenes(self._store, census.noting(StoredMarkers(self._store)))
+        write_scenes(self._store, census.noting(self._markers()))
         self._tables_written = time.monotonic()
         return census
 

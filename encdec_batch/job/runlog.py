@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from encdec_batch.errors import StoreError
+from encdec_batch.errors import CredentialsExpired, StoreError, TransientStoreError
 from encdec_batch.job.progress import Watch
 from encdec_batch.pipeline import Record
 from encdec_batch.spec.job import JobSpec
@@ -53,6 +53,7 @@ class RunLog:
         self._store, self._spec, self._folder = store, spec, run_folder(watch.now.run_id)
         self._events: list[dict[str, Any]] = []
         self._segments = 0
+        self._level = logging.WARNING
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="runlog", daemon=True)
@@ -98,6 +99,10 @@ class RunLog:
     ) -> None:
         self._stop.set()
         self._thread.join()
+        if isinstance(error, TransientStoreError | CredentialsExpired):
+            return  # it would be tried in vain, for as long again
+        if isinstance(error, StoreError):
+            self._level = logging.INFO  # the error itself says it
         self._write_events()
         self._write_progress()
 
@@ -129,6 +134,6 @@ class RunLog:
         try:
             self._store.put(self._folder + name, data)
         except StoreError as error:
-            log.warning("runlog.not_written", extra={"object": name, "reason": str(error)})
+            log.log(self._level, "runlog.not_written", extra={"object": name, "reason": str(error)})
             return False
         return True

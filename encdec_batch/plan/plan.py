@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from encdec_batch.errors import EncdecError, HeaderTooLarge, SpecError, unexpected
+from encdec_batch.errors import CredentialsExpired, EncdecError, HeaderTooLarge, SpecError, unexpected
 from encdec_batch.models.card import Card
 from encdec_batch.plan.cost import Cost
 from encdec_batch.plan.fit import fitting_bands
@@ -262,6 +262,8 @@ def cut_candidate(recipe: Recipe, candidate: Candidate, seen: Seen, known: Known
 
 
 def _aside_of(error: Exception, candidate: Candidate) -> SetAside:
+    if isinstance(error, CredentialsExpired):
+        raise error  # no scene's fault either, and the same for all of them
     said = error if isinstance(error, EncdecError) else unexpected(error, "plan")
     return aside_from(said, scene_id=candidate.scene_id, uri=candidate.uri, stage="plan")
 

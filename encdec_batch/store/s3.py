@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from encdec_batch.errors import (
+    ObjectForbidden,
     ObjectMissing,
     PermanentStoreError,
     PreconditionFailed,
@@ -52,7 +53,12 @@ class S3Store:
         return f"{type(self).__name__}({self.uri!r})"
 
     def info(self, path: str) -> ObjectInfo:
-        return self._head(path, self._call("head_object", path))
+        try:
+            return self._head(path, self._call("head_object", path))
+        except ObjectForbidden:
+            # An answer to HEAD has no body: a forbidden object looks like credentials that have expired.
+            self._call("get_object", path, Range="bytes=0-0")
+            raise
 
     def get(self, path: str, *, etag: str | None = None) -> bytes:
         answer = self._call("get_object", path, **_if_match(etag))

@@ -11,6 +11,7 @@ from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
 from encdec_batch.errors import (
+    CredentialsExpired,
     ObjectForbidden,
     ObjectMissing,
     PermanentStoreError,
@@ -30,9 +31,10 @@ _FORBIDDEN = frozenset({
     "TokenRefreshRequired", "UnauthorizedAccess",
 })  # fmt: skip
 _MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchUpload", "NotFound"})
-# Expired credentials are among them: whoever gave them renews them, and no object is to blame.
+# Those that renew themselves do so before their time is up, so that waiting does not help.
+_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException"})
 _TRANSIENT = frozenset({
-    "ExpiredToken", "ExpiredTokenException", "RequestExpired",
+    "RequestExpired",
     "BadDigest", "ConditionalRequestConflict", "IncompleteBody", "InternalError", "OperationAborted",
     "RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequests",
     "XAmzContentSHA256Mismatch", "InvalidDigest", "RequestTimeoutException",
@@ -102,6 +104,8 @@ def _answered(response: Mapping[str, Any], where: str) -> StoreError:
         return ObjectMissing(says, hint="create the bucket or correct its name")
     if code == "PreconditionFailed" or status == 412:
         return PreconditionFailed(f"{where}: changed since it was looked at, or exists already")
+    if code in _EXPIRED:
+        return CredentialsExpired(says, hint="renew the credentials, then run again: it goes on where it was")
     if code in _MISSING or (status == 404 and code not in _TRANSIENT):
         return ObjectMissing(f"{where}: no such object")
     if code in _REGION or status in {301, 307, 308}:

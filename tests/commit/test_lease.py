@@ -19,7 +19,7 @@ from encdec_batch.commit.lease import (
     check_lease,
     lease_path,
 )
-from encdec_batch.errors import CommitError, LeaseHeld, TransientStoreError
+from encdec_batch.errors import CommitError, LeaseHeld, PermanentStoreError, TransientStoreError
 
 ELSEWHERE = HolderInfo(run_id="run-a", host="far", pid=7, boot_id="other", pid_namespace="pid:[1]", process_started=1)
 SLOW = LeaseTimes(renew_s=3600)
@@ -219,6 +219,23 @@ def test_a_store_that_fails_for_a_while_does_not_end_the_renewals():
     store.before = lambda operation, path: None
     lease.release()
     lease.check()
+
+
+def test_a_store_that_says_it_has_no_if_match_is_renewed_too():
+    class NoIfMatch(FakeStore):
+        def replace(self, path, data, *, etag, retry_unknown=True):
+            raise PermanentStoreError(f"{self.uri}/{path}: NotImplemented")
+
+    store = NoIfMatch()
+    lease = acquire(store, "run-a")
+    store.advance(40)
+    lease.renew()
+    store.advance(40)
+    with pytest.raises(LeaseHeld, match="40 s ago"):
+        acquire(store, "run-b")
+    lease.release()
+    assert record(store, 1).ended
+    assert acquire(store, "run-b").n == 2
 
 
 def test_release_does_not_raise_when_the_store_is_down_and_ends_once():

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import LeaseTimes, acquire_lease, lease_path
 from encdec_batch.commit.marker import (
+    MOVE_TRIES,
     Marker,
     carry_on,
     is_committed,
@@ -147,6 +148,12 @@ def test_a_lost_request_is_sent_once_more_after_the_lease_is_checked_again():
     assert store.requests == [*once, ("get", PATH), *once]
 
 
+def test_a_store_that_loses_many_requests_commits_in_the_end():
+    store = FakeStore(faults={PATH: ["never"] * (MOVE_TRIES - 1)})
+    assert move(store, fake_marker()).moved
+    assert store.requests.count(("get", lease_path(2))) == store.requests.count(("create", PATH)) == MOVE_TRIES
+
+
 def test_a_lost_request_is_not_sent_again_once_the_lease_is_gone():
     store = FakeStore(faults={PATH: ["never"]})
     store.before = lambda operation, path: take_over(store, 1) if (operation, path) == ("get", PATH) else None
@@ -172,6 +179,7 @@ def test_a_late_request_that_arrives_before_its_repetition():
 
 @pytest.mark.parametrize("faults", [["late", "late"], ["never", "never"], ["late", "never"], ["never", "late"]])
 def test_a_store_that_never_answers_leaves_it_open(faults):
+    faults = faults * (MOVE_TRIES // 2)
     store = FakeStore(faults={PATH: list(faults)})
     with pytest.raises(TransientStoreError):
         move(store, fake_marker())

@@ -15,6 +15,7 @@ from encdec_batch.commit.prune import (
     remove_work,
 )
 from encdec_batch.errors import LeaseHeld
+from encdec_batch.store.probe import PROBE_PREFIX
 
 DAY = 24 * 3600.0
 
@@ -164,10 +165,13 @@ def test_work_left_over_goes_after_a_week_without_a_write():
     store.put(f"{PARTS_PREFIX}aa/0", b"12")
     store.put(f"{PARTS_PREFIX}bb/0", b"")
     store.put(f"{STAGED_PREFIX}cc/0", b"")
+    store.put(f"{PROBE_PREFIX}dd", b"")
     store.advance(6 * DAY)
     store.put(f"{PARTS_PREFIX}bb/1", b"")
     store.advance(DAY)
-    assert found(store) == {f"{PARTS_PREFIX}aa/": "left over work", f"{STAGED_PREFIX}cc/": "left over work"}
+    assert found(store) == dict.fromkeys(
+        [f"{PARTS_PREFIX}aa/", f"{STAGED_PREFIX}cc/", f"{PROBE_PREFIX}dd/"], "left over work"
+    )
     assert next(find_prunable(store)).size_bytes == 2
     list(prune(store, lease_n=1))
     assert set(store.objects) == {f"{PARTS_PREFIX}bb/0", f"{PARTS_PREFIX}bb/1"}

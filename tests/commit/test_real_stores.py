@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import fsspec
@@ -111,3 +112,14 @@ def test_quarantine(store):
     assert list(list_quarantine(store)) == [record]
     remove_quarantine(store, ["a", "b"])
     assert list(list_quarantine(store)) == []
+
+
+def test_prune_clears_what_killed_writers_left_anywhere(tmp_path):
+    store = open_store(str(tmp_path / "output"))
+    for path in ("report/index.html", "scenes/a/x"):
+        store.open_writer(path).write(b"1")
+    [old, young] = sorted((tmp_path / "output").rglob(".encdec-own-tmp-*"))
+    os.utime(old, (0, 0))
+    with acquire(store, "run") as lease:
+        list(prune(store, lease_n=lease.n))
+    assert sorted((tmp_path / "output").rglob(".encdec-own-tmp-*")) == [young]

@@ -7,8 +7,9 @@ import shutil
 import pytest
 from jobs_made import BLOCKS, SCENES, make_job, make_package, spoil_tile, write_scene
 
+from encdec_batch.commit.lease import lease_path
 from encdec_batch.commit.marker import marker_path
-from encdec_batch.errors import EncdecError
+from encdec_batch.errors import EncdecError, LeaseHeld
 from encdec_batch.job.status import retry, verify
 
 pytestmark = pytest.mark.integration
@@ -304,6 +305,13 @@ def test_a_commit_of_another_run_in_between_is_not_overwritten(job, tmp_path, ot
     assert summary.exit_code == 0
     assert job.markers()["small"][0].generation == 8
     assert job.verified() == fresh(job, tmp_path)
+
+
+def test_a_run_that_was_taken_over_sets_nothing_aside(job, archive):
+    spoil_tile(archive / "large.tif", 900, 900)
+    with pytest.raises(LeaseHeld, match="lease 1 was taken over"):
+        job.run(show=once(lambda: job.store.create(lease_path(2), b"{}")))
+    assert list(job.store.list(".encdec/quarantine/")) == []
 
 
 def test_a_network_of_another_size_on_the_same_output(job, tmp_path):

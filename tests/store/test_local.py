@@ -183,6 +183,7 @@ def test_a_store_without_a_folder_is_empty(store):
         (errno.EEXIST, PreconditionFailed),
         (errno.ENOSPC, PermanentStoreError),
         (errno.EDQUOT, PermanentStoreError),
+        (errno.EFBIG, PermanentStoreError),
         (errno.EIO, PermanentStoreError),
         (errno.ENAMETOOLONG, PermanentStoreError),
         (errno.ESTALE, TransientStoreError),
@@ -201,6 +202,7 @@ def test_errors_of_the_system_map(number, kind):
 
 def test_a_full_disk_says_what_to_do():
     assert "free space" in str(os_error(OSError(errno.ENOSPC, "No space left on device"), "file:///x"))
+    assert "free space" in str(os_error(OSError(errno.EFBIG, "File too large"), "file:///x"))
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP])

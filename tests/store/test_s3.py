@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 from contracts.store import StoreContract
+from memory_s3 import MemoryS3
+from proxy import proxy_of
 from servers import s3_server_process
 
 from encdec_batch.store.open import open_store
@@ -12,10 +14,15 @@ pytestmark = pytest.mark.integration
 QUICK = RetryPolicy(total_s=5, first_wait_s=0.01, max_wait_s=0.1, attempt_s=20)
 
 
-@pytest.fixture(scope="module")
-def server():
-    with s3_server_process() as server:
-        yield server
+@pytest.fixture(scope="module", params=["embedded", "in memory"])
+def server(request):
+    """The server of most tests, and the one of those that make thousands of calls, behind their proxy."""
+    if request.param == "embedded":
+        with s3_server_process() as server:
+            yield server
+    else:
+        with proxy_of(MemoryS3()) as proxy:
+            yield proxy.server
 
 
 class TestS3Store(StoreContract):

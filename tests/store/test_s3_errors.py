@@ -13,6 +13,7 @@ from botocore.parsers import ResponseParserError
 from s3fs.errors import ERROR_CODE_TO_EXCEPTION, translate_boto_error
 
 from encdec_batch.errors import (
+    CredentialsExpired,
     ObjectForbidden,
     ObjectMissing,
     PermanentStoreError,
@@ -39,7 +40,9 @@ ANSWERS = [
     (403, "SignatureDoesNotMatch", ObjectForbidden),
     (403, "InvalidAccessKeyId", ObjectForbidden),
     (403, "RequestTimeTooSkewed", ObjectForbidden),
-    (400, "ExpiredToken", TransientStoreError),
+    (400, "ExpiredToken", CredentialsExpired),
+    (403, "ExpiredTokenException", CredentialsExpired),
+    (403, "RequestExpired", TransientStoreError),
     (412, "PreconditionFailed", PreconditionFailed),
     (412, "412", PreconditionFailed),
     (409, "ConditionalRequestConflict", TransientStoreError),

@@ -9,6 +9,7 @@ import pytest
 from servers import Fault, faulty_s3_server
 
 from encdec_batch.errors import (
+    CredentialsExpired,
     ObjectForbidden,
     ObjectMissing,
     PermanentStoreError,
@@ -134,6 +135,13 @@ def test_what_waiting_does_not_heal_is_not_retried(faulty, store, status, code, 
         store.get("x")
     assert type(caught.value) is kind
     assert faulty.count("GET") == 1
+
+
+@pytest.mark.parametrize(("code", "kind"), [("AccessDenied", ObjectForbidden), ("ExpiredToken", CredentialsExpired)])
+def test_why_an_object_is_forbidden_is_asked_for_where_a_head_cannot_say(faulty, store, code, kind):
+    tell(faulty, Fault("HEAD", status=403), Fault("GET", status=403, code=code))
+    with pytest.raises(kind, match=code):
+        store.info("x")
 
 
 def test_a_conflict_of_creators_is_retried(faulty, store):
