@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import itertools
+import re
 import weakref
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
@@ -16,6 +16,9 @@ from encdec_batch.read.gdal import GDAL_SETTINGS, MALFORMED, rasterio
 from encdec_batch.read.ranges import PinnedObject, View
 
 T = TypeVar("T")
+
+_OF_XML = re.compile(r"Line \d+: ")
+"""How GDAL's XML parser begins."""
 
 # Two openers may not be registered under one name; ours never comes from outside.
 _numbers = itertools.count()
@@ -30,7 +33,7 @@ class Decoder:
     """
 
     def __init__(self, source: PinnedObject, driver: Literal["GTiff", "PNG", "JPEG"], **options: object) -> None:
-        self._source = source
+        self._source, self._driver, self._options = source, driver, options
         self._context = contextvars.Context()
         self._dataset = self._guarded("open it", lambda: _open(source, driver, options))
         self._finalizer = weakref.finalize(self, self._context.run, _close, self._dataset)
@@ -47,6 +50,10 @@ class Decoder:
             SceneChanged, TransientStoreError: the store failed while GDAL was reading.
         """
         return self._guarded(what, lambda: _used(use, self._dataset))
+
+    def again(self) -> Decoder:
+        """Another one of the same image, which has decoded nothing yet."""
+        return Decoder(self._source, self._driver, **self._options)
 
     def close(self) -> None:
         """Closes the dataset; a second call does nothing."""
@@ -89,8 +96,13 @@ def _open(source: PinnedObject, driver: str, options: dict[str, object]) -> Any:
         dataset = rasterio.open(name, driver=driver, opener=opener, sharing=False, **options)
         # An error that did not keep GDAL from opening (damaged EXIF, say) stays behind, and rasterio raises it at
         # the next call, whichever that is. If this one really fails, it will again.
-        with contextlib.suppress(CPLE_BaseError):
+        try:
             _ = dataset.colorinterp
+        except CPLE_BaseError as error:
+            # But not this one: without its XML a TIFF has other scales, offsets and masks, and nobody would be told.
+            if _OF_XML.match(str(error)):
+                dataset.close()
+                raise
         return dataset
 
 

@@ -8,11 +8,23 @@ from __future__ import annotations
 import os
 import struct
 import warnings
+from importlib.util import find_spec
+from pathlib import Path
 
 # Drivers that follow names inside a file to other files or hosts, whatever the file is called. We name the one
 # driver at each open, which is the first wall; this is the second. GDAL looks at the variable when drivers are
 # registered, at the first dataset or Env of the process: rasterio.Env(GDAL_SKIP=...) would come too late.
 os.environ.setdefault("GDAL_SKIP", "VRT DERIVED GTI WMS WMTS WCS WFS HTTP OGCAPI STACTA STACIT PLMOSAIC")
+
+# libgeotiff makes PROJ contexts of its own, which know nothing of the path that rasterio sets: units would stay
+# unknown, and each such file would be complained of on the terminal.
+_found = find_spec("rasterio")
+for _folder in _found.submodule_search_locations or () if _found else ():
+    if Path(_folder, "proj_data").is_dir():
+        os.environ.setdefault("PROJ_DATA", str(Path(_folder, "proj_data")))
+
+# What these contexts find wrong, they print.
+os.environ.setdefault("PROJ_DEBUG", "0")
 
 import rasterio
 import tifffile

@@ -104,6 +104,8 @@ def _anchored(spec: JobSpec, folder: Path) -> JobSpec:
         source = source.model_copy(update={"uris": tuple(_absolute(uri, folder) for uri in source.uris)})
     else:
         source = source.model_copy(update={"uri": _absolute(source.uri, folder)})
+    if source.kind == "table" and source.prefixes is not None:
+        source = source.model_copy(update={"prefixes": tuple(_absolute(uri, folder) for uri in source.prefixes)})
     model = spec.model.model_copy(update={"package": _absolute(spec.model.package, folder)})
     output = spec.output.model_copy(update={"uri": _absolute(spec.output.uri, folder)})
     return spec.model_copy(update={"source": source, "model": model, "output": output})
