@@ -33,7 +33,11 @@ STAGED_PREFIX = ".encdec/staged/"
 
 
 def limits_of(spec: LimitsSpec) -> Limits:
-    return Limits(max_whole_pixels=int(spec.max_whole_megapixels * 1e6), max_decoded_bytes=int(spec.max_tile_mb * 1e6))
+    return Limits(
+        max_whole_pixels=int(spec.max_whole_megapixels * 1e6),
+        max_decoded_bytes=int(spec.max_tile_mb * 1e6),
+        max_growth_bytes=None if spec.decoder_gib is None else int(spec.decoder_gib * 2**30),
+    )
 
 
 @contextmanager

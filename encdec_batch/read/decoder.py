@@ -11,8 +11,9 @@ from typing import Any, Literal, TypeVar
 
 from rasterio._err import CPLE_BaseError
 
-from encdec_batch.errors import EncdecError, SceneUnreadable
+from encdec_batch.errors import EncdecError, SceneUnreadable, UnsupportedScene
 from encdec_batch.read.gdal import GDAL_SETTINGS, MALFORMED, rasterio
+from encdec_batch.read.memory import memory_limit
 from encdec_batch.read.ranges import PinnedObject, View
 
 T = TypeVar("T")
@@ -60,12 +61,21 @@ class Decoder:
         self._finalizer()
 
     def _guarded(self, what: str, call: Callable[[], T]) -> T:
+        limit = self._source.limits.max_growth_bytes
+        limited = False
         try:
-            result = self._context.run(call)
+            with memory_limit(limit) as limited:
+                result = self._context.run(call)
         except EncdecError:
             raise
-        except MemoryError:
-            raise  # the limits admitted it: the machine's, not the file's
+        except MemoryError as error:
+            if not limited:
+                raise  # the limits admitted it: the machine's, not the file's
+            raise UnsupportedScene(
+                f"{self._source.uri}: GDAL cannot {what}: it takes more than {limit:,} bytes",
+                hint="raise limits.decoder_gib, if the scene is what it should be",
+                uri=self._source.uri,
+            ) from error
         except MALFORMED as error:
             self._raise_failure()
             detail = str(error.__cause__ or error).splitlines() or [type(error).__name__]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from encdec_batch.errors import EncdecError, SceneUnreadable, UnsupportedScene
 from encdec_batch.read.gdal import MALFORMED
 from encdec_batch.read.ranges import PinnedObject, Span, View
-from encdec_batch.read.tiff_metadata import GDAL_METADATA, metadata_fault
+from encdec_batch.read.tiff_metadata import GDAL_METADATA, LARGEST, metadata_fault
 from encdec_batch.window import Window
 
 # It reports each oddity of a hostile file at WARNING; what matters of them is raised here.
@@ -241,6 +241,14 @@ def _check_claims(source: PinnedObject, shape: tuple[int, int, int]) -> None:
 
 
 def _check_metadata(page: Any, source: PinnedObject) -> None:
+    for code, most in LARGEST.items():
+        tag = page.tags.get(code)
+        if tag is not None and tag.valuebytecount > most:
+            raise UnsupportedScene(
+                f"{source.uri}: tag {code} has {tag.valuebytecount:,} bytes, more than {most:,}",
+                hint="leave out of its metadata what is not needed, e.g. gdal_edit.py -unsetmd -unsetgcp",
+                uri=source.uri,
+            )
     tag = page.tags.get(GDAL_METADATA)
     if tag is None:
         return

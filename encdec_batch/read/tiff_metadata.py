@@ -1,10 +1,22 @@
-"""GDAL's XML within a TIFF (tag 42112): scales, offsets, names of bands."""
+"""What a TIFF says beside its pixels: GDAL's XML with scales, offsets and names of bands, and the place on the ground."""
 
 from __future__ import annotations
 
 from xml.parsers import expat  # noqa: S407  (no document type is let in, so there are no entities to expand)
 
 GDAL_METADATA = 42112
+LARGEST = {
+    # GDAL takes time with the square of the number of its items: 250,000 of them more than a minute.
+    GDAL_METADATA: 1 << 20,
+    # Ground control points, 48 bytes each: all of them go into the plan and to every worker.
+    33922: 48 * 10_000,
+    # Numbers and names of the coordinate system, which go there too.
+    34735: 1 << 16,
+    34736: 1 << 16,
+    34737: 1 << 16,
+    42113: 1 << 10,
+}
+"""Bytes of a tag's value at most."""
 
 
 def metadata_fault(data: bytes) -> str | None:

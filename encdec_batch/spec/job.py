@@ -27,6 +27,8 @@ class LimitsSpec(Spec):
     """PNG and JPEG have no windows and are decoded whole; their files may have 256 MiB."""
     max_tile_mb: Annotated[float, Field(gt=0)] = 256.0
     """Decoded size of one tile or strip of a TIFF: stops files that inflate."""
+    decoder_gib: Annotated[float, Field(gt=0)] | None = 4.0
+    """What decoding may add to a process that only reads, by a limit of the system; None: no such limit."""
 
 
 class ReportSpec(Spec):
