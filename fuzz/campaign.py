@@ -40,6 +40,7 @@ def run(
     seed: int,
     until: Callable[[int], bool],
     folder: Path,
+    pair: Pair,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Tally:
     """Damages one file of the corpus after the other.
@@ -49,38 +50,38 @@ def run(
         seed: of all that is drawn; case n is the same whatever came before it.
         until: told how many files are through; true ends the campaign.
         folder: for files that did what they must not, named by kind and digest.
+        pair: what reads them.
         tell: gets a line for each of these.
     """
     tally = Tally()
-    pair = Pair()
-    try:
-        while not until(tally.files):
-            source = random.Random(f"{seed}/{tally.files}")
-            chosen = source.choice(seeds)
-            data = mutated(chosen.data, [other.data for other in seeds], source)
-            count(tally, pair.read(data), data, folder=folder, tell=lambda said, at=tally.files, of=chosen: tell(f"{seed}/{at} {of.name}: {said}"))
-    finally:
-        pair.close()
+    others = [one.data for one in seeds]
+    while not until(tally.files):
+        source = random.Random(f"{seed}/{tally.files}")
+        chosen = source.choice(seeds)
+        name = f"{seed}/{tally.files} {chosen.name}"
+        data = mutated(chosen.data, others, source)
+        fault = count(tally, pair.read(data), data, folder=folder)
+        if fault:
+            tell(f"{name}: {fault}")
     return tally
 
 
-def count(
-    tally: Tally, found: dict[str, object] | Fault, data: bytes, *, folder: Path, tell: Callable[[str], None]
-) -> None:
-    """Puts one file into the tally."""
+def count(tally: Tally, found: dict[str, object] | Fault, data: bytes, *, folder: Path) -> str:
+    """Puts one file into the tally; a line about a fault, empty where there is none."""
     tally.files += 1
-    if isinstance(found, Fault):
-        tally.faults[found.kind] += 1
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{found.kind}-{hashlib.sha256(data).hexdigest()[:12]}"
-        path.write_bytes(data)
-        path.with_suffix(".txt").write_text(found.said)
-        tally.kept.append(path)
-        tell(f"{found.kind}: {found.said.strip()[:400]} ({path})")
-    elif "error" in found:
-        tally.refused[str(found["error"])] += 1
-    else:
-        tally.pixels += 1
+    if not isinstance(found, Fault):
+        if "error" in found:
+            tally.refused[str(found["error"])] += 1
+        else:
+            tally.pixels += 1
+        return ""
+    tally.faults[found.kind] += 1
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{found.kind}-{hashlib.sha256(data).hexdigest()[:12]}"
+    path.write_bytes(data)
+    path.with_suffix(".txt").write_text(found.said)
+    tally.kept.append(path)
+    return f"{found.kind}: {found.said.strip()[:400]} ({path})"
 
 
 def for_seconds(seconds: float) -> Callable[[int], bool]:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,9 @@ SLOW_S = 8.0
 """Of one core, for one small file."""
 FILLINGS = (85, 170)
 """glibc writes this into what malloc gives, and its complement into what is freed: a byte that nobody wrote differs."""
+
+
+READERS = tuple((sys.executable, "-m", "fuzz.child", how) for how in ("whole", "windows"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +40,8 @@ class Fault:
 class Child:
     """A process that reads; started again after it died."""
 
-    def __init__(self, how: str, filling: int) -> None:
-        self._how, self._filling = how, filling
+    def __init__(self, command: Sequence[str], filling: int) -> None:
+        self._command, self._filling = command, filling
         self._start()
 
     def _start(self) -> None:
@@ -45,7 +49,7 @@ class Child:
         environment = os.environ | {"MALLOC_PERTURB_": str(self._filling), "PYTHONFAULTHANDLER": "1"}
         environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "fuzz.child", self._how],
+            self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._noise,
@@ -105,14 +109,15 @@ class Child:
 class Pair:
     """Reads whole files by the one child, by the other piece by piece."""
 
-    def __init__(self) -> None:
-        self._children = (Child("whole", FILLINGS[0]), Child("windows", FILLINGS[1]))
+    def __init__(self, commands: tuple[Sequence[str], Sequence[str]] = READERS, *, hang_s: float = HANG_S) -> None:
+        self._hang_s = hang_s
+        self._children = tuple(Child(*pair) for pair in zip(commands, FILLINGS, strict=True))
 
     def read(self, data: bytes) -> dict[str, Any] | Fault:
         """What both found, or the first fault."""
         for child in self._children:
             child.send(data)
-        deadline = time.monotonic() + HANG_S
+        deadline = time.monotonic() + self._hang_s
         one, two = (child.answer(deadline) for child in self._children)
         for found in (one, two):
             if isinstance(found, Fault):

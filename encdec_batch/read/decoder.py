@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import itertools
-import re
 import weakref
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
-from rasterio._err import CPLE_BaseError
+from rasterio._err import CPLE_BaseError, CPLE_OutOfMemoryError
 
 from encdec_batch.errors import EncdecError, SceneUnreadable, UnsupportedScene
 from encdec_batch.read.gdal import GDAL_SETTINGS, MALFORMED, rasterio
@@ -17,9 +17,6 @@ from encdec_batch.read.memory import memory_limit
 from encdec_batch.read.ranges import PinnedObject, View
 
 T = TypeVar("T")
-
-_OF_XML = re.compile(r"Line \d+: ")
-"""How GDAL's XML parser begins."""
 
 # Two openers may not be registered under one name; ours never comes from outside.
 _numbers = itertools.count()
@@ -68,15 +65,15 @@ class Decoder:
                 result = self._context.run(call)
         except EncdecError:
             raise
-        except MemoryError as error:
-            if not limited:
-                raise  # the limits admitted it: the machine's, not the file's
-            raise UnsupportedScene(
-                f"{self._source.uri}: GDAL cannot {what}: it takes more than {limit:,} bytes",
-                hint="raise limits.decoder_gib, if the scene is what it should be",
-                uri=self._source.uri,
-            ) from error
         except MALFORMED as error:
+            if limited and _is_of_memory(error):
+                raise UnsupportedScene(
+                    f"{self._source.uri}: GDAL cannot {what}: it takes more than {limit:,} bytes",
+                    hint="raise limits.decoder_gib, if the scene is what it should be",
+                    uri=self._source.uri,
+                ) from error
+            if isinstance(error, MemoryError):
+                raise  # the limits admitted it: the machine's, not the file's
             self._raise_failure()
             detail = str(error.__cause__ or error).splitlines() or [type(error).__name__]
             raise SceneUnreadable(
@@ -93,6 +90,14 @@ class Decoder:
             raise failure
 
 
+def _is_of_memory(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, MemoryError | CPLE_OutOfMemoryError) or "cannot allocate" in str(error).lower():
+            return True
+        error = error.__cause__
+    return False
+
+
 def _open(source: PinnedObject, driver: str, options: dict[str, object]) -> Any:
     name = f"scene-{next(_numbers)}"
 
@@ -106,13 +111,8 @@ def _open(source: PinnedObject, driver: str, options: dict[str, object]) -> Any:
         dataset = rasterio.open(name, driver=driver, opener=opener, sharing=False, **options)
         # An error that did not keep GDAL from opening (damaged EXIF, say) stays behind, and rasterio raises it at
         # the next call, whichever that is. If this one really fails, it will again.
-        try:
+        with contextlib.suppress(CPLE_BaseError):
             _ = dataset.colorinterp
-        except CPLE_BaseError as error:
-            # But not this one: without its XML a TIFF has other scales, offsets and masks, and nobody would be told.
-            if _OF_XML.match(str(error)):
-                dataset.close()
-                raise
         return dataset
 
 

@@ -20,22 +20,21 @@ LARGEST = {
 
 
 def metadata_fault(data: bytes) -> str | None:
-    """What is wrong with it that GDAL would say in words which cannot be passed on; None for all else.
+    """What is wrong with GDAL's XML, None where nothing is.
 
-    Text that is UTF-8 is left to GDAL. Other text is read as Latin-1, as old writers meant it, and must be XML: of what
-    is not, GDAL quotes bytes, which rasterio can only print to the terminal.
+    GDAL goes on without it: a file whose XML is damaged would have no scales and offsets, and nobody would be told (but
+    the terminal, in words that quote the damage). Text that is no UTF-8 is Latin-1, as old writers meant it.
     """
     text = data.rstrip(b"\0")
+    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+        return "it declares a document type"
     try:
         text.decode()
+        encoding = "utf-8"
     except UnicodeDecodeError:
-        pass
-    else:
-        return None
-    if b"<!" in text:
-        return "it declares a document type, or has a comment"
+        encoding = "latin-1"
     try:
-        expat.ParserCreate("latin-1").Parse(text, True)  # noqa: FBT003
+        expat.ParserCreate(encoding).Parse(text, True)  # noqa: FBT003
     except expat.ExpatError as error:
         return f"it is no XML ({error})"
     return None
