@@ -34,7 +34,7 @@ class Tally:
         return f"{self.files} files: {self.pixels} gave pixels, {refused}; {crashes}"
 
 
-def run(
+def run(  # noqa: PLR0913
     seeds: Sequence[Seed],
     *,
     seed: int,

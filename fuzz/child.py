@@ -66,7 +66,9 @@ def read(data: bytes, how: str) -> dict[str, Any]:
     try:
         reader = open_reader(store, "scene", limits=limits)
         try:
-            return {"pixels": _pixels(reader, how), "header": _digest(repr(reader.header).encode())} | _thumbnail(reader)
+            return {"pixels": _pixels(reader, how), "header": _digest(repr(reader.header).encode())} | _thumbnail(
+                reader
+            )
         finally:
             reader.close()
     except SceneError as error:

@@ -1,4 +1,4 @@
-"""Whole files to damage: every way of tests/rasters.py to write a TIFF, Pillow's ways to write PNG and JPEG, real scenes."""
+"""Whole files to damage: every TIFF of tests/rasters.py, PNG and JPEG in Pillow's ways, real scenes."""
 
 from __future__ import annotations
 

@@ -78,9 +78,9 @@ def directories(data: bytes, layout: Layout) -> Iterator[tuple[int, int]]:
         entries = min(Field(at=at, width=layout.count, big=layout.big).value(data), 200)
         size = struct.calcsize(layout.entry)
         yield at, entries
-        for entry in range(at + layout.count, at + layout.count + entries * size, size):
-            if Field(at=entry, width=2, big=layout.big).value(data) in _SUB_DIRECTORIES:
-                todo.append(entry + size - layout.pointer)
+        places = range(at + layout.count, at + layout.count + entries * size, size)
+        deeper = (place for place in places if Field(at=place, width=2, big=layout.big).value(data) in _SUB_DIRECTORIES)
+        todo += [place + size - layout.pointer for place in deeper]
         todo.append(at + layout.count + entries * size)
 
 

@@ -1,4 +1,4 @@
-"""One damage at a time, drawn from a seeded source: bytes, numbers of headers, and the pieces that a format is made of."""
+"""One damage at a time, drawn from a seeded source: of bytes, of a header's numbers, of a format's pieces."""
 
 from __future__ import annotations
 
@@ -35,7 +35,25 @@ _MEANINGFUL: dict[int, Sequence[int]] = {
     339: (0, 1, 2, 3, 4, 5, 6, 7),
     530: (0, 1, 2, 3, 4, 8, 16),
 }
-_TAGS = (*range(254, 348), 512, 513, 514, 529, 530, 531, 532, 700, 33432, 33550, 33922, 34264, 34377, 34665, 34675, 34735)
+_TAGS = (
+    *range(254, 348),
+    512,
+    513,
+    514,
+    529,
+    530,
+    531,
+    532,
+    700,
+    33432,
+    33550,
+    33922,
+    34264,
+    34377,
+    34665,
+    34675,
+    34735,
+)
 _TAGS += (34736, 34737, 42112, 42113, 50674, 50844, 50909, 65000, 65001)
 
 
@@ -139,7 +157,10 @@ def _retag(data: bytearray, source: random.Random) -> bytearray:
             one, two = source.sample(range(len(entries)), 2)
             entries[one], entries[two] = entries[one][:2] + entries[two][2:], entries[two][:2] + entries[one][2:]
         else:
-            kind, number = source.choice((1, 2, 3, 4, 5, 7, 12, 13, 16)), source.choice((0, 1, 2, 4, 100, 65535, 1 << 24))
+            kind, number = (
+                source.choice((1, 2, 3, 4, 5, 7, 12, 13, 16)),
+                source.choice((0, 1, 2, 4, 100, 65535, 1 << 24)),
+            )
             value = source.choice((*NUMBERS, len(data) // 2)) % (1 << 8 * layout.pointer)
             packed = value.to_bytes(layout.pointer, "big" if layout.big else "little")
             entries.append(struct.pack(layout.entry, source.choice(_TAGS), kind, number, packed))

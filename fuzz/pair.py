@@ -1,4 +1,4 @@
-"""Two children that read the same file in two ways, with two fillings of fresh memory: what they say must be the same."""
+"""Two children read a file in two ways, with two fillings of fresh memory: what they say must be the same."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Child:
         self._start()
 
     def _start(self) -> None:
-        self._noise = tempfile.TemporaryFile()
+        self._noise = tempfile.TemporaryFile()  # noqa: SIM115  (closed in `close`)
         environment = os.environ | {"MALLOC_PERTURB_": str(self._filling), "PYTHONFAULTHANDLER": "1"}
         environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         self._process = subprocess.Popen(

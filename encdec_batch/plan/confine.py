@@ -1,4 +1,4 @@
-"""A source's store that follows nobody out of what the spec names: links of a disk, names and redirects of a network."""
+"""A source's store that links of a disk, names and redirects of a network lead nowhere but where the spec says."""
 
 from __future__ import annotations
 

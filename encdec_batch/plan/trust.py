@@ -71,7 +71,9 @@ def refusal(uri: str, rules: Rules) -> Refusal | None:
     scheme = scheme_of(uri)
     rest = uri.partition("://")[2] if "://" in uri else uri
     if "::" in uri:
-        return Refusal(reason="it is a chain of URIs (::)", hint="give the URI of the object itself, IPv6 addresses in full")
+        return Refusal(
+            reason="it is a chain of URIs (::)", hint="give the URI of the object itself, IPv6 addresses in full"
+        )
     if not uri.isprintable() or "\\" in uri or uri != uri.strip():
         return Refusal(reason="it has control characters, backslashes or blanks around it", hint="write it plainly")
     if scheme not in rules.schemes:

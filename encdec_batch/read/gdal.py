@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import struct
 import warnings
-from importlib.util import find_spec
 from pathlib import Path
 
 # Drivers that follow names inside a file to other files or hosts, whatever the file is called. We name the one
@@ -16,20 +15,17 @@ from pathlib import Path
 # registered, at the first dataset or Env of the process: rasterio.Env(GDAL_SKIP=...) would come too late.
 os.environ.setdefault("GDAL_SKIP", "VRT DERIVED GTI WMS WMTS WCS WFS HTTP OGCAPI STACTA STACIT PLMOSAIC")
 
-# libgeotiff makes PROJ contexts of its own, which know nothing of the path that rasterio sets: units would stay
-# unknown, and each such file would be complained of on the terminal.
-_found = find_spec("rasterio")
-for _folder in _found.submodule_search_locations or () if _found else ():
-    if Path(_folder, "proj_data").is_dir():
-        os.environ.setdefault("PROJ_DATA", str(Path(_folder, "proj_data")))
-
-# What these contexts find wrong, they print.
-os.environ.setdefault("PROJ_DEBUG", "0")
-
 import rasterio
 import tifffile
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+# libgeotiff makes PROJ contexts of its own, at the first coordinate system of a process. They know nothing of the path
+# that rasterio sets, so that units would stay unknown, and print what they find wrong.
+_PROJ_DATA = Path(rasterio.__file__).parent / "proj_data"
+if _PROJ_DATA.is_dir():
+    os.environ.setdefault("PROJ_DATA", str(_PROJ_DATA))
+os.environ.setdefault("PROJ_DEBUG", "0")
 
 # Images of medicine have no place on the ground. Here, once: catch_warnings around each open is not thread-safe.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)

@@ -6,6 +6,7 @@ import itertools
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -182,17 +183,15 @@ class GeoTiffReader:
 
     def _decode_apart(self, level: _Level, window: Window, bands: Sequence[int], validity: _Validity) -> Patch:
         """Each tile of each band by a decoder of its own, so that nothing of another tile can be left in it."""
-        patches = []
+        patches: list[list[Patch]] = []
         for row in _cuts(window.row_off, window.row_stop, level.page.tile_height):
             patches.append([])
             for col in _cuts(window.col_off, window.col_stop, level.page.tile_width):
                 decoder = level.decoder.again()
                 try:
                     what = f"decode the tile at row {row[0]}, column {col[0]}"
-                    place = Window.from_bounds(row, col)
-                    patches[-1].append(
-                        decoder.run(what, lambda dataset, at=place: validity.patch(dataset, level.plan, at, bands))
-                    )
+                    read = partial(validity.patch, plan=level.plan, window=Window.from_bounds(row, col), bands=bands)
+                    patches[-1].append(decoder.run(what, read))
                 finally:
                     decoder.close()
         return Patch(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _QUANTIZATION, _HUFFMAN, _SCAN = 0xDB, 0xC4, 0xDA
+_SECOND = b"\xff\xda"
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {_HUFFMAN, 0xC8, 0xCC}
 
 Tables = dict[tuple[int, int], bytes]
@@ -19,13 +20,19 @@ def stands_alone(tile: bytes, shared: bytes) -> bool:
         tile: the encoded tile.
         shared: the file's JPEGTables, may be empty.
     """
-    theirs, _ = _read(shared)
-    own, used = _read(tile)
+    theirs, _, _ = _read(shared)
+    own, used, scan = _read(tile)
+    # Garbage before the scan is skipped by decoders, in ways of their own; a second scan may bring other tables.
+    if not scan or tile.find(_SECOND, scan) >= 0:
+        return False
     return used <= own.keys() | theirs.keys() and all(theirs.get(key, data) == data for key, data in own.items())
 
 
-def _read(data: bytes) -> tuple[Tables, set[tuple[int, int]]]:
-    """Tables that are defined up to the first scan, and those that frame and scan ask for."""
+def _read(data: bytes) -> tuple[Tables, set[tuple[int, int]], int]:
+    """Tables that are defined up to the first scan, those that frame and scan ask for, and where the scan's data begin.
+
+    The last is 0 where the segments are not whole up to there.
+    """
     tables: Tables = {}
     used: set[tuple[int, int]] = set()
     at = 2
@@ -42,9 +49,9 @@ def _read(data: bytes) -> tuple[Tables, set[tuple[int, int]]]:
         elif marker == _SCAN:
             for selector in body[2 : 1 + 2 * body[0] if body else 0 : 2]:
                 used |= {(_HUFFMAN, selector >> 4), (_HUFFMAN, 0x10 | selector & 15)}
-            break
+            return tables, used, at + 2 + max(2, length)
         at += 2 + max(2, length)
-    return tables, used
+    return tables, used, 0
 
 
 def _tables(marker: int, body: bytes) -> Tables:

@@ -172,7 +172,7 @@ class LocalStore:
 
     def _refuse_outside(self, path: str, descriptor: int) -> None:
         """Of the file that is open, so that no link can be turned between the look and the read."""
-        if self._root is not None and not lies_below(os.readlink(f"/proc/self/fd/{descriptor}"), self._root):
+        if self._root is not None and not lies_below(Path(f"/proc/self/fd/{descriptor}").readlink(), self._root):
             raise ObjectRefused(
                 f"{join_uri(self.uri, path)}: a link leads out of {self._root}",
                 hint="put the file itself there, or set source.follow_links if these links may be trusted",

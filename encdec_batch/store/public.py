@@ -58,7 +58,7 @@ def public_client(hosts: frozenset[str]) -> Callable[..., Awaitable[Any]]:
 
 
 def refuse_private(uri: str, hosts: frozenset[str]) -> None:
-    """Does nothing when the URI's host has public addresses alone; for protocols whose connections are not ours to make.
+    """Does nothing when all addresses of the URI's host are public; for protocols whose connections are not ours.
 
     Raises:
         PrivateAddress: it has another one.

@@ -106,16 +106,24 @@ def test_whole_jpeg_tiles_stand_alone(tmp_path, name):
 def test_a_tile_that_changes_a_shared_table_does_not_stand_alone():
     table = b"\xff\xdb\x00\x43\x00" + bytes(range(64))
     other = b"\xff\xdb\x00\x43\x00" + bytes(64)
-    frame = b"\xff\xc0\x00\x0b\x08\x00\x40\x00\x40\x01\x01\x11\x00"
+    huffman = b"".join(b"\xff\xc4\x00\x14" + bytes([kind, 1]) + bytes(16) for kind in (0, 0x10))
+    scan = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00"
+    frame = huffman + b"\xff\xc0\x00\x0b\x08\x00\x40\x00\x40\x01\x01\x11\x00" + scan + b"\x12\xff\x00\x34\xff\xd9"
     assert stands_alone(b"\xff\xd8" + frame, b"\xff\xd8" + table)
     assert stands_alone(b"\xff\xd8" + table + frame, b"\xff\xd8" + table)
     assert not stands_alone(b"\xff\xd8" + other + frame, b"\xff\xd8" + table)
     assert not stands_alone(b"\xff\xd8" + frame, b"")
+    for cut in (b"", frame.replace(scan, b""), frame.replace(b"\xff\xda", b"\x7f\xda"), frame + scan):
+        assert not stands_alone(b"\xff\xd8" + cut, b"\xff\xd8" + table)
 
 
 @pytest.mark.parametrize(
     "text",
-    [b"<GDALMetadata \xff</GDALMetadata>", b"<GDALMetadata <Item</GDALMetadata>", b'<\xff!DOCTYPE x [<!ENTITY a "b">]>'],
+    [
+        b"<GDALMetadata \xff</GDALMetadata>",
+        b"<GDALMetadata <Item</GDALMetadata>",
+        b'<\xff!DOCTYPE x [<!ENTITY a "b">]>',
+    ],
     ids=["not_utf8", "no_xml", "entities"],
 )
 def test_metadata_that_is_no_xml_is_no_scene_without_scales(text, capfd):
@@ -126,7 +134,9 @@ def test_metadata_that_is_no_xml_is_no_scene_without_scales(text, capfd):
 
 
 def test_metadata_in_latin_1_is_read():
-    text = '<GDALMetadata><Item name="SCALE" sample="0" role="scale">0.5</Item><Item name="N">\xe9</Item></GDALMetadata>'
+    text = (
+        '<GDALMetadata><Item name="SCALE" sample="0" role="scale">0.5</Item><Item name="N">\xe9</Item></GDALMetadata>'
+    )
     latin = text.encode("latin-1")
     assert opened(with_values((42112, 2, len(latin) + 1, latin + b"\0"))).header.scales == (0.5,)
 
@@ -153,7 +163,11 @@ def test_many_images_that_share_one_long_array_are_set_aside():
     assert opened(sharing(images=3, tiles=5000)).header.width == 8000
 
 
-ITEMS = b"<GDALMetadata>" + b"".join(b'<Item name="K%d">v</Item>' % number for number in range(50_000)) + b"</GDALMetadata>\0"
+ITEMS = (
+    b"<GDALMetadata>"
+    + b"".join(b'<Item name="K%d">v</Item>' % number for number in range(50_000))
+    + b"</GDALMetadata>\0"
+)
 
 
 @pytest.mark.parametrize(
