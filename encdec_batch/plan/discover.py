@@ -118,11 +118,12 @@ def _read_table(source: TableSource) -> pa.Table:
     except StoreError as error:
         raise SpecError(f"cannot read the table {source.uri}: {error.message}", hint=error.hint) from error
     try:
-        if path.lower().endswith(".csv"):
-            return pyarrow.csv.read_csv(BytesIO(data))
-        return pq.read_table(BytesIO(data))
-    except pa.ArrowInvalid as error:
+        is_csv = path.lower().endswith(".csv")
+        table = pyarrow.csv.read_csv(BytesIO(data)) if is_csv else pq.read_table(BytesIO(data))
+        _ = table.column_names  # which need not be UTF-8
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise SpecError(f"{source.uri} is neither Parquet nor CSV: {error}") from error
+    return table
 
 
 def _bands(value: object, where: str) -> tuple[int, ...] | None:
