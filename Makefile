@@ -14,10 +14,12 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 # Tests that start servers, Ray or whole jobs run one after another; the others share the cores.
 WORKERS ?= 2
+# Of `make fuzz`; a shell has a SECONDS of its own, which is not exported.
+SECONDS_EACH = $(if $(filter command line environment,$(origin SECONDS)),$(SECONDS),600)
 # pytest's exit code 5, no test collected, is right when ARGS chose tests of the other run alone.
 NONE_CHOSEN = { rc=$$?; test $$rc -eq 5 -a -n "$(ARGS)" || exit $$rc; }
 
-.PHONY: help env demo test check format bench soak clean
+.PHONY: help env demo test check format bench soak fuzz clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -60,7 +62,10 @@ SEED ?= 0
 soak: $(STAMP) ## kill -9 at random moments until jobs are done; N=50 SEED=0
 	@PYTHONPATH=.:tests $(BIN)/python tests/soak.py --kills $(N) --seed $(SEED)
 
+fuzz: $(STAMP) ## damage files for SECONDS (600) and read them; keeps what crashes, hangs or differs in fuzz-output
+	@PYTHONPATH=.:tests $(BIN)/python -m fuzz --seconds $(SECONDS_EACH) $(if $(SEED),--seed $(SEED))
+
 clean: ## remove the environment, caches and what demo and bench wrote
-	rm -rf $(VENV) build dist demo-output bench-output .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) build dist demo-output bench-output fuzz-output .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	rm -rf *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,7 +16,8 @@ EncdecError
 │   ├── TransientStoreError  may succeed later: not a property of the scene
 │   ├── PermanentStoreError  will not succeed by waiting
 │   │   ├── ObjectMissing    404
-│   │   └── ObjectForbidden  401, 403
+│   │   ├── ObjectForbidden  401, 403
+│   │   └── ObjectRefused    the spec does not trust who named it
 │   ├── CredentialsExpired   ends the run: no object will be had until they are renewed
 │   └── PreconditionFailed   412: the object is not the one that was named
 ├── OutOfMemory              of the device or the machine
@@ -146,6 +147,10 @@ class ObjectMissing(PermanentStoreError):
 
 class ObjectForbidden(PermanentStoreError):
     """The credentials do not allow this."""
+
+
+class ObjectRefused(PermanentStoreError):
+    """The spec does not let whoever named this object lead there."""
 
 
 class CredentialsExpired(StoreError):

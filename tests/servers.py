@@ -112,12 +112,15 @@ class FaultyServer:
 
     def fill(self, bucket: str, names: Iterable[str]) -> None:
         """Puts an object of one byte under every name, without a request."""
+        for name in names:
+            self.put_behind(bucket, name, b"1")
+
+    def put_behind(self, bucket: str, name: str, data: bytes) -> None:
+        """Puts an object without a request."""
         from moto.core import DEFAULT_ACCOUNT_ID
         from moto.s3.models import s3_backends
 
-        backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
-        for name in names:
-            backend.put_object(bucket, name, b"1")
+        s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(bucket, name, data)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from encdec_batch.errors import CardError
 
@@ -42,6 +42,16 @@ def construct(name: str, arguments: Mapping[str, Any]) -> nn.Module:
         CardError: the architecture is unknown, or does not take these arguments.
     """
     constructor = find_architecture(name)
+    wanted = get_type_hints(constructor.__init__)
+    wrong = [
+        key for key, value in arguments.items() if wanted.get(key) in (int, bool) and type(value) is not wanted[key]
+    ]
+    if wrong:
+        raise CardError(
+            f"architecture {name!r} does not take {', '.join(f'{key}={arguments[key]!r}' for key in wrong)[:200]}",
+            hint=f"write {', '.join(f'{key} as {wanted[key].__name__}' for key in wrong)}",
+            architecture=name,
+        )
     try:
         return constructor(**arguments)
     except (TypeError, ValueError) as error:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from encdec_batch.errors import CardError
 from encdec_batch.grid import NetworkGeometry
+from encdec_batch.spec.text import unique_pairs
 
 FORMAT_VERSION = 1
 WEIGHTS_NAME = "weights.safetensors"
@@ -287,7 +288,7 @@ def parse_card(data: bytes, *, where: str) -> Card:
         CardError: not JSON, or a key is missing, unknown or wrong.
     """
     try:
-        values = json.loads(data)
+        values = json.loads(data, object_pairs_hook=unique_pairs)
         version = values.get("format_version") if isinstance(values, dict) else None
         if isinstance(version, int) and version > FORMAT_VERSION:
             raise CardError(

@@ -12,6 +12,10 @@ from encdec_batch.models.architectures import construct
 from encdec_batch.models.golden import replay
 from encdec_batch.models.package import Package
 
+_WEIGHT_TYPES = frozenset(f"torch.{name}" for name in ("float64", "float32", "float16", "bfloat16", "int64"))
+"""int64: how many batches a batch norm has seen."""
+_MOST_ARGUMENT = 1 << 20
+
 
 def build_network(package: Package) -> nn.Module:
     """The package's network with its weights: float32 on the CPU, in eval mode, without gradients.
@@ -24,6 +28,7 @@ def build_network(package: Package) -> nn.Module:
         ModelError: the weights cannot be parsed, or the golden sample does not come out.
     """
     card = package.card
+    _check_size(package)
     network = construct(card.architecture, card.arguments)
     try:
         state = load(package.weights)
@@ -45,7 +50,34 @@ def build_network(package: Package) -> nn.Module:
     return network
 
 
+def _check_size(package: Package) -> None:
+    """Before memory is taken for it: what a card asks for must be about what the weights hold."""
+    card = package.card
+    # An architecture may count up to its arguments before it makes anything.
+    most = max((value for value in card.arguments.values() if isinstance(value, int)), default=0)
+    try:
+        if most > _MOST_ARGUMENT:
+            raise OverflowError(f"{most} is more than {_MOST_ARGUMENT}")
+        with torch.device("meta"):
+            network = construct(card.architecture, card.arguments)
+        values = sum(tensor.numel() for tensor in network.state_dict().values())
+    except (RuntimeError, OverflowError, MemoryError) as error:
+        raise CardError(
+            f"{package.uri}: no {card.architecture} can be made of {card.arguments}: {str(error)[:200]}",
+            hint="correct `arguments` in the card",
+        ) from error
+    if values > len(package.weights):
+        raise CardError(
+            f"{package.uri}: {card.architecture} with {card.arguments} has {values:,} values, its weights are "
+            f"{len(package.weights):,} bytes",
+            hint="`architecture` and `arguments` must be those it was trained with",
+        )
+
+
 def _check_finite(state: dict[str, torch.Tensor], uri: str) -> None:
+    odd = sorted({str(tensor.dtype) for tensor in state.values()} - _WEIGHT_TYPES)
+    if odd:
+        raise ModelError(f"{uri}: the weights are of type {', '.join(odd)}", hint="publish them as float32")
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise ModelError(

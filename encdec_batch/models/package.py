@@ -132,7 +132,7 @@ def check_safetensors(data: bytes, *, where: str) -> None:
     try:
         if len(data) < 8 or length > len(data) - 8 or not isinstance(json.loads(data[8 : 8 + length]), dict):
             raise ValueError("no header")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{where}: not a safetensors file", hint="make the package anew") from error
 
 

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 Norm = Literal["none", "batch"]
+MOST_LEVELS = 16
+"""Each halves the image and doubles the channels."""
 
 
 class DoubleConv(nn.Sequential):
@@ -57,7 +59,7 @@ class UNet(nn.Module):
         norm: Norm = "batch",
     ) -> None:
         super().__init__()
-        if min(in_channels, out_channels, width, depth) < 1 or norm not in ("none", "batch"):
+        if min(in_channels, out_channels, width, depth) < 1 or depth > MOST_LEVELS or norm not in ("none", "batch"):
             raise ValueError(
                 f"a U-Net of in_channels={in_channels}, out_channels={out_channels}, width={width}, depth={depth}, "
                 f"norm={norm!r} cannot be; the numbers are at least 1, norm is 'none' or 'batch'"

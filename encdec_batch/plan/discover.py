@@ -14,8 +14,10 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from encdec_batch.errors import SpecError, StoreError
-from encdec_batch.plan.identity import path_id, settle_ids
+from encdec_batch.plan.confine import confined
+from encdec_batch.plan.identity import distinct_id, path_id, settle_ids
 from encdec_batch.plan.scene import Candidate, SetAside
+from encdec_batch.plan.trust import refusal, rules_of, shown
 from encdec_batch.spec.source import GlobSource, ListSource, PrefixSource, Source, TableSource
 from encdec_batch.store.open import locate, open_store
 
@@ -31,11 +33,11 @@ def find_scenes(source: Source) -> tuple[list[Candidate], list[SetAside]]:
         return settle_ids(_listed(source))
     if isinstance(source, ListSource):
         return settle_ids((path_id(PurePosixPath(uri).name), _unseen(uri)) for uri in source.uris)
-    return settle_ids(_tabled(source))
+    return _trusted(source, list(_tabled(source)))
 
 
 def _listed(source: PrefixSource | GlobSource) -> Iterator[tuple[str, Candidate]]:
-    store = open_store(source.uri, source.storage)
+    store = confined(open_store(source.uri, source.storage), source, source.uri)
     # First contact has a short patience of its own: a mistyped endpoint is said in seconds, not after every retry.
     store.now()
     fits = _glob(source.pattern).fullmatch if isinstance(source, GlobSource) else _suffix_test(source.suffixes)
@@ -55,6 +57,30 @@ def _glob(pattern: str) -> re.Pattern[str]:
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
     regex = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     return re.compile("".join(regex.get(part, re.escape(part)) for part in parts))
+
+
+def _trusted(source: TableSource, rows: list[tuple[str, Candidate]]) -> tuple[list[Candidate], list[SetAside]]:
+    """What a table may name, and its other rows set aside, each with its number.
+
+    Raises:
+        SpecError: no row may be opened, which is a fault of the spec or the table, and no row's.
+    """
+    rules = rules_of(source)
+    refusals = [refusal(candidate.uri, rules) for _, candidate in rows]
+    kept, aside = settle_ids(row for row, refused in zip(rows, refusals, strict=True) if refused is None)
+    taken = {candidate.scene_id.casefold() for candidate in kept}
+    for number, ((name, candidate), refused) in enumerate(zip(rows, refusals, strict=True), 1):
+        if refused is None:
+            continue
+        if not kept and not aside:
+            raise SpecError(f"{source.uri}: no row may be opened; row {number}: {refused.reason}", hint=refused.hint)
+        scene_id = distinct_id(name, f"{number} {candidate.uri}", taken)
+        taken.add(scene_id.casefold())
+        reason = f"row {number} of {source.uri}: {refused.reason}"
+        aside.append(
+            SetAside(scene_id=scene_id, uri=shown(candidate.uri), stage="plan", reason=reason, hint=refused.hint)
+        )
+    return kept, aside
 
 
 def _tabled(source: TableSource) -> Iterator[tuple[str, Candidate]]:
@@ -78,8 +104,11 @@ def _beside(table: str, uri: str) -> str:
     if "://" in uri or uri.startswith("/"):
         return uri
     scheme, separator, path = table.rpartition("://")
-    folder = posixpath.dirname(path if separator else os.path.abspath(path))  # noqa: PTH100 - resolve() follows links
-    return f"{scheme}{separator}{posixpath.normpath(posixpath.join(folder, uri))}"
+    # A bucket or host is no folder: what climbs out of it keeps its "..", and is refused.
+    place, slash, path = path.partition("/") if separator else ("", "", os.path.abspath(path))  # noqa: PTH100 - resolve() follows links
+    folder = f"/{posixpath.dirname(path)}" if scheme in ("file", "local") else posixpath.dirname(path)
+    joined = posixpath.normpath(posixpath.join(folder, uri))
+    return f"{scheme}{separator}{place}{slash}{joined.removeprefix('/') if separator else joined}"
 
 
 def _read_table(source: TableSource) -> pa.Table:
@@ -89,11 +118,12 @@ def _read_table(source: TableSource) -> pa.Table:
     except StoreError as error:
         raise SpecError(f"cannot read the table {source.uri}: {error.message}", hint=error.hint) from error
     try:
-        if path.lower().endswith(".csv"):
-            return pyarrow.csv.read_csv(BytesIO(data))
-        return pq.read_table(BytesIO(data))
-    except pa.ArrowInvalid as error:
+        is_csv = path.lower().endswith(".csv")
+        table = pyarrow.csv.read_csv(BytesIO(data)) if is_csv else pq.read_table(BytesIO(data))
+        _ = table.column_names  # which need not be UTF-8
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise SpecError(f"{source.uri} is neither Parquet nor CSV: {error}") from error
+    return table
 
 
 def _bands(value: object, where: str) -> tuple[int, ...] | None:

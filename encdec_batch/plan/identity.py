@@ -30,6 +30,12 @@ def safe_id(wanted: str) -> str:
     return f"{safe[: MAX_LENGTH - 9]}-{_hash(wanted)}" if len(safe) > MAX_LENGTH - 9 else f"{safe}-{_hash(wanted)}"
 
 
+def distinct_id(wanted: str, what: str, taken: Collection[str]) -> str:
+    """An id for what has none of its own: as wanted if nobody has it (`taken`, without case), else with a hash."""
+    scene_id = safe_id(wanted)
+    return scene_id if scene_id.casefold() not in taken else f"{scene_id[: MAX_LENGTH - 9]}-{_hash(what)}"
+
+
 def settle_ids(wanted: Iterable[tuple[str, Candidate]]) -> tuple[list[Candidate], list[SetAside]]:
     """Gives each candidate its id; sets aside those whose wanted ids are equal.
 

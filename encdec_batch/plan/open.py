@@ -9,6 +9,7 @@ from dataclasses import replace
 from encdec_batch.errors import (
     ObjectForbidden,
     ObjectMissing,
+    ObjectRefused,
     PermanentStoreError,
     PreconditionFailed,
     SceneChanged,
@@ -17,6 +18,7 @@ from encdec_batch.errors import (
     SpecError,
     StoreError,
 )
+from encdec_batch.plan.confine import confined
 from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.read.limits import Limits
 from encdec_batch.read.open import open_reader
@@ -32,7 +34,11 @@ STAGED_PREFIX = ".encdec/staged/"
 
 
 def limits_of(spec: LimitsSpec) -> Limits:
-    return Limits(max_whole_pixels=int(spec.max_whole_megapixels * 1e6), max_decoded_bytes=int(spec.max_tile_mb * 1e6))
+    return Limits(
+        max_whole_pixels=int(spec.max_whole_megapixels * 1e6),
+        max_decoded_bytes=int(spec.max_tile_mb * 1e6),
+        max_growth_bytes=None if spec.decoder_gib is None else int(spec.decoder_gib * 2**30),
+    )
 
 
 @contextmanager
@@ -112,7 +118,8 @@ def look_up(spec: JobSpec, uri: str) -> ObjectInfo:
 def _locate(spec: JobSpec, uri: str) -> tuple[Store, str]:
     """Store and path of a scene; a URI that names no object is a fault of its row, not of the spec."""
     try:
-        return locate(uri, spec.source.storage)
+        store, path = locate(uri, spec.source.storage)
+        return confined(store, spec.source, uri), path
     except SpecError as error:
         raise SceneUnreadable(error.message, hint=error.hint, uri=uri) from error
 
@@ -126,6 +133,8 @@ def _as_scene_errors(uri: str) -> Iterator[None]:
         raise SceneUnreadable(
             "the object is missing", hint="correct the list, or restore the object", uri=uri
         ) from error
+    except ObjectRefused as error:
+        raise SceneUnreadable(error.message.removeprefix(f"{uri}: "), hint=error.hint, uri=uri) from error
     except ObjectForbidden as error:
         raise SceneForbidden(
             "the store forbids reading the object",

@@ -12,6 +12,7 @@ from encdec_batch.models.card import Card, ClassesOutput, ToleranceCard
 from encdec_batch.plan.budget import BlockSide, Burden, choose_block
 from encdec_batch.plan.checks import NO_CHECKS, Checks, choose_checks
 from encdec_batch.plan.keys import PartKeyFields, SceneKeyFields, canonical_json, part_key, scene_key
+from encdec_batch.plan.overlap import check_apart
 from encdec_batch.plan.product import Product
 from encdec_batch.plan.products import CELLS, needed_products, products_of, wanted_outputs
 from encdec_batch.plan.scene import ScenePlan
@@ -32,12 +33,6 @@ def effective_halo(card: Card, core: int, asked: int | None) -> int | None:
     if asked is None and card.geometry.exactness == "global":
         return max(core // 8, card.geometry.stride)
     return asked
-
-
-def _is_below(uri: str, folder: str) -> bool:
-    """Whether a URI is a folder or lies in it; both as they are spelled."""
-    outer = folder.removeprefix("file://").rstrip("/") + "/"
-    return (uri.removeprefix("file://").rstrip("/") + "/").startswith(outer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +78,8 @@ class Order:
             SpecError: an option that has no effect, or no meaning, for this network.
         """
         asked, name = self.spec, self.card.name
-        if isinstance(asked.source, PrefixSource | GlobSource) and _is_below(asked.output.uri, asked.source.uri):
-            raise SpecError(
-                f"the output {asked.output.uri} lies below the source {asked.source.uri}: the next run would take its "
-                "masks for scenes",
-                hint="write beside the source, not into it",
-            )
+        if isinstance(asked.source, PrefixSource | GlobSource):
+            check_apart(asked.source, asked.output)
         if self.card.geometry.exactness == "global" and asked.tiling.stitch.kind == "crop":
             raise SpecError(
                 f"{name} is of global reach: every pixel depends on all others, and cropped tiles would show seams",

@@ -9,10 +9,11 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
-from rasterio._err import CPLE_BaseError
+from rasterio._err import CPLE_BaseError, CPLE_OutOfMemoryError
 
-from encdec_batch.errors import EncdecError, SceneUnreadable
+from encdec_batch.errors import EncdecError, SceneUnreadable, UnsupportedScene
 from encdec_batch.read.gdal import GDAL_SETTINGS, MALFORMED, rasterio
+from encdec_batch.read.memory import memory_limit
 from encdec_batch.read.ranges import PinnedObject, View
 
 T = TypeVar("T")
@@ -30,7 +31,7 @@ class Decoder:
     """
 
     def __init__(self, source: PinnedObject, driver: Literal["GTiff", "PNG", "JPEG"], **options: object) -> None:
-        self._source = source
+        self._source, self._driver, self._options = source, driver, options
         self._context = contextvars.Context()
         self._dataset = self._guarded("open it", lambda: _open(source, driver, options))
         self._finalizer = weakref.finalize(self, self._context.run, _close, self._dataset)
@@ -48,18 +49,31 @@ class Decoder:
         """
         return self._guarded(what, lambda: _used(use, self._dataset))
 
+    def again(self) -> Decoder:
+        """Another one of the same image, which has decoded nothing yet."""
+        return Decoder(self._source, self._driver, **self._options)
+
     def close(self) -> None:
         """Closes the dataset; a second call does nothing."""
         self._finalizer()
 
     def _guarded(self, what: str, call: Callable[[], T]) -> T:
+        limit = self._source.limits.max_growth_bytes
+        limited = False
         try:
-            result = self._context.run(call)
+            with memory_limit(limit) as limited:
+                result = self._context.run(call)
         except EncdecError:
             raise
-        except MemoryError:
-            raise  # the limits admitted it: the machine's, not the file's
         except MALFORMED as error:
+            if limited and _is_of_memory(error):
+                raise UnsupportedScene(
+                    f"{self._source.uri}: GDAL cannot {what}: it takes more than {limit:,} bytes",
+                    hint="raise limits.decoder_gib, if the scene is what it should be",
+                    uri=self._source.uri,
+                ) from error
+            if isinstance(error, MemoryError):
+                raise  # the limits admitted it: the machine's, not the file's
             self._raise_failure()
             detail = str(error.__cause__ or error).splitlines() or [type(error).__name__]
             raise SceneUnreadable(
@@ -74,6 +88,14 @@ class Decoder:
         failure, self._source.failure = self._source.failure, None
         if failure is not None:
             raise failure
+
+
+def _is_of_memory(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, MemoryError | CPLE_OutOfMemoryError) or "cannot allocate" in str(error).lower():
+            return True
+        error = error.__cause__
+    return False
 
 
 def _open(source: PinnedObject, driver: str, options: dict[str, object]) -> Any:

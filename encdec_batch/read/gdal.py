@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import struct
 import warnings
+from pathlib import Path
 
 # Drivers that follow names inside a file to other files or hosts, whatever the file is called. We name the one
 # driver at each open, which is the first wall; this is the second. GDAL looks at the variable when drivers are
@@ -18,6 +19,13 @@ import rasterio
 import tifffile
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+# libgeotiff makes PROJ contexts of its own, at the first coordinate system of a process. They know nothing of the path
+# that rasterio sets, so that units would stay unknown, and print what they find wrong.
+_PROJ_DATA = Path(rasterio.__file__).parent / "proj_data"
+if _PROJ_DATA.is_dir():
+    os.environ.setdefault("PROJ_DATA", str(_PROJ_DATA))
+os.environ.setdefault("PROJ_DEBUG", "0")
 
 # Images of medicine have no place on the ground. Here, once: catch_warnings around each open is not thread-safe.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +17,7 @@ from encdec_batch.errors import SceneUnreadable, UnsupportedScene
 from encdec_batch.read.decoder import Decoder
 from encdec_batch.read.describe import BandPlan, FileLayout, plan_bands, scene_header
 from encdec_batch.read.header import SceneHeader
+from encdec_batch.read.jpeg_tables import stands_alone
 from encdec_batch.read.patch import Patch
 from encdec_batch.read.ranges import PinnedObject
 from encdec_batch.read.reader import Rule
@@ -23,6 +26,7 @@ from encdec_batch.read.tiff_index import (
     COMPRESSION_DEFLATE,
     COMPRESSION_JPEG,
     COMPRESSION_OLD_DEFLATE,
+    COMPRESSIONS_CCITT,
     TiffIndex,
     TilePage,
     TileRef,
@@ -164,8 +168,36 @@ class GeoTiffReader:
         if level.mask is not None and level.mask.compression in _MASK_CHECKS:
             for ref in level.mask.tiles(window, (1,)):
                 self._check_tile(_MASK_CHECKS[level.mask.compression], ref)
+        if self._is_apart(level, window, bands):
+            return self._decode_apart(level, window, bands, validity)
         what = f"decode {window.width} x {window.height} px at row {window.row_off}, column {window.col_off}"
         return level.decoder.run(what, lambda dataset: validity.patch(dataset, level.plan, window, bands))
+
+    def _is_apart(self, level: _Level, window: Window, bands: Sequence[int]) -> bool:
+        """Whether what a tile decodes to may depend on the tile decoded before it."""
+        page = level.page
+        if page.compression != COMPRESSION_JPEG:
+            return page.compression in COMPRESSIONS_CCITT
+        refs = page.tiles(window, [level.plan.pixel_bands[band - 1] for band in bands])
+        return not all(stands_alone(self._source.bytes_at(ref.start, ref.stop), page.jpeg_tables) for ref in refs)
+
+    def _decode_apart(self, level: _Level, window: Window, bands: Sequence[int], validity: _Validity) -> Patch:
+        """Each tile of each band by a decoder of its own, so that nothing of another tile can be left in it."""
+        patches: list[list[Patch]] = []
+        for row in _cuts(window.row_off, window.row_stop, level.page.tile_height):
+            patches.append([])
+            for col in _cuts(window.col_off, window.col_stop, level.page.tile_width):
+                decoder = level.decoder.again()
+                try:
+                    what = f"decode the tile at row {row[0]}, column {col[0]}"
+                    read = partial(validity.patch, plan=level.plan, window=Window.from_bounds(row, col), bands=bands)
+                    patches[-1].append(decoder.run(what, read))
+                finally:
+                    decoder.close()
+        return Patch(
+            pixels=np.block([[patch.pixels for patch in line] for line in patches]),
+            valid_mask=np.block([[patch.valid_mask for patch in line] for line in patches]),
+        )
 
     def _check_tile(self, fault_of: Callable[[bytes, TileRef], str | None], ref: TileRef) -> None:
         fault = fault_of(self._source.bytes_at(ref.start, ref.stop), ref)
@@ -254,6 +286,12 @@ def open_geotiff(source: PinnedObject) -> GeoTiffReader:
         raise
     level = _Level(decoder=decoder, page=index.main, mask=index.mask, plan=plan)
     return GeoTiffReader(source, index, level, header)
+
+
+def _cuts(start: int, stop: int, side: int) -> list[tuple[int, int]]:
+    """An interval cut where tiles end."""
+    inner = range((start // side + 1) * side, stop, side)
+    return list(itertools.pairwise((start, *inner, stop)))
 
 
 def _plan_of_size(dataset: Any, page: TilePage, uri: str) -> BandPlan:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +26,8 @@ Format = Literal["PNG", "JPEG"]
 
 _PNG_COLOURS = frozenset({0, 2, 3, 4, 6})
 """Colour types: PNG specification, table 11.1."""
+_PNG_INFLATED = frozenset({b"zTXt", b"iTXt", b"tEXt", b"iCCP"})
+_MOST_TEXTS = 64
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers SOF0 to SOF15; the three others are tables and a reserved one: ITU T.81, table B.1."""
 _JPEG_SCAN, _JPEG_END = 0xDA, b"\xff\xd9"
@@ -135,6 +138,8 @@ def open_image(source: PinnedObject, driver: Format) -> ImageReader:
         UnsupportedScene: it is too large to be decoded whole, or of a type that is not read.
     """
     _check_size(source, png_size(source) if driver == "PNG" else jpeg_size(source))
+    if driver == "PNG":
+        check_text(_chunks_before_pixels(source), uri=source.uri)
     decoder = Decoder(source, driver)
 
     def describe(dataset: Any) -> tuple[BandPlan, SceneHeader]:
@@ -169,6 +174,30 @@ def png_size(source: PinnedObject) -> ImageSize:
     return ImageSize(height=height, width=width)
 
 
+def check_text(chunks: Iterable[bytes], *, uri: str) -> None:
+    """Does nothing when a PNG has few enough chunks that the decoder inflates beside the pixels.
+
+    Each becomes up to 8 MB, whatever it is in the file.
+
+    Raises:
+        UnsupportedScene: it has more.
+    """
+    texts = (kind for kind in chunks if kind in _PNG_INFLATED)
+    if next(islice(texts, _MOST_TEXTS, None), None) is not None:
+        raise UnsupportedScene(
+            f"{uri}: its PNG has more than {_MOST_TEXTS} texts and profiles",
+            hint="leave them out, e.g. pngcrush -rem alla",
+            uri=uri,
+        )
+
+
+def _chunks_before_pixels(source: PinnedObject) -> Iterator[bytes]:
+    position = 8
+    while len(head := source.bytes_at(position, position + 8)) == 8 and head[4:] != b"IDAT":
+        yield head[4:]
+        position += 12 + int.from_bytes(head[:4])
+
+
 def jpeg_size(source: PinnedObject) -> ImageSize:
     """What the first frame header says.
 
@@ -200,9 +229,12 @@ def check_end(data: bytes, driver: Format, *, uri: str) -> None:
         # In coded data 0xFF is always followed by 0x00 or a restart marker.
         whole = data.find(_JPEG_END, position) >= 0
     else:
+        chunks = []
         while position + 12 <= len(data) and data[position + 4 : position + 8] != b"IEND":
+            chunks.append(data[position + 4 : position + 8])
             position += 12 + int.from_bytes(data[position : position + 4])
         whole = position + 12 <= len(data)
+        check_text(chunks, uri=uri)
     if not whole:
         raise _damaged(uri, f"its {driver} ends before the image does")
 

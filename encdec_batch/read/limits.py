@@ -26,6 +26,8 @@ class Limits:
     """Images in one TIFF: overviews, masks, pages."""
     max_header_bytes: int = 64 * MIB
     """Read to learn where the pixels lie; 2 million tiles need 32 MiB."""
+    max_growth_bytes: int | None = None
+    """That decoding may add to a process, whatever the header says; None: no limit of the system. See memory.py."""
     small_file_bytes: int = 8 * MIB
     """Up to this size a TIFF is read by one get."""
     kept_bytes: int = 32 * MIB

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from encdec_batch.errors import ObjectForbidden, ObjectMissing, SceneForbidden, SceneUnreadable, UnsupportedScene
+from encdec_batch.errors import (
+    ObjectForbidden,
+    ObjectMissing,
+    ObjectRefused,
+    SceneForbidden,
+    SceneUnreadable,
+    UnsupportedScene,
+)
 from encdec_batch.read.geotiff import open_geotiff
 from encdec_batch.read.image import open_image
 from encdec_batch.read.limits import DEFAULT_LIMITS, Limits
@@ -78,6 +85,8 @@ def _info(store: Store, path: str) -> ObjectInfo:
         return store.info(path)
     except ObjectMissing as error:
         raise SceneUnreadable(f"{uri}: there is no such object", hint="check the source's list", uri=uri) from error
+    except ObjectRefused as error:
+        raise SceneUnreadable(error.message, hint=error.hint, uri=uri) from error
     except ObjectForbidden as error:
         raise SceneForbidden(f"{uri}: reading it is forbidden", hint=error.hint, uri=uri) from error
 

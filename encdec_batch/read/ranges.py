@@ -10,6 +10,7 @@ from encdec_batch.errors import (
     HeaderTooLarge,
     ObjectForbidden,
     ObjectMissing,
+    PermanentStoreError,
     PreconditionFailed,
     SceneChanged,
     SceneForbidden,
@@ -171,6 +172,11 @@ class PinnedObject:
             raise SceneUnreadable(f"{self.uri}: the object is gone", hint="put it back", uri=self.uri) from error
         except ObjectForbidden as error:
             raise SceneForbidden(f"{self.uri}: reading it is forbidden", hint=error.hint, uri=self.uri) from error
+        except PermanentStoreError as error:
+            # A store that does not know If-Match says of an object that shrank only that the range is not there.
+            if self._store.info(self._path).etag != self.etag:
+                raise scene_changed(self.uri) from error
+            raise
         self.bytes_read += sum(stop - start for start, stop in ranges)
         return bodies
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from encdec_batch.errors import EncdecError, SceneUnreadable, UnsupportedScene
 from encdec_batch.read.gdal import MALFORMED
 from encdec_batch.read.ranges import PinnedObject, Span, View
+from encdec_batch.read.tiff_metadata import GDAL_METADATA, LARGEST, metadata_fault
 from encdec_batch.window import Window
 
 # It reports each oddity of a hostile file at WARNING; what matters of them is raised here.
@@ -24,6 +25,14 @@ COMPRESSION_JPEG = 7
 COMPRESSION_DEFLATE = 8
 COMPRESSION_OLD_DEFLATE = 32946
 """The same codec as 8, the code that has been in use since 2002."""
+COMPRESSIONS_CCITT = frozenset({2, 3, 4})
+COMPRESSIONS = COMPRESSIONS_CCITT | {1, 5, COMPRESSION_JPEG, COMPRESSION_DEFLATE, 32773, COMPRESSION_OLD_DEFLATE}
+COMPRESSIONS |= {34887, 34925, 50000, 50001}
+"""None, CCITT, LZW, JPEG, deflate, PackBits, LERC, LZMA, Zstandard, WebP: what tests compare and `make fuzz` damages.
+GDAL has decoders for more (old JPEG, ThunderScan, NeXT, SGI Log, Pixar Log, JPEG XL), which nobody tries here."""
+_TILE_ARRAYS = (273, 279, 324, 325)
+_TILE_BYTES = 16
+"""Of offset and size of a tile, in a BigTIFF and in `TilePage`."""
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType, TIFF 6.0 page 36
 
 
@@ -56,6 +65,8 @@ class TilePage:
     """Of one sample."""
     planar: bool
     compression: int
+    jpeg_tables: bytes = b""
+    """What JPEG tiles of this image have in common."""
     subfile_type: int
     offsets: NDArray[np.int64]
     sizes: NDArray[np.int64]
@@ -123,7 +134,7 @@ def read_tiff_index(source: PinnedObject) -> TiffIndex:
     """
     try:
         with tifffile.TiffFile(View(source)) as tiff:  # type: ignore[arg-type]  # all of a file that it uses
-            pages = [_page(page, source) for page in _pages(tiff, source)]
+            pages = [_page(page, source) for page in _within_limits(_pages(tiff, source), source)]
     except EncdecError:
         raise
     except MALFORMED as error:
@@ -157,6 +168,20 @@ def _pages(tiff: tifffile.TiffFile, source: PinnedObject) -> Iterator[Any]:
         yield page
 
 
+def _within_limits(pages: Iterator[Any], source: PinnedObject) -> Iterator[Any]:
+    """Before their values are read: many images may name one array, which costs its bytes in the file only once."""
+    tiles = 0
+    for page in pages:
+        tiles += max((page.tags[code].count for code in _TILE_ARRAYS if code in page.tags), default=0)
+        if tiles > source.limits.max_header_bytes // _TILE_BYTES:
+            raise UnsupportedScene(
+                f"{source.uri}: its images have more than {source.limits.max_header_bytes // _TILE_BYTES:,} tiles",
+                hint="rewrite it with larger tiles, e.g. gdal_translate -of COG",
+                uri=source.uri,
+            )
+        yield page
+
+
 def _page(page: Any, source: PinnedObject) -> TilePage:
     height, width, num_samples = _value(page, 257), _value(page, 256), _value(page, 277, 1)
     tiled = 322 in page.tags
@@ -165,7 +190,9 @@ def _page(page: Any, source: PinnedObject) -> TilePage:
     tile_width = _value(page, 322) if tiled else width
     if min(height, width, num_samples, tile_height, tile_width) < 1:
         raise _damaged(source.uri, f"{width} x {height} px in tiles of {tile_width} x {tile_height} px")
-    bits = max(_values(page, 258, 1).tolist())
+    bits, compression = max(_values(page, 258, 1).tolist()), _value(page, 259, 1)
+    _check_compression(source, compression)
+    _check_metadata(page, source)
     _check_claims(source, (height, width, num_samples))
     decoded = tile_height * tile_width * (1 if planar else num_samples) * bits // 8
     if decoded > source.limits.max_decoded_bytes:
@@ -189,9 +216,10 @@ def _page(page: Any, source: PinnedObject) -> TilePage:
         num_samples=num_samples,
         num_bits=bits,
         planar=planar,
-        compression=_value(page, 259, 1),
+        compression=compression,
+        jpeg_tables=bytes(page.tags[347].value) if compression == COMPRESSION_JPEG and 347 in page.tags else b"",
         subfile_type=_value(page, 254, 0),
-        offsets=offsets[:num_tiles],
+        offsets=offsets[:num_tiles].copy(),  # not a view that keeps a longer array
         sizes=_checked_sizes(source, offsets[:num_tiles], sizes[:num_tiles]),
     )
 
@@ -208,6 +236,32 @@ def _check_claims(source: PinnedObject, shape: tuple[int, int, int]) -> None:
         raise UnsupportedScene(
             f"{source.uri}: its header promises {num_samples:,} bands, more than {source.limits.max_bands:,}",
             hint="split it, if it really has so many",
+            uri=source.uri,
+        )
+
+
+def _check_metadata(page: Any, source: PinnedObject) -> None:
+    for code, most in LARGEST.items():
+        tag = page.tags.get(code)
+        if tag is not None and tag.valuebytecount > most:
+            raise UnsupportedScene(
+                f"{source.uri}: tag {code} has {tag.valuebytecount:,} bytes, more than {most:,}",
+                hint="leave out of its metadata what is not needed, e.g. gdal_edit.py -unsetmd -unsetgcp",
+                uri=source.uri,
+            )
+    tag = page.tags.get(GDAL_METADATA)
+    if tag is None:
+        return
+    fault = metadata_fault(source.bytes_at(tag.valueoffset, tag.valueoffset + tag.count))
+    if fault is not None:
+        raise _damaged(source.uri, f"its GDAL_METADATA cannot be read: {fault}")
+
+
+def _check_compression(source: PinnedObject, compression: int) -> None:
+    if compression not in COMPRESSIONS:
+        raise UnsupportedScene(
+            f"{source.uri}: compression {compression} is not read",
+            hint="rewrite it by a codec of today, e.g. gdal_translate -co COMPRESS=ZSTD",
             uri=source.uri,
         )
 

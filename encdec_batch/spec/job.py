@@ -26,10 +26,12 @@ class ModelSpec(Spec):
 class LimitsSpec(Spec):
     """What a scene may ask of a worker; beyond it the scene is set aside with the reason."""
 
-    max_whole_megapixels: Annotated[float, Field(gt=0)] = 100.0
+    max_whole_megapixels: Annotated[float, Field(gt=0, le=1e6)] = 100.0
     """PNG and JPEG have no windows and are decoded whole; their files may have 256 MiB."""
-    max_tile_mb: Annotated[float, Field(gt=0)] = 256.0
+    max_tile_mb: Annotated[float, Field(gt=0, le=1e6)] = 256.0
     """Decoded size of one tile or strip of a TIFF: stops files that inflate."""
+    decoder_gib: Annotated[float, Field(gt=0, le=1e6)] | None = 4.0
+    """What decoding may add to a process that only reads, by a limit of the system; None: no such limit."""
 
 
 class ReportSpec(Spec):

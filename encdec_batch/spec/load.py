@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from encdec_batch.errors import SpecError
 from encdec_batch.spec.job import JobSpec
+from encdec_batch.spec.text import MOST_BYTES, parse_json, parse_yaml
 
+_MOST_FAULTS = 20
 _PATHS = ("source.uri", "model.package", "output.uri")
 
 
@@ -44,7 +44,11 @@ def parse_spec(data: Any, *, name: str = "spec") -> JobSpec:
     try:
         return JobSpec.model_validate(data)
     except ValidationError as error:
-        faults = "\n  ".join(_fault(dict(fault)) for fault in error.errors(include_url=False, include_input=False))
+        found = error.errors(include_url=False, include_input=False)
+        said = [_fault(dict(fault)) for fault in found[:_MOST_FAULTS]]
+        if len(found) > len(said):
+            said.append(f"and {len(found) - len(said)} more")
+        faults = "\n  ".join(said)
         raise SpecError(f"{name} is not a job:\n  {faults}") from None
 
 
@@ -55,29 +59,35 @@ def parse_text(text: str, *, name: str) -> JobSpec:
         SpecError: it is not a job; one line per fault.
     """
     try:
-        return parse_spec(yaml.safe_load(text), name=name)
-    except yaml.YAMLError as error:
+        return parse_spec(parse_yaml(text), name=name)
+    except ValueError as error:
         raise SpecError(f"{name}: {' '.join(str(error).split())}") from None
 
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text()
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        text = data.decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise SpecError(f"cannot read the spec {path}: {reason}") from None
+    if len(data) > MOST_BYTES:
+        raise SpecError(
+            f"{path} is larger than {MOST_BYTES:,} bytes", hint="name many scenes in a table, not in a list"
+        )
     try:
         if path.suffix == ".json":
-            data = json.loads(text)
+            values = parse_json(text)
         elif path.suffix == ".toml":
-            data = tomllib.loads(text)
+            values = tomllib.loads(text)
         else:
-            data = yaml.safe_load(text)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
+            values = parse_yaml(text)
+    except (ValueError, RecursionError) as error:
         raise SpecError(f"{path}: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict):
+    if not isinstance(values, dict):
         raise SpecError(f"{path} holds no keys", hint="see jobs/archive.yaml for every key with a comment")
-    return data
+    return values
 
 
 def _apply(data: dict[str, Any], override: str) -> None:
@@ -90,10 +100,10 @@ def _apply(data: dict[str, Any], override: str) -> None:
         if not isinstance(data, dict):
             raise SpecError(f"--set {override}: {parent} has no keys of its own")
     try:
-        given = yaml.safe_load(value)
+        given = parse_yaml(value)
         # Typed in a shell, a path is meant from there, not from the folder of a file that may be anywhere.
         data[last] = _absolute(given, Path.cwd()) if key in _PATHS and isinstance(given, str) else given
-    except (ValueError, RecursionError, yaml.YAMLError):  # ValueError: a date that is none
+    except ValueError:
         raise SpecError(f"--set {override}: the value is not YAML") from None
 
 
@@ -104,6 +114,8 @@ def _anchored(spec: JobSpec, folder: Path) -> JobSpec:
         source = source.model_copy(update={"uris": tuple(_absolute(uri, folder) for uri in source.uris)})
     else:
         source = source.model_copy(update={"uri": _absolute(source.uri, folder)})
+    if source.kind == "table" and source.prefixes is not None:
+        source = source.model_copy(update={"prefixes": tuple(_absolute(uri, folder) for uri in source.prefixes)})
     model = spec.model.model_copy(update={"package": _absolute(spec.model.package, folder)})
     output = spec.output.model_copy(update={"uri": _absolute(spec.output.uri, folder)})
     return spec.model_copy(update={"source": source, "model": model, "output": output})

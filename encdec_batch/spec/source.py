@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from encdec_batch.spec.base import Spec, StorageOptions
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
+
+LOCAL_SCHEMES = ("", "file", "local")
+_WRAPPERS = frozenset({"dir", "reference", "zip", "tar", "libarchive", "git", "generic", "data", "asynclocal"})
+"""fsspec protocols that lead to other files or URIs: what they name cannot be checked."""
+_NO_HOSTS = (*LOCAL_SCHEMES, "s3", "s3a", "gs", "gcs", "memory")
+"""Schemes whose URIs name no host."""
 
 
 class _Source(Spec):
@@ -25,6 +32,8 @@ class PrefixSource(_Source):
     uri: str
     suffixes: tuple[str, ...] = IMAGE_SUFFIXES
     """Objects with other endings are not scenes; compared without case."""
+    follow_links: bool = False
+    """Links of a disk that lead out of `uri` are followed."""
 
 
 class GlobSource(_Source):
@@ -33,6 +42,8 @@ class GlobSource(_Source):
     kind: Literal["glob"]
     uri: str
     pattern: str
+    follow_links: bool = False
+    """Links of a disk that lead out of `uri` are followed."""
 
 
 class ListSource(_Source):
@@ -47,6 +58,45 @@ class TableSource(_Source):
 
     kind: Literal["table"]
     uri: str
+    schemes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Of the URIs that rows may name; None: that of the table itself."""
+    prefixes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Folders below one of which every row's URI lies; None: anywhere of these schemes."""
+    hosts: tuple[str, ...] = ()
+    """Hosts of this machine or a private network that rows may name; all others must be public."""
+    follow_links: bool = False
+    """Links of a disk that lead out of the prefix are followed."""
+
+    @field_validator("schemes")
+    @classmethod
+    def _plain_schemes(cls, schemes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for scheme in schemes or ():
+            if re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) is None:
+                raise ValueError(f"{scheme!r} is no scheme: write s3, https, ...")
+            if scheme in _WRAPPERS or scheme.endswith("cache") or scheme == "cached":
+                raise ValueError(f"{scheme}:// names other files, which cannot be checked")
+        return schemes
+
+    @model_validator(mode="after")
+    def _of_use(self) -> TableSource:
+        own, prefixes = _scheme(self.uri), self.prefixes or ()
+        admitted = self.schemes or (own,)
+        if own not in LOCAL_SCHEMES and any(scheme in LOCAL_SCHEMES for scheme in admitted):
+            raise ValueError("a table of a store may not name files of this machine: put it on the disk where they are")
+        for prefix in prefixes:
+            # A path of the spec's folder, or of the one this process is in: that of a table in a store it cannot be.
+            if _scheme(prefix) not in (*admitted, *(LOCAL_SCHEMES if set(LOCAL_SCHEMES) & set(admitted) else ())):
+                raise ValueError(f"prefix {prefix} is of none of the schemes {', '.join(admitted) or 'file'}")
+        if self.hosts and all(scheme in _NO_HOSTS for scheme in admitted):
+            raise ValueError("hosts has no effect: URIs of these schemes name buckets or files")
+        if self.follow_links and not any(_scheme(prefix) in LOCAL_SCHEMES for prefix in prefixes):
+            raise ValueError("follow_links has no effect without a prefix on a disk")
+        return self
+
+
+def _scheme(uri: str) -> str:
+    scheme, separator, _ = uri.partition("://")
+    return scheme.lower() if separator else ""
 
 
 Source = Annotated[PrefixSource | GlobSource | ListSource | TableSource, Field(discriminator="kind")]

@@ -22,6 +22,7 @@ from encdec_batch.store.generic_errors import fsspec_error
 from encdec_batch.store.local import check_ranges
 from encdec_batch.store.object import Capabilities, ObjectInfo, checked_path, checked_prefix, join_uri
 from encdec_batch.store.probe import probe
+from encdec_batch.store.public import public_client, refuse_private
 from encdec_batch.store.retry import RetryPolicy
 from encdec_batch.store.secrets import Options, redacted, resolved_options, secret_values
 
@@ -47,6 +48,13 @@ class GenericStore:
         self._protocol = uri.partition("://")[0]
         self._options = dict(options or {})
         self._policy = policy or RetryPolicy()
+        self._hosts: frozenset[str] | None = None
+
+    def confined(self, hosts: frozenset[str]) -> GenericStore:
+        """The same folder, on connections to public addresses and these hosts alone."""
+        other = GenericStore(self._uri, options=self._options, policy=self._policy)
+        other._hosts = hosts
+        return other
 
     @property
     def uri(self) -> str:
@@ -167,7 +175,13 @@ class GenericStore:
         import fsspec
 
         resolved = resolved_options(self._options)
-        told = hashlib.sha256(repr([self._protocol, sorted(resolved.items())]).encode()).hexdigest()
+        own: dict[str, Any] = {}
+        if self._hosts is not None and self._protocol in ("http", "https"):
+            own["get_client"] = public_client(self._hosts)
+        elif self._hosts is not None and self._protocol != "memory":
+            refuse_private(self._uri, self._hosts)
+        hosts = None if self._hosts is None else sorted(self._hosts)
+        told = hashlib.sha256(repr([self._protocol, sorted(resolved.items()), hosts]).encode()).hexdigest()
         key = (os.getpid(), told)
         if key not in _connections:
             try:
@@ -176,7 +190,7 @@ class GenericStore:
                 raise SpecError(
                     f"{self.uri}: {error}", hint="install the package that this kind of uri needs"
                 ) from error
-            _connections.setdefault(key, kind(**resolved, use_listings_cache=False, skip_instance_cache=True))
+            _connections.setdefault(key, kind(**resolved, **own, use_listings_cache=False, skip_instance_cache=True))
         return _connections[key]
 
     def _place(self, path: str) -> str:

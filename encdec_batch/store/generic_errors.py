@@ -10,12 +10,14 @@ from fsspec.exceptions import BlocksizeMismatchError, FSTimeoutError
 from encdec_batch.errors import (
     ObjectForbidden,
     ObjectMissing,
+    ObjectRefused,
     PermanentStoreError,
     PreconditionFailed,
     StoreError,
     TransientStoreError,
 )
 from encdec_batch.store.local_errors import os_error
+from encdec_batch.store.public import PrivateAddress
 
 _NETWORK = (aiohttp.ClientError, asyncio.TimeoutError, TimeoutError, FSTimeoutError, ConnectionError)
 
@@ -24,6 +26,9 @@ def fsspec_error(error: BaseException, where: str) -> StoreError:
     """Our error for one that an fsspec file system raised, by its HTTP status where it carries one."""
     if isinstance(error, StoreError):
         return error
+    private = _private(error)
+    if private is not None:
+        return ObjectRefused(f"{where}: {private}", hint="add its host to source.hosts, if it is really meant")
     reason = next(iter(str(error).splitlines()), "") or type(error).__name__
     status = _status(error)
     if status in {404, 410}:
@@ -41,6 +46,14 @@ def fsspec_error(error: BaseException, where: str) -> StoreError:
     if isinstance(error, OSError):
         return os_error(error, where)
     return PermanentStoreError(f"{where}: {type(error).__name__}: {reason}")
+
+
+def _private(error: BaseException | None) -> PrivateAddress | None:
+    """What refused a connection, however deep fsspec and aiohttp have wrapped it."""
+    while error is not None and not isinstance(error, PrivateAddress):
+        inner = getattr(error, "os_error", None)
+        error = inner if isinstance(inner, PrivateAddress) else error.__cause__ or error.__context__
+    return error
 
 
 def _status(error: BaseException) -> int:

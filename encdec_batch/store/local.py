@@ -14,12 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from encdec_batch.errors import PermanentStoreError, PreconditionFailed, TransientStoreError
+from encdec_batch.errors import ObjectRefused, PermanentStoreError, PreconditionFailed, TransientStoreError
 from encdec_batch.store.local_errors import link_error, os_error
 from encdec_batch.store.local_files import (
     TEMPORARY_PREFIX,
     LockTimeout,
     etag_of,
+    lies_below,
     locked,
     open_temporary,
     read_regular,
@@ -44,6 +45,13 @@ class LocalStore:
         self._folder = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would follow links
         self._policy = policy or RetryPolicy()
         self._lock_timeout_s = lock_timeout_s
+        self._root: str | None = None
+
+    def confined(self, root: str) -> LocalStore:
+        """The same folder for reading alone, without files to which links lead out of `root`."""
+        other = LocalStore(str(self._folder), policy=self._policy, lock_timeout_s=self._lock_timeout_s)
+        other._root = root
+        return other
 
     @property
     def uri(self) -> str:
@@ -95,7 +103,7 @@ class LocalStore:
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         checked_prefix(prefix, uri=self.uri)
         with self._mapped(prefix):
-            for path, status in walk(self._folder, prefix):
+            for path, status in walk(self._folder, prefix, root=self._root):
                 yield _info(path, status)
 
     def delete(self, paths: Iterable[str]) -> None:
@@ -157,9 +165,19 @@ class LocalStore:
         with self._mapped(path):
             descriptor = read_regular(self._file(path))
             try:
+                self._refuse_outside(path, descriptor)
                 yield descriptor
             finally:
                 os.close(descriptor)
+
+    def _refuse_outside(self, path: str, descriptor: int) -> None:
+        """Of the file that is open, so that no link can be turned between the look and the read."""
+        if self._root is not None and not lies_below(Path(f"/proc/self/fd/{descriptor}").readlink(), self._root):
+            raise ObjectRefused(
+                f"{join_uri(self.uri, path)}: a link leads out of {self._root}",
+                hint="put the file itself there, or set source.follow_links if these links may be trusted",
+                path=path,
+            )
 
     @contextmanager
     def _locked(self, path: str) -> Iterator[Path]:

@@ -35,6 +35,12 @@ def etag_of(status: os.stat_result) -> str:
     return f"{status.st_mtime_ns:x}-{status.st_size:x}"
 
 
+def lies_below(path: str | Path, root: str) -> bool:
+    """Whether a path without links in it is a folder or lies in it, the folder's own links followed."""
+    real = os.path.realpath(root)
+    return os.path.commonpath([real, path]) == real
+
+
 def open_temporary(folder: Path) -> tuple[int, Path]:
     """A new empty file that no listing shows, in a folder that is made where it is missing."""
     path = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-{uuid.uuid4().hex}"
