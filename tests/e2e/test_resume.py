@@ -10,7 +10,8 @@ from jobs_made import BLOCKS, SCENES, make_job, make_package, spoil_tile, write_
 from encdec_batch.commit.lease import lease_path
 from encdec_batch.commit.marker import marker_path
 from encdec_batch.errors import EncdecError, LeaseHeld
-from encdec_batch.job.status import retry, verify
+from encdec_batch.job.maintain import retry_output
+from encdec_batch.job.status import verify
 
 pytestmark = pytest.mark.integration
 
@@ -232,7 +233,7 @@ def test_a_bad_block_sets_its_scene_aside_and_the_rest_is_done(job, archive, und
     assert aside.hint
     again = job.run()
     assert (again.exit_code, again.blocks, again.set_aside) == (3, 0, summary.set_aside)
-    assert retry(job.output_uri) == 1
+    assert len(retry_output(job.output_uri)) == 1
     assert job.run().set_aside[0].block == aside.block
     (archive / "large.tif").write_bytes(good)
     mended = job.run()
