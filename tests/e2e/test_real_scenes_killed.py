@@ -117,7 +117,7 @@ def test_killed_at_random_on_an_ailing_store_until_it_is_done(place, quiet):
     kills = 0
     while True:
         pid: Future[int] = Future()
-        number = draw.randint(quiet[1] // 10, quiet[1]) if kills < 6 else 0
+        number = draw.randint(40, quiet[1] // 4) if kills < 5 else 0
         place.proxy.behave(killing_at(number, pid, ailing))
         child = place.start(name, LOCAL, through=place.proxy.server)
         pid.set_result(child.pid)
