@@ -18,8 +18,9 @@ GROWTH = 4
 LARGEST_BLOCKS = 10_000
 """Of a segment, and of what is planned before it is asked for: some 4 KB a block at most. On Ray a segment is an
 execution of its own, which costs about 3 s."""
-PATIENCE_S = 2.0
-"""Then a segment begins with less than it should have: headers come slowly."""
+PATIENCE_S, LONGEST_PATIENCE_S = 2.0, 60.0
+"""Then a segment begins with less than it should have: headers come slowly. It doubles from segment to segment: where
+planning is what takes the time, few long segments are no later than many short ones, and cost less."""
 BEAT_S = 0.5
 
 
@@ -67,15 +68,16 @@ class Planner:
         Raises:
             SpecError: no block fits the budget.
         """
-        wanted, since = FIRST_BLOCKS, self._clock()
+        wanted, patience, since = FIRST_BLOCKS, PATIENCE_S, self._clock()
         while True:
-            impatient = self._clock() - since > PATIENCE_S
+            impatient = self._clock() - since > patience
             segment = self._take(1 if impatient else wanted)
             if segment is None:
                 return
             yield segment
             if segment.planned:
-                wanted, since = min(GROWTH * wanted, LARGEST_BLOCKS), self._clock()
+                wanted, patience = min(GROWTH * wanted, LARGEST_BLOCKS), min(2 * patience, LONGEST_PATIENCE_S)
+                since = self._clock()
 
     def __enter__(self) -> Self:
         self._thread.start()
