@@ -172,6 +172,8 @@ class CommitConflict(CommitError):
 class PartMissing(CommitError):
     """Parts of a scene are gone or damaged; `context["blocks"]` names them."""
 
+    transient = True
+
 
 class CertificateFailed(CommitError):
     """Windows of a scene, computed again on other tiles, are not what was written; its parts must not be used."""

@@ -364,8 +364,8 @@ def _trouble(error: Exception, stage: str, scene: ScenePlan, names: tuple[str, .
         stage in ("write", "commit") and isinstance(error, PermanentStoreError)
     ):
         return replace(record, ends_run=error)
-    if isinstance(error, PartMissing):
-        return replace(record, missing=tuple(error.context.get("blocks", ())))
+    if isinstance(error, PartMissing) and (missing := tuple(error.context.get("blocks", ()))):
+        return replace(record, missing=missing)
     said = error if isinstance(error, EncdecError) else unexpected(error, stage)
     aside = SetAside(
         scene_id=scene.scene_id,

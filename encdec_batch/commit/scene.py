@@ -92,7 +92,7 @@ def commit_scene(store: Store, order: CommitOrder, parts: Parts, checks: Sequenc
     scene = order.scene
     previous = _previous(store, scene)
     coarse = _coarse(store, order, parts)
-    certificate = _certificate(order, parts, coarse, checks)
+    certificate = _certificate(order, parts, coarse, checks, previous)
     folder = output_folder(
         scene.scene_id,
         generation=scene.generation,
@@ -101,8 +101,6 @@ def commit_scene(store: Store, order: CommitOrder, parts: Parts, checks: Sequenc
     )
     made = _write_files(store, order, folder, parts, coarse)
     asked = order.recipe.order.wanted
-    if certificate is None and previous is not None and previous.scene_key == scene.scene_key:
-        certificate = previous.certificate
     marker = Marker(
         scene_id=scene.scene_id,
         generation=scene.generation,
@@ -117,16 +115,21 @@ def commit_scene(store: Store, order: CommitOrder, parts: Parts, checks: Sequenc
 
 
 def _certificate(
-    order: CommitOrder, parts: Parts, coarse: Parts | None, checks: Sequence[Check]
+    order: CommitOrder, parts: Parts, coarse: Parts | None, checks: Sequence[Check], previous: Marker | None
 ) -> dict[str, JsonValue] | None:
-    """None: nobody asked for one, or the product that it is of is not made this time."""
+    """Of the parts that the main product's files are of: where such a file is carried on, that of the marker before.
+    None: nobody asked for one.
+    """
     scene, recipe = order.scene, order.recipe
-    main = recipe.products[0]
-    if recipe.spec.output.certify == "off" or main not in needed_products(recipe.products, scene.outputs):
-        return None
-    if not checks:
-        return without_checks(scene)
-    return certify(recipe, scene, SceneTiles(main, scene.grid().output_shape, parts, coarse), checks)
+    main, found = recipe.products[0], None
+    if recipe.spec.output.certify != "off" and main in needed_products(recipe.products, scene.outputs):
+        tiles = SceneTiles(main, scene.grid().output_shape, parts, coarse)
+        # Also where the one before stands: files that are added are not committed if they fail.
+        found = certify(recipe, scene, tiles, checks) if checks else without_checks(scene)
+    if previous is None or previous.scene_key != scene.scene_key:
+        return found
+    carried = main in needed_products(recipe.products, tuple(previous.outputs))
+    return previous.certificate if carried else found
 
 
 def _file_options(order: CommitOrder) -> dict[str, str]:

@@ -17,10 +17,11 @@ from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import Lease, acquire_lease
 from encdec_batch.commit.prune import PrunableFolder, PruneRules, find_prunable, prune
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine, remove_quarantine
-from encdec_batch.job.rebuild import last_run
+from encdec_batch.job.rebuild import PastRun, last_run
 from encdec_batch.job.removed import Removed, check_limit, find_removed, remove_all
 from encdec_batch.job.status import open_output
 from encdec_batch.report.build import Material, write_report
+from encdec_batch.report.record import State
 from encdec_batch.report.tables import markers_of, write_quarantine_table, write_scenes
 from encdec_batch.spec.base import StorageOptions
 from encdec_batch.store.store import Store
@@ -128,10 +129,16 @@ def rebuild_report(uri: str, options: StorageOptions | None = None) -> str:
             summary=run.summary,
             markers=found,
             quarantine=quarantine,
-            state="complete" if run.ended else "interrupted",
+            state=_state(run),
         )
         write_report(store, material)
     return f"{store.uri}/report/index.html"
+
+
+def _state(run: PastRun) -> State:
+    if not run.ended:
+        return "interrupted"
+    return "stopped" if run.summary.get("stopped") else "complete"
 
 
 def _is_meant(record: QuarantineRecord, stage: str, reason: str) -> bool:

@@ -55,12 +55,6 @@ class Planner:
         """Scenes that are planned, handed out or not."""
         return self._read
 
-    @property
-    def complete(self) -> bool:
-        """Everything is planned and handed out."""
-        with self._state:
-            return self._ended and not self._ready
-
     def segments(self) -> Iterator[Segment]:
         """What is planned, in order, in segments that grow. An empty one comes every half second while there is nothing
         yet, so that who waits can do something else.

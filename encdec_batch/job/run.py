@@ -127,8 +127,9 @@ class _Run:
         self._aside: dict[str, SetAside] = {}
         self._again: dict[str, ScenePlan] = {}
         self._moved: set[str] = set()
-        self._replanned: set[str] = set()
         self._tried_again: set[str] = set()
+        self._keys = dict(prepared.work.keys)
+        """Scene id to the scene key that this run is to commit; of a scene that was planned again the later one."""
         self._seconds = 0.0
         self._tables_written = time.monotonic()
 
@@ -238,8 +239,8 @@ class _Run:
                 remove_quarantine(self._store, [record.scene_id])
         elif record.missing:
             self._once_more(scene, record.missing, last=last)
-        elif record.replan:
-            self._plan_again(scene, record, plan, last=last)
+        elif record.replan and record.trouble is not None:
+            self._plan_again(scene, record.trouble, plan, last=last)
         elif record.trouble is not None and record.scene_id not in self._again:
             self._set_aside(record.trouble, scene.scene_key)
             if record.trouble.transient:
@@ -263,25 +264,24 @@ class _Run:
         everything = {*(block.name for block in scene.grid().blocks()), *scene.checks.names}
         self._again[scene.scene_id] = scene.with_done(everything - set(missing))
 
-    def _plan_again(self, scene: ScenePlan, record: Record, plan: PlanTotals, *, last: bool) -> None:
+    def _plan_again(self, scene: ScenePlan, trouble: SetAside, plan: PlanTotals, *, last: bool) -> None:
         """The input was replaced, or another run committed: once more from what is there now."""
         if scene.scene_id in self._again or scene.scene_id in self._aside:
             return
-        if last or record.trouble is None:
-            reason = "it changed during the run, twice" if record.trouble is None else record.trouble.reason
+        if last:
             hint = "process the archive when nothing writes to it"
-            aside = SetAside(
-                scene_id=scene.scene_id, uri=scene.uri, stage="read", reason=reason, hint=hint, transient=True
-            )
-            self._set_aside(aside, scene.scene_key)
+            self._set_aside(replace(trouble, hint=hint, transient=True), scene.scene_key)
             return
         again = replan_scene(plan.recipe, scene, survey_scene(self._store, scene.scene_id))
         if isinstance(again, SetAside):
             self._set_aside(again, scene.scene_key)
-        else:
-            # What conflicted may have been the marker alone: then the parts are there and only the commit is left.
-            done = parts_of(self._store, again.part_key)
-            self._again[scene.scene_id] = again.with_done(done)
+            return
+        # What conflicted may have been the marker alone: then the parts are there and only the commit is left.
+        made = again.scene.with_done(parts_of(self._store, again.scene.part_key))
+        self._again[scene.scene_id], self._keys[scene.scene_id] = made, made.scene_key
+        plan.add_again(made)
+        self._watch.update(blocks_total=plan.blocks, pixels_total=plan.cost.scene_pixels)
+        PlanWriter(self._store, plan.recipe).write([again])
 
     def _set_aside(self, aside: SetAside, key: str | None) -> None:
         """The record is written before the scene is counted."""
@@ -341,7 +341,9 @@ class _Run:
 
     def _forget_attempts(self) -> None:
         """Of scenes that are committed or condemned; of those that the next run takes up again they stay."""
-        clear_attempts(self._store, keep=self._tried_again)
+        later = {scene_id for scene_id, aside in self._aside.items() if aside.transient}
+        parts = {part_key for part_key, scene_id in self._tracker.part_keys.items() if scene_id in later}
+        clear_attempts(self._store, keep=self._tried_again | parts)
 
     def _summary(self, plan: PlanTotals | None, census: Census) -> RunSummary:
         """Of the run so far."""
@@ -350,7 +352,7 @@ class _Run:
             output_uri=self._store.uri,
             report_uri=f"{self._store.uri}/report/index.html",
             # Told by the store, not by sums.
-            scenes_done=census.num_done(self._prepared.work.keys),
+            scenes_done=census.num_done(self._keys),
             scenes_committed=self._tally.committed,
             set_aside=tuple(self._aside.values()),
             blocks=self._tally.blocks,
@@ -383,24 +385,24 @@ class _Run:
 
     def _is_wanted(self, marker: Marker) -> bool:
         """Whether it is of the wanted key and has all outputs."""
-        wanted = self._prepared.work.keys.get(marker.scene_id)
-        return wanted == marker.scene_key and marker.outputs.keys() >= set(self._prepared.order.wanted)
+        wanted = set(self._prepared.order.wanted)
+        return self._keys.get(marker.scene_id) == marker.scene_key and marker.outputs.keys() >= wanted
 
     def _set_lost_aside(self, census: Census) -> None:
         """A scene that was to be done and is neither committed nor set aside must not pass for done."""
-        keys = self._prepared.work.keys
         for candidate in self._prepared.work.todo:
-            if candidate.scene_id in census.whole or candidate.scene_id in self._aside:
+            scene_id, key = candidate.scene_id, self._keys[candidate.scene_id]
+            if (scene_id in census.whole and census.committed[scene_id] == key) or scene_id in self._aside:
                 continue
             aside = SetAside(
-                scene_id=candidate.scene_id,
+                scene_id=scene_id,
                 uri=candidate.uri,
                 stage="commit",
                 reason="blocks of it never came back",
                 hint="the next run takes it up again; if this repeats, please report it",
                 transient=True,
             )
-            self._set_aside(aside, keys[candidate.scene_id])
+            self._set_aside(aside, key)
 
     def _material(self, summary: RunSummary, census: Census, state: State = "complete") -> Material:
         order = self._prepared.order

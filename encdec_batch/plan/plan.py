@@ -162,14 +162,13 @@ def sort_candidates(order: Order, candidates: Iterable[Candidate], known: Known)
     return Sorted(todo=tuple(todo), done=tuple(done), set_aside=tuple(aside), keys=keys)
 
 
-def replan_scene(recipe: Recipe, scene: ScenePlan, known: Known) -> ScenePlan | SetAside:
+def replan_scene(recipe: Recipe, scene: ScenePlan, known: Known) -> Planned | SetAside:
     """A scene whose object was replaced while it was read, planned once more from the object as it is now."""
     candidate = Candidate(scene_id=scene.scene_id, uri=scene.uri, etag="", size_bytes=-1, bands=scene.asked_bands)
     found = _with_etag(recipe.spec, candidate)
     if isinstance(found, SetAside):
         return found
-    result = open_candidate(recipe, found, known)
-    return result if isinstance(result, SetAside) else result.scene
+    return open_candidate(recipe, found, known)
 
 
 def aside_from(error: EncdecError, *, scene_id: str, uri: str, stage: str, block: str | None = None) -> SetAside:

@@ -52,6 +52,11 @@ class PlanTotals:
             self.largest[alike] = scene
         self.decoded_bytes = max(self.decoded_bytes, _decoded_bytes(header))
 
+    def add_again(self, scene: ScenePlan) -> None:
+        """A scene that was added before and is to be computed once more."""
+        self.blocks += scene.grid().num_blocks - len(scene.blocks_done)
+        self.cost = self.cost.plus(cost_of((scene,)))
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user may not expect."""
