@@ -41,7 +41,7 @@ def predicted(ready: ReadyNetwork, image: np.ndarray, valid: np.ndarray, window:
         pixels=image[:, context.rows, context.cols].copy(), valid_mask=valid[context.rows, context.cols].copy()
     )
     affine = affine_of(ready.card, (1.0,) * len(image), (0.0,) * len(image))
-    return predict_window(ready, patch, affine, window.shift(-context.row_off, -context.col_off)).stored
+    return predict_window(ready, patch, affine, window.shift(-context.row_off, -context.col_off))[ready.product.name]
 
 
 def assert_windows_equal_the_plain_pass(network: torch.nn.Module, bands: int, draw: Random, what: str) -> None:
