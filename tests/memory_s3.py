@@ -6,6 +6,7 @@ conditions are looked at and acted on under one lock.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 import threading
@@ -64,6 +65,8 @@ class MemoryS3:
             return self._of_bucket(method, name.rstrip("/"), query, body)
         if method in ("GET", "HEAD"):
             return self._get(name, headers, head=method == "HEAD")
+        if "content-md5" in headers and base64.b64decode(headers["content-md5"]) != hashlib.md5(body).digest():
+            return refusal(400, "BadDigest")
         if method == "PUT" and "uploadId" in query:
             return self._part(query, body)
         if method == "PUT":

@@ -180,7 +180,11 @@ def _handler_of(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
         disable_nagle_algorithm = True
 
         def _serve(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            length = int(self.headers.get("Content-Length") or 0)
+            body = self.rfile.read(length)
+            if len(body) < length:  # the client died while it was sending: no server takes half of a body
+                self.close_connection = True
+                return
             answer = proxy.serve(self.command, self.path, dict(self.headers.items()), body, port=self.client_address[1])
             try:
                 self._send(answer)

@@ -17,12 +17,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from encdec_batch.models.package import Package
 from encdec_batch.pipeline import Cost, Record
+from encdec_batch.plan.checks import is_check_name
 from encdec_batch.plan.recipe import Recipe
 from encdec_batch.plan.scene import SetAside
 from encdec_batch.stream.guard import Alone
@@ -222,8 +223,10 @@ def set_aside(alone: Alone, stage: str, reason: str, hint: str, *, condemned: bo
         block=block,
         transient=not condemned,
     )
-    blocks = () if block is None else (block,)
-    return Record(scene_id=alone.scene.scene_id, blocks=blocks, cost=Cost(), trouble=aside, died=condemned)
+    record = Record(scene_id=alone.scene.scene_id, blocks=(), cost=Cost(), trouble=aside, died=condemned)
+    if block is None:
+        return record
+    return replace(record, checks=(block,)) if is_check_name(block) else replace(record, blocks=(block,))
 
 
 def _kernel_kills() -> int:

@@ -11,7 +11,7 @@ from itertools import groupby
 
 from encdec_batch.commit.attempts import COMMIT
 from encdec_batch.pipeline import Predicted, Read, Record, read_item
-from encdec_batch.plan.item import Piece, WorkItem
+from encdec_batch.plan.item import Piece, WorkItem, is_small
 from encdec_batch.plan.recipe import Recipe
 from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.stream.deadline import Timer
@@ -26,15 +26,15 @@ _begun = threading.local()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alone:
-    """A block, or a commit, that took its process down too often: to be run in one of its own."""
+    """A block, a check window or a commit that took its process down too often: to be run in one of its own."""
 
     scene: ScenePlan
     name: str
-    """Of the block, or `commit`."""
+    """Of the block or check window, or `commit`."""
     piece: Piece | None
-    """That block and nothing else; None: the commit."""
+    """That and nothing else; None: the commit."""
     pixels: int
-    """Of the scene."""
+    """Of the scene. 0: of a check window, which has too few to tell how fast a stage is."""
 
 
 class Guard:
@@ -114,22 +114,32 @@ class Guard:
 
 
 def _units(piece: Piece) -> Iterator[Alone]:
-    """A piece, block by block: what can be run alone."""
-    grid = piece.scene.grid()
-    for row, col in piece.blocks:
-        block = grid.block(row, col)
-        one = replace(piece, blocks=((row, col),))
-        yield Alone(scene=piece.scene, name=block.name, piece=one, pixels=block.window.num_pixels)
+    """A piece, block by block and check by check: what can be run alone. Checks of a small scene go with its block."""
+    together = piece.checks if is_small(piece.scene) else ()
+    for place in piece.blocks:
+        yield _unit_of(replace(piece, blocks=(place,), checks=together))
+    for number in () if together else piece.checks:
+        yield _unit_of(replace(piece, blocks=(), checks=(number,)))
+
+
+def _unit_of(piece: Piece) -> Alone:
+    if not piece.blocks:
+        return Alone(scene=piece.scene, name=piece.scene.checks.names[piece.checks[0]], piece=piece, pixels=0)
+    block = piece.scene.grid().block(*piece.blocks[0])
+    return Alone(scene=piece.scene, name=block.name, piece=piece, pixels=block.window.num_pixels)
 
 
 def _joined(units: list[Alone]) -> Piece:
     pieces = [unit.piece for unit in units if unit.piece is not None]
-    return replace(pieces[0], blocks=tuple(block for piece in pieces for block in piece.blocks))
+    blocks = tuple(block for piece in pieces for block in piece.blocks)
+    return replace(pieces[0], blocks=blocks, checks=tuple(number for piece in pieces for number in piece.checks))
 
 
 def _unit(done: Read | Predicted) -> Alone:
-    piece = Piece(scene=done.scene, blocks=((done.row, done.col),))
-    return Alone(scene=done.scene, name=done.block.name, piece=piece, pixels=done.block.window.num_pixels)
+    if done.check is not None:
+        return _unit_of(Piece(scene=done.scene, blocks=(), checks=(done.check,)))
+    checks = tuple(range(len(done.checks)))
+    return _unit_of(Piece(scene=done.scene, blocks=((done.row, done.col),), checks=checks))
 
 
 def _reading(unit: Alone) -> Work:
@@ -137,4 +147,5 @@ def _reading(unit: Alone) -> Work:
 
 
 def _work(done: Read | Predicted, stage: str) -> Work:
-    return block_work(done.scene, done.block.name, stage, done.block.window.num_pixels)
+    unit = _unit(done)
+    return block_work(unit.scene, unit.name, stage, unit.pixels)

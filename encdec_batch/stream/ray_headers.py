@@ -78,6 +78,8 @@ class RayHeaders:
                     stage="plan",
                     reason=f"the process that read its header died, twice ({type(error).__name__})",
                     hint="look at the file with gdalinfo, in a process of its own; rewrite it, or leave it out",
+                    # Of the machine, not of the file.
+                    transient=isinstance(error, ray.exceptions.OutOfMemoryError | ray.exceptions.NodeDiedError),
                 )
 
 

@@ -52,7 +52,8 @@ def test_a_giant_is_read_from_where_it_is_made_up(tmp_path: Path) -> None:
     rows = json.loads((tmp_path / "results.jsonl").read_text())["rows"]
     [whole] = [row for row in rows if "GETs" in row]
     assert whole["GETs"] > 0
-    assert whole["sent_GB"] * 1e9 <= whole["object_GB"] * 1e9 * 1.1
+    # All of it once, its header by `plan` and by the run before, and listings.
+    assert whole["sent_GB"] * 1e9 <= whole["object_GB"] * 1e9 + 3 * 65536
     assert [row["overviews"] for row in rows if row.get("file") == "mask.tif"] == [2]
 
 

@@ -67,6 +67,12 @@ def test_memory_has_a_hint():
         assert "budget_gib" in record.trouble.hint
 
 
+def test_a_check_window_is_of_no_block():
+    check = Alone(scene=SCENE, name="check-2", piece=Piece(scene=SCENE, blocks=(), checks=(2,)), pixels=0)
+    record = record_of_death(check, ended(-signal.SIGSEGV))
+    assert (record.blocks, record.checks, record.trouble.block) == ((), ("check-2",), "check-2")
+
+
 def test_a_commit_is_of_no_block():
     record = record_of_death(COMMIT, ended(-signal.SIGSEGV, "commit"))
     assert (record.blocks, record.trouble.stage, record.trouble.block) == ((), "commit", None)

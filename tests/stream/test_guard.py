@@ -6,11 +6,12 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 
 from encdec_batch.job.plan import build_plan
 from encdec_batch.pipeline import Read
-from encdec_batch.plan.item import work_items
+from encdec_batch.plan.item import WorkItem, work_items
 from encdec_batch.stream.guard import Alone, Guard
 from encdec_batch.stream.ledger import Start, Work
 from encdec_batch.stream.rules import Rules
@@ -101,28 +102,54 @@ def plan(job):
     return build_plan(job.spec())
 
 
-def read(plan, scene_id, ledger):
-    """What is read of a scene, and in which order: names, of those that are held with `alone` before."""
+def scene_of(plan, scene_id):
     [scene] = [scene for scene in plan.scenes if scene.scene_id == scene_id]
+    return scene
+
+
+def read(plan, scene_id, ledger):
+    """What is read of a scene, in its order."""
     guard = Guard(ledger, RULES, None)
-    values = [value for item in work_items([scene]) for value in guard.read(plan.recipe, item)]
+    values = [value for item in work_items([scene_of(plan, scene_id)]) for value in guard.read(plan.recipe, item)]
     assert all(isinstance(value, Read | Alone) for value in values)
+    return values
+
+
+def names(values):
+    """Of blocks and check windows, those that are held with `alone` before."""
     return [value.block.name if isinstance(value, Read) else f"alone {value.name}" for value in values]
 
 
 @pytest.mark.integration
 def test_what_is_held_keeps_its_place(plan):
-    every = [f"{row}-{col}" for row in range(3) for col in range(3)]
-    assert read(plan, "large", ToldLedger()) == every
-    held = {"0-0", "1-1", "2-1", "2-2"}
+    checks = scene_of(plan, "large").checks.names
+    every = [*(f"{row}-{col}" for row in range(3) for col in range(3)), *checks]
+    assert len(checks) >= 4
+    assert names(read(plan, "large", ToldLedger())) == every
+    held = {"0-0", "1-1", "2-1", "2-2", checks[1]}
     ledger = ToldLedger(holds=frozenset(held))
-    assert read(plan, "large", ledger) == [f"alone {name}" if name in held else name for name in every]
+    assert names(read(plan, "large", ledger)) == [f"alone {name}" if name in held else name for name in every]
     assert ledger.open == []
     assert {work.place[1] for work in ledger.ended} == set(every) - held
 
 
 @pytest.mark.integration
-def test_the_end_of_a_reader_is_no_measure_of_its_pace(plan):
+def test_what_is_held_takes_along_all_that_is_needed_to_do_it_alone(plan):
+    """Read by itself, it is what it would have been among the others."""
+    for scene_id in (scene.scene_id for scene in plan.scenes):
+        together = read(plan, scene_id, ToldLedger())
+        apart = read(plan, scene_id, ToldLedger(holds=frozenset(names(together))))
+        for value, alone in zip(together, apart, strict=True):
+            [again] = Guard(ToldLedger(), RULES, None).read(plan.recipe, WorkItem(pieces=(alone.piece,)))
+            assert (again.block.name, again.check) == (value.block.name, value.check)
+            np.testing.assert_array_equal(again.patch.pixels, value.patch.pixels)
+            assert len(again.checks) == len(value.checks)
+
+
+@pytest.mark.integration
+def test_neither_check_windows_nor_the_end_of_a_reader_measure_its_pace(plan):
     ledger = ToldLedger()
     read(plan, "tall", ledger)
-    assert [work.mpx > 0 for work in ledger.ended] == [True, False, True, False]
+    checks = len(scene_of(plan, "tall").checks.windows)
+    assert checks
+    assert [work.mpx > 0 for work in ledger.ended] == [True, False, True, False, *[False] * (checks + 1)]
