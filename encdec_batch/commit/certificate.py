@@ -7,47 +7,23 @@ difference is the error that its tiles cost, and the certificate says how large 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from math import isfinite
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import JsonValue
 
+from encdec_batch.commit.difference import Comparison, Difference, tolerance_for, total
 from encdec_batch.commit.parts import SceneTiles
 from encdec_batch.errors import CertificateFailed
-from encdec_batch.models.card import Card, ClassesOutput, ImageOutput
-from encdec_batch.plan.product import Product, quantum_levels
 from encdec_batch.plan.recipe import Recipe
 from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.window import Window
 from encdec_batch.write.check import Check
 
-FLIPS = 1e-4
-"""Of the pixels checked: more of another class are no rounding, however close their classes were."""
 _DIGITS = 6
 
 Result = Literal["passed", "stated", "not drawn", "one tile"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """One window twice, or several together."""
-
-    pixels: int = 0
-    """Compared: valid on both sides."""
-    holes: int = 0
-    """Nodata on one side alone."""
-    differing: int = 0
-    """Of another class; of images, by more than the tolerance."""
-    worst: float = 0.0
-    """Of classes, the largest margin of a pixel that is of another class; of images, the largest difference of a value,
-    less what quantisation makes of it. In units of the network's output.
-    """
-    where: Window | None = None
-    """The window of the worst pixel, in output pixels."""
 
 
 def certify(recipe: Recipe, scene: ScenePlan, tiles: SceneTiles, checks: Sequence[Check]) -> dict[str, JsonValue]:
@@ -60,14 +36,13 @@ def certify(recipe: Recipe, scene: ScenePlan, tiles: SceneTiles, checks: Sequenc
         PartMissing: parts are gone or damaged.
     """
     tolerance = tolerance_of(recipe)
-    found = _total([_difference(recipe.card, tiles, check, tolerance) for check in checks])
-    classes = isinstance(recipe.card.output, ClassesOutput)
-    # Without a tolerance for this device nobody can say what is rounding, and what is a fault.
-    judged = recipe.exact and tolerance is not None
-    if judged:
-        _refuse(scene, found, tolerance or 0.0, classes=classes)
+    comparison = Comparison(output=recipe.card.output, product=tiles.product, tolerance=tolerance)
+    found = total([comparison.of(tiles.window(check.window), check) for check in checks])
+    if recipe.exact:
+        _refuse(scene, comparison, found)
     return {
-        "result": "passed" if judged else "stated",
+        # Without a tolerance for this device nobody can say what is rounding, and what is a fault.
+        "result": "passed" if recipe.exact and tolerance is not None else "stated",
         "windows": len(checks),
         "pixels": found.pixels,
         "holes": found.holes,
@@ -92,95 +67,20 @@ def share_of(scene: ScenePlan) -> float:
 
 
 def tolerance_of(recipe: Recipe) -> float | None:
-    """The largest difference that is rounding: of values, or of the margin of a class that flips."""
-    if recipe.tolerance is None:
-        return None
-    return recipe.tolerance.margin if isinstance(recipe.card.output, ClassesOutput) else recipe.tolerance.value
+    """The largest difference that is rounding, on the device of the run and in its precision."""
+    return tolerance_for(recipe.card.output, recipe.tolerance)
 
 
-def _difference(card: Card, tiles: SceneTiles, check: Check, tolerance: float | None) -> Difference:
-    product, written = tiles.product, tiles.window(check.window)
-    seen = check.rasters[product.name]
-    here, there = _valid(written, product.nodata), _valid(seen, product.nodata if product.kind == "classes" else np.nan)
-    both = here & there
-    if product.kind == "classes":
-        off = np.where(written != seen, check.rasters["margin"].astype(np.float64), 0.0)
-        differing = (written != seen) & both
-    else:
-        off = _value_differences(card, product, written, seen)
-        differing = (off > tolerance) & both if tolerance is not None else np.zeros_like(both)
-    off = np.where(both, np.where(np.isnan(off), np.inf, off), 0.0)
-    worst = float(off.max(initial=0.0))
-    return Difference(
-        # Of an image a pixel counts once, whatever its bands.
-        pixels=int(both.any(axis=0).sum()),
-        holes=int((here != there).any(axis=0).sum()),
-        differing=int(differing.any(axis=0).sum()),
-        worst=worst,
-        where=check.window if worst > 0 else None,
-    )
-
-
-def _valid(pixels: NDArray[np.generic], nodata: float | None) -> NDArray[np.bool_]:
-    if nodata is None:
-        return np.ones(pixels.shape, bool)
-    valid: NDArray[np.bool_] = ~np.isnan(pixels.astype(np.float64)) if np.isnan(nodata) else pixels != nodata
-    return valid
-
-
-def _value_differences(
-    card: Card, product: Product, written: NDArray[np.generic], seen: NDArray[np.generic]
-) -> NDArray[np.float64]:
-    """By pixel and band; of integers what is left when the half step that quantising may take is given."""
-    values, own = written.astype(np.float64), seen.astype(np.float64)
-    if product.dtype != "float32" and isinstance(card.output, ImageOutput):
-        low, high = card.output.range
-        step = (high - low) / quantum_levels(product.dtype)
-        # Quantising is done in float32, and rounds itself.
-        given = step / 2 + np.finfo(np.float32).eps * max(abs(low), abs(high), high - low)
-        excess: NDArray[np.float64] = np.abs(low + (values - 1) * step - own.clip(low, high)) - given
-        return np.maximum(excess, 0.0)
-    with np.errstate(invalid="ignore"):
-        off: NDArray[np.float64] = np.abs(values - own)
-    # An infinity that both have is no difference.
-    off[values == own] = 0.0
-    return off
-
-
-def _total(windows: Sequence[Difference]) -> Difference:
-    worst = max(windows, key=lambda window: window.worst)
-    return Difference(
-        pixels=sum(window.pixels for window in windows),
-        holes=sum(window.holes for window in windows),
-        differing=sum(window.differing for window in windows),
-        worst=worst.worst,
-        where=worst.where,
-    )
-
-
-def _refuse(scene: ScenePlan, found: Difference, tolerance: float, *, classes: bool) -> None:
-    faults = list(_faults(found, tolerance, classes=classes))
+def _refuse(scene: ScenePlan, comparison: Comparison, found: Difference) -> None:
+    faults = [*comparison.faults(found), *comparison.flips(found)]
     if faults:
+        place = f"; the worst is in window {_numbers(found.where)} of the output" if found.where else ""
         raise CertificateFailed(
-            f"certificate: of {found.pixels} pixels computed again on other tiles {', and '.join(faults)}",
+            f"certificate: of {found.pixels} pixels computed again on other tiles {', and '.join(faults)}{place}",
             hint="its parts are dropped: `retry` computes them anew; if it fails again, the reach or the tolerance of "
             "the card is wrong for this network or device: publish the package anew",
             scene_id=scene.scene_id,
         )
-
-
-def _faults(found: Difference, tolerance: float, *, classes: bool) -> Iterator[str]:
-    if found.holes:
-        yield f"{found.holes} are nodata on one side alone"
-    if found.worst > tolerance:
-        at = f"{found.worst:.3g} where {tolerance:.3g} is rounding"
-        place = f" (window {_numbers(found.where)} of the output)" if found.where else ""
-        if classes:
-            yield f"{found.differing} are of another class, by a margin of up to {at}{place}"
-        else:
-            yield f"{found.differing} have another value, by up to {at}{place}"
-    elif classes and found.differing > FLIPS * found.pixels:
-        yield f"{found.differing} are of another class, more than rounding explains"
 
 
 def _numbers(window: Window) -> tuple[int, int, int, int]:

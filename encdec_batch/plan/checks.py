@@ -7,13 +7,13 @@ Where exactly, the scene key decides: every run of the same work checks the same
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
 from encdec_batch.grid import Axis, AxisBlock, AxisCore, Block, Grid, Padding, Tiling, round_up
+from encdec_batch.plan.draw import Draw
 from encdec_batch.window import Window
 
 Certify = Literal["all", "sample", "off"]
@@ -76,10 +76,10 @@ def choose_checks(grid: Grid, tiling: Tiling, key: str, certify: Certify, *, has
     tile = _tile(grid, tiling, has_reach=has_reach)
     affordable = SHARE * grid.num_tiles * prod(grid.tile_shape) / prod(tile)
     # A lot of its own: the windows of a scene are the same for `sample` and for `all`.
-    if certify == "sample" and _Draw(f"lot {key}").unit() * LEAST >= affordable:
+    if certify == "sample" and Draw(f"certificate lot {key}").unit() * LEAST >= affordable:
         return NO_CHECKS
     wanted = min(LEAST + grid.num_blocks // BLOCKS_A_WINDOW, MOST)
-    windows = _windows(grid, max(LEAST, min(wanted, int(affordable))), _Draw(key))
+    windows = _windows(grid, max(LEAST, min(wanted, int(affordable))), Draw(f"certificate {key}"))
     return Checks(windows=tuple(windows), tile=tile)
 
 
@@ -134,7 +134,7 @@ def _tile(grid: Grid, tiling: Tiling, *, has_reach: bool) -> tuple[int, int]:
     return tile
 
 
-def _windows(grid: Grid, wanted: int, draw: _Draw) -> Iterator[Window]:
+def _windows(grid: Grid, wanted: int, draw: Draw) -> Iterator[Window]:
     """As many different ones as are wanted, or as are found."""
     seen: set[Window] = set()
     rows, cols = _Marks(grid.rows, grid.geometry.stride), _Marks(grid.cols, grid.geometry.stride)
@@ -148,7 +148,7 @@ def _windows(grid: Grid, wanted: int, draw: _Draw) -> Iterator[Window]:
             return
 
 
-def _window(rows: _Marks, cols: _Marks, place: Place, draw: _Draw) -> Window:
+def _window(rows: _Marks, cols: _Marks, place: Place, draw: Draw) -> Window:
     """A window on a place of this kind, or of the nearest kind that the scene has."""
     if place == "scene corner":
         return _at(rows, cols, draw.one_of(rows.edges), draw.one_of(cols.edges), draw)
@@ -163,7 +163,7 @@ def _window(rows: _Marks, cols: _Marks, place: Place, draw: _Draw) -> Window:
     return _on_one_axis(rows, cols, *next(pair for pair in borders if any(pair)), draw)
 
 
-def _on_one_axis(rows: _Marks, cols: _Marks, on_rows: Sequence[int], on_cols: Sequence[int], draw: _Draw) -> Window:
+def _on_one_axis(rows: _Marks, cols: _Marks, on_rows: Sequence[int], on_cols: Sequence[int], draw: Draw) -> Window:
     """Across one of these borders, anywhere along it."""
     at = draw.below(len(on_rows) + len(on_cols))
     if at < len(on_rows):
@@ -171,7 +171,7 @@ def _on_one_axis(rows: _Marks, cols: _Marks, on_rows: Sequence[int], on_cols: Se
     return _at(rows, cols, None, on_cols[at - len(on_rows)], draw)
 
 
-def _at(rows: _Marks, cols: _Marks, row: int | None, col: int | None, draw: _Draw) -> Window:
+def _at(rows: _Marks, cols: _Marks, row: int | None, col: int | None, draw: Draw) -> Window:
     return Window.from_bounds(rows.around(row, draw), cols.around(col, draw))
 
 
@@ -184,7 +184,7 @@ class _Marks:
         self.blocks = tuple(block.start for block in axis.blocks[1:])
         self.cores = tuple(core.start for block in axis.blocks for core in block.cores[1:])
 
-    def around(self, mark: int | None, draw: _Draw) -> tuple[int, int]:
+    def around(self, mark: int | None, draw: Draw) -> tuple[int, int]:
         """Start and stop of a window with this in its middle, as far as the scene lets it; None: anywhere."""
         last = round_up(max(0, self._size - self._side), self._stride)
         if mark is None:
@@ -192,22 +192,3 @@ class _Marks:
         else:
             start = max(0, min((mark - self._side // 2) // self._stride * self._stride, last))
         return start, min(start + self._side, self._size)
-
-
-class _Draw:
-    """Numbers that follow from a key, the same in every version of Python."""
-
-    def __init__(self, key: str) -> None:
-        self._key, self._drawn = key, 0
-
-    def below(self, stop: int) -> int:
-        return int(self.unit() * stop)
-
-    def one_of(self, items: Sequence[int]) -> int:
-        return items[self.below(len(items))]
-
-    def unit(self) -> float:
-        """Evenly in [0, 1)."""
-        self._drawn += 1
-        digest = hashlib.sha256(f"certificate {self._key} {self._drawn}".encode()).digest()
-        return int.from_bytes(digest[:6], "big") / 2**48

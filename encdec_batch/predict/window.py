@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from encdec_batch.grid import NetworkGeometry, Tiling, make_grid, round_up
-from encdec_batch.models.card import Card, ClassesOutput
+from encdec_batch.models.card import Card
 from encdec_batch.plan.product import Product
+from encdec_batch.plan.products import check_products
 from encdec_batch.predict.engine import Engine
 from encdec_batch.predict.head import Wanted, make_head
 from encdec_batch.predict.normalize import Affine, normalize
@@ -37,16 +38,6 @@ class ReadyNetwork:
     """The mask or the image."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WindowOutput:
-    """What the network says of a window."""
-
-    stored: NDArray[np.generic]
-    """(bands, height, width) in output pixels, as a job would write the product."""
-    margin_HW: NDArray[np.float32] | None
-    """float32: by how much the class leads, in units of the network's output; None for images."""
-
-
 def context_of(window: Window, shape: tuple[int, int], geometry: NetworkGeometry) -> Window:
     """The scene pixels that decide a window of a network of finite reach, padding at the scene's end included.
 
@@ -61,27 +52,30 @@ def context_of(window: Window, shape: tuple[int, int], geometry: NetworkGeometry
 
 
 @torch.inference_mode()
-def predict_window(ready: ReadyNetwork, patch: Patch, affine: Affine, window: Window) -> WindowOutput:
-    """The product in a window of a patch.
+def predict_window(ready: ReadyNetwork, patch: Patch, affine: Affine, window: Window) -> dict[str, NDArray[np.generic]]:
+    """What a check window leaves (`plan.products.check_products`), of a window of a patch.
 
     Args:
         ready: the network.
         patch: the pixels of `context_of` the window.
         affine: the card's normalisation of this scene's stored values.
         window: relative to the patch.
+
+    Returns:
+        Product name to (bands, height, width), in output pixels.
     """
-    engine, card, product = ready.engine, ready.card, ready.product
+    engine, card, products = ready.engine, ready.card, check_products(ready.product)
     geometry, (height, width) = card.network_geometry, patch.valid_mask.shape
     grid = make_grid(height, width, geometry, Tiling(core=_WHOLE, block=_WHOLE))
-    pixels_CHW, valid_HW = make_transfer(engine.device).upload(pad(patch, grid, grid.block(0, 0), card.padding))
+    transfer = make_transfer(engine.device)
+    pixels_CHW, valid_HW = transfer.upload(pad(patch, grid, grid.block(0, 0), card.padding))
     x_CHW = normalize(pixels_CHW, valid_HW, affine, card.nodata.fill)
     with engine.busy:
         [logits_CHW] = engine.cores(x_CHW[None], [window.scale(geometry.scale)])
     valid = patch.valid_mask[window.rows, window.cols].repeat(geometry.scale, 0).repeat(geometry.scale, 1)
     inside = torch.from_numpy(valid).to(engine.device)
-    stored = make_head(card, Wanted(products=(product,)))(logits_CHW, inside).rasters[product.name]
-    margin = _margin(card.output, logits_CHW).cpu().numpy() if isinstance(card.output, ClassesOutput) else None
-    return WindowOutput(stored=stored.cpu().numpy().astype(product.dtype), margin_HW=margin)
+    arrays = transfer.download(make_head(card, Wanted(products=products))(logits_CHW, inside).rasters)
+    return {product.name: arrays[product.name].astype(product.dtype, copy=False) for product in products}
 
 
 def _context(span: tuple[int, int], size: int, geometry: NetworkGeometry) -> tuple[int, int]:
@@ -97,10 +91,3 @@ def _context(span: tuple[int, int], size: int, geometry: NetworkGeometry) -> tup
     if start == 0:
         stop = max(stop, min(size, round_up(least, multiple)))
     return start, stop
-
-
-def _margin(output: ClassesOutput, logits_CHW: torch.Tensor) -> torch.Tensor:
-    if output.activation == "sigmoid":
-        return logits_CHW[0].abs()
-    highest: torch.Tensor = logits_CHW.topk(2, dim=0).values
-    return highest[0] - highest[1]

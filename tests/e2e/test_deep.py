@@ -105,7 +105,10 @@ def test_other_labels_are_found_and_named(tmp_path):
     forge(out, "s1", lambda mask: 1 - mask)
     found = deep(out, code=1)
     assert found["differ"]
-    assert all(line.startswith("s1 at row ") and "labels are others" in line for line in found["differ"])
+    assert all(
+        line.startswith("s1 at row ") and "are of another class, by a margin of up to" in line
+        for line in found["differ"]
+    )
     shown = command("verify", out, "--deep")
     assert shown.code == 1
     assert f"differs  {found['differ'][0]}" in shown.stdout
@@ -114,7 +117,7 @@ def test_other_labels_are_found_and_named(tmp_path):
 def test_a_value_that_is_off_by_more_than_rounding_is_found(tmp_path):
     out = job(tmp_path, identity_package(), (500, 600))
     forge(out, "s0", lambda image: image + np.float32(0.01), "image.tif")
-    assert all("values are others" in line for line in deep(out, code=1)["differ"])
+    assert all("have another value, by up to" in line for line in deep(out, code=1)["differ"])
     assert deep(out, code=1)["differ"]
 
 

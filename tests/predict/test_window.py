@@ -9,9 +9,10 @@ import pytest
 import torch
 from networks_random import random_network, random_unpadded_network
 from predict.whole import card_of, plain_pass
+from torch import nn
 
 from encdec_batch.grid import NetworkGeometry
-from encdec_batch.models.card import Card
+from encdec_batch.models.card import Card, ClassCard, ClassesOutput, ImageOutput
 from encdec_batch.models.reach import measure_geometry
 from encdec_batch.plan.products import products_of
 from encdec_batch.predict.eager import EagerEngine
@@ -34,14 +35,14 @@ def drawn_window(draw: Random, shape: tuple[int, int]) -> Window:
     return Window.from_bounds(*spans)
 
 
-def predicted(ready: ReadyNetwork, image: np.ndarray, valid: np.ndarray, window: Window) -> np.ndarray:
+def predicted(ready: ReadyNetwork, image: np.ndarray, valid: np.ndarray, window: Window) -> dict[str, np.ndarray]:
     context = context_of(window, image.shape[1:], ready.card.network_geometry)
     assert context.contains(window)
     patch = Patch(
         pixels=image[:, context.rows, context.cols].copy(), valid_mask=valid[context.rows, context.cols].copy()
     )
     affine = affine_of(ready.card, (1.0,) * len(image), (0.0,) * len(image))
-    return predict_window(ready, patch, affine, window.shift(-context.row_off, -context.col_off)).stored
+    return predict_window(ready, patch, affine, window.shift(-context.row_off, -context.col_off))
 
 
 def assert_windows_equal_the_plain_pass(network: torch.nn.Module, bands: int, draw: Random, what: str) -> None:
@@ -61,7 +62,7 @@ def assert_windows_equal_the_plain_pass(network: torch.nn.Module, bands: int, dr
     for _ in range(6):
         window = drawn_window(draw, shape)
         place = window.scale(geometry.scale)
-        made, expected = predicted(ready, image, valid, window), reference[:, place.rows, place.cols]
+        made, expected = predicted(ready, image, valid, window)["image"], reference[:, place.rows, place.cols]
         hidden = ~valid[window.rows, window.cols].repeat(geometry.scale, 0).repeat(geometry.scale, 1)
         np.testing.assert_array_equal(np.isnan(made), np.broadcast_to(hidden, made.shape))
         worst = float(np.abs(made - expected)[:, ~hidden].max(initial=0.0))
@@ -78,6 +79,49 @@ def test_padded_networks(seed: int) -> None:
 def test_networks_without_padding(seed: int) -> None:
     network, description = random_unpadded_network(seed)
     assert_windows_equal_the_plain_pass(network, description.num_bands, Random(500 + seed), str(description))
+
+
+@pytest.mark.parametrize(("channels", "activation"), [(1, "sigmoid"), (2, "softmax"), (5, "softmax")])
+def test_of_classes_comes_by_how_much_the_first_leads(channels: int, activation: str) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(2, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, channels, 3, padding=1)).eval()
+    with torch.no_grad():  # no class is everywhere
+        network[2].bias -= network(torch.randn(1, 2, 99, 99) / 4).mean((0, 2, 3))
+    ids = range(10, 10 + max(channels, 2))
+    cards = tuple(ClassCard(id=number, name=str(number), color=(0, 0, 0)) for number in ids)
+    output = ClassesOutput(kind="classes", activation=activation, classes=cards)
+    card = card_of(measure_geometry(network, 2), bands=2, channels=channels, output=output)
+    image = np.random.default_rng(1).random((2, 120, 90), np.float32)
+    valid = np.ones((120, 90), bool)
+    valid[:50, :40] = False
+    logits = plain_pass(network, card, image, valid=valid)
+    logits = np.concatenate([np.zeros_like(logits), logits]) if channels == 1 else logits
+    ordered = np.sort(logits, 0)
+    engine = EagerEngine(network, device="cpu", precision="float32")
+    ready = ReadyNetwork(engine=engine, card=card, product=products_of(card, OutputSpec(uri="memory"))[0])
+    window = Window(20, 30, 64, 64)
+    made, inside = predicted(ready, image, valid, window), valid[window.rows, window.cols]
+    mask, leads = made["mask"][0], (ordered[-1] - ordered[-2])[window.rows, window.cols]
+    assert (made.keys(), mask.dtype, made["margin"].dtype) == ({"mask", "margin"}, np.uint8, np.float32)
+    assert (mask[~inside] == 255).all()
+    assert np.isnan(made["margin"][0][~inside]).all()
+    clear = inside & (leads > 1e-4)
+    assert len(np.unique(mask[clear])) > 1
+    np.testing.assert_array_equal(mask[clear], 10 + logits.argmax(0)[window.rows, window.cols][clear])
+    np.testing.assert_allclose(made["margin"][0][inside], leads[inside], atol=1e-5)
+
+
+def test_of_a_quantised_image_come_the_values_before() -> None:
+    torch.manual_seed(0)
+    network = nn.Conv2d(1, 1, 3, padding=1).eval()
+    output = ImageOutput(kind="image", band_names=("a",), dtype="uint8", range=(0, 0.25))
+    card = card_of(measure_geometry(network, 1), bands=1, channels=1, output=output)
+    image, window = np.random.default_rng(1).random((1, 90, 80), np.float32), Window(0, 13, 64, 64)
+    engine = EagerEngine(network, device="cpu", precision="float32")
+    ready = ReadyNetwork(engine=engine, card=card, product=products_of(card, OutputSpec(uri="memory"))[0])
+    made = predicted(ready, image, np.ones((90, 80), bool), window)
+    assert made["image"].dtype == np.float32
+    np.testing.assert_allclose(made["image"], plain_pass(network, card, image)[:, window.rows, window.cols], atol=1e-5)
 
 
 def test_no_more_is_read_than_the_network_sees() -> None:
