@@ -12,7 +12,8 @@ STAMP := $(VENV)/.installed
 
 # Extra words for one pytest run: make test ARGS='-k lattice -x'
 ARGS ?=
-# Tests that start servers, Ray or whole jobs run one after another; the others share the cores.
+# Tests that start servers, Ray or whole jobs wait for much of their time: files of them run side by side, the tests of a
+# file one after another, since what they share is whole jobs.
 WORKERS ?= 2
 # Of `make fuzz`; a shell has a SECONDS of its own, which is not exported.
 SECONDS_EACH = $(if $(filter command line environment,$(origin SECONDS)),$(SECONDS),600)
@@ -39,7 +40,7 @@ demo: $(STAMP) ## a whole job on this machine: S3 server, scenes, Ray, masks, re
 
 test: $(STAMP) ## run every test
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not integration and not e2e" $(ARGS) || $(NONE_CHOSEN)
-	$(BIN)/python -m pytest -m "integration or e2e" $(ARGS) || $(NONE_CHOSEN)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "integration or e2e" $(ARGS) || $(NONE_CHOSEN)
 
 check: $(STAMP) ## format, lint, types, direction of imports, licences
 	$(BIN)/ruff format --check .

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from commit.scenes import MASK, Array, image_product
@@ -80,6 +82,9 @@ def test_more_flips_than_one_in_ten_thousand_are_a_fault_of_a_scene_however_clos
     assert list(of_classes().faults(many)) == []
     # What is above the tolerance is said by `faults`, once.
     assert list(of_classes().flips(Difference(pixels=30_000, differing=4, worst=5.0))) == []
+    # Of few pixels one is not many, two are.
+    of_few = [list(of_classes().flips(replace(many, pixels=50, differing=number))) for number in (1, 2)]
+    assert [bool(said) for said in of_few] == [False, True]
     assert list(of_images("float32").flips(many)) == []
 
 

@@ -117,6 +117,21 @@ def test_a_file_that_is_added_carries_the_certificate_on(tmp_path: Path) -> None
     assert certificates(tmp_path) == before
 
 
+@pytest.mark.parametrize("certify", ["sample", "off"])
+def test_a_certificate_is_of_the_file_that_is_carried_on(tmp_path: Path, certify: str) -> None:
+    """Also where the file that is added is made of new parts, which are checked otherwise, or not at all."""
+    files, package = [{"kind": "cog"}], classes_package()
+    for name in "abcd":
+        write_tiff(tmp_path / f"in/{name}.tif", noise(300, 700))
+    assert run(write_spec(tmp_path, tmp_path / "in", package, output={"files": files})).code == 0
+    before = certificates(tmp_path)
+    assert {one["result"] for one in before.values()} == {"passed"}
+    more = {"files": [*files, {"kind": "quicklook"}], "certify": certify}
+    assert run(write_spec(tmp_path, tmp_path / "in", package, output=more)).code == 0
+    assert {marker.generation for marker in markers(tmp_path / "out").values()} == {2}
+    assert certificates(tmp_path) == before
+
+
 @pytest.mark.parametrize("tiling", [{"stitch": {"kind": "blend"}}, {"halo": 0}])
 def test_what_is_not_exact_is_stated_and_committed(tmp_path: Path, tiling: dict[str, Any]) -> None:
     write_tiff(tmp_path / "in/a.tif", noise(700, 900))

@@ -20,6 +20,7 @@ from report.parsed import Page
 
 import encdec_batch as eb
 from encdec_batch.commit.marker import marker_path
+from encdec_batch.job.maintain import rebuild_report
 from encdec_batch.job.progress import Progress
 from encdec_batch.job.run import run as run_job
 from encdec_batch.store.open import open_store
@@ -279,6 +280,14 @@ def test_the_page_of_a_run_that_was_stopped(tmp_path):
     assert command("report", out).code == 0
     assert "1 done" in " ".join(page_of(out).text.split())
     assert state_of(out) == "complete"
+
+
+def test_the_page_of_a_run_that_gave_up(tmp_path):
+    made = make_job(tmp_path, make_archive(tmp_path / "archive", {"a": (300, 300)}), make_package(tmp_path / "package"))
+    summary = made.output / ".encdec/runs" / made.run().run_id / "summary.json"
+    summary.write_text(json.dumps(json.loads(summary.read_text()) | {"stopped": "stopped: 10 in a row"}))
+    rebuild_report(str(made.output))
+    assert state_of(made.output) == "stopped"
 
 
 def test_the_page_of_a_newer_run_that_was_stopped_counts_what_is_done_now(tmp_path):

@@ -17,10 +17,12 @@ from encdec_batch.commit.lease import acquire_lease
 from encdec_batch.commit.quarantine import QuarantineRecord, write_quarantine
 from encdec_batch.errors import LeaseHeld, SpecError
 from encdec_batch.job import planner
+from encdec_batch.job import run as run_module
 from encdec_batch.job.plan import build_plan
 from encdec_batch.job.status import status
 from encdec_batch.plan import opening
 from encdec_batch.plan.opening import AHEAD
+from encdec_batch.plan.table import owners_of_parts
 from encdec_batch.store.object import Capabilities
 
 pytestmark = pytest.mark.integration
@@ -158,6 +160,40 @@ def test_a_scene_that_left_the_archive_leaves_the_quarantine(job, archive):
     (archive / "small.tif").unlink()
     assert job.run().exit_code == 0
     assert list(job.store.list(".encdec/quarantine/")) == []
+
+
+def test_a_scene_that_is_replaced_during_the_run_is_counted_and_owned(job, archive):
+    """Planned again, it is one scene, done as wanted, with its own blocks in the totals and its parts in the plan."""
+    seen = []
+
+    def show(progress):
+        if progress.state == "running" and not seen:
+            write_scene(archive / "large.tif", *SCENES["large"], seed=51)
+        if progress.state == "running":
+            seen.append(progress)
+
+    summary = job.run(show=show)
+    assert (summary.exit_code, summary.scenes_done) == (0, len(SCENES))
+    assert seen[-1].blocks_done <= seen[-1].blocks_total
+    key = job.markers()["large"][0].scene_key
+    assert ("large", key) in owners_of_parts(job.store).values()
+
+
+def test_a_scene_whose_record_is_lost_does_not_pass_for_done_by_an_older_marker(job, archive, monkeypatch):
+    job.run()
+    write_scene(archive / "large.tif", *SCENES["large"], seed=77)
+    handle = run_module._Run._handle
+
+    def lossy(self, record, plan, *, last):
+        lost = record.scene_id == "large" and record.blocks == ("0-0",)
+        return None if lost else handle(self, record, plan, last=last)
+
+    monkeypatch.setattr(run_module._Run, "_handle", lossy)
+    summary = job.run()
+    assert (summary.exit_code, summary.scenes_done) == (3, len(SCENES) - 1)
+    assert [(aside.scene_id, aside.transient) for aside in summary.set_aside] == [("large", True)]
+    monkeypatch.undo()
+    assert job.run().scenes_done == len(SCENES)
 
 
 def test_a_store_that_overwrites_is_refused(job, monkeypatch):
