@@ -60,8 +60,9 @@ bench: $(STAMP) ## measure efficiency, memory and overhead; prints ratios
 N ?= 50
 SEED ?= 0
 
-soak: $(STAMP) ## kill -9 at random moments until jobs are done; N=50 SEED=0
+soak: $(STAMP) ## kill -9 at N=50 random moments (SEED=0), then at each call to the store
 	@PYTHONPATH=.:tests $(BIN)/python tests/soak.py --kills $(N) --seed $(SEED)
+	ENCDEC_KILL_POINTS=0 $(BIN)/python -m pytest tests/e2e/test_kill_points.py
 
 fuzz: $(STAMP) ## damage files for SECONDS (600) and read them; keeps what crashes, hangs or differs in fuzz-output
 	@PYTHONPATH=.:tests $(BIN)/python -m fuzz --seconds $(SECONDS_EACH) $(if $(SEED),--seed $(SEED))

@@ -30,7 +30,7 @@ class QuarantineRecord(BaseModel):
 
     format_version: Literal[1] = 1
     stage: str
-    """plan, read, predict, write or commit."""
+    """plan, read, statistics, predict, write or commit."""
     scene_id: str
     uri: str
     block: str | None = None
@@ -40,9 +40,9 @@ class QuarantineRecord(BaseModel):
     kind: Literal["condemned", "transient"]
     """A property of the scene; or of that hour, and the next run tries again by itself."""
     trial_key: str | None = None
-    """Scene key, `-`, and 8 hex digits of the limits (`Order.trial_key`): the record holds for this input, package,
-    pixel options and limits only. None where the scene has no scene key: it cannot have an id of its own, or could
-    not be looked up."""
+    """Scene key, `-`, and 8 hex digits of the limits and of `certify` (`Order.trial_key`): the record holds for this
+    input, package, pixel options, limits and `certify` only. None where the scene has no scene key: it cannot have an id
+    of its own, or could not be looked up."""
 
 
 def quarantine_path(scene_id: str) -> str:
