@@ -41,9 +41,8 @@ class QuarantineRecord(BaseModel):
     """A property of the scene; or of that hour, and the next run tries again by itself."""
     trial_key: str | None = None
     """Scene key, `-`, and 8 hex digits of the limits and of `certify` (`Order.trial_key`): the record holds for this
-    input, package, pixel options, limits and `certify` only. None where the scene has no scene key: it cannot have an id
-    of its own, or could not be looked up."""
-
+    input, package, pixel options, limits and `certify` only. None where the scene has no scene key: it cannot have an
+    id of its own, or could not be looked up."""
 
 def quarantine_path(scene_id: str) -> str:
     """Path of a scene's record from the root of the output."""
