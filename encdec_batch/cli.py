@@ -221,6 +221,7 @@ def prune(  # noqa: PLR0913  (one parameter an option)
     *, uri: str, storage: tuple[str, ...], keep_hours: float, removed: float | None, dry_run: bool, as_json: bool
 ) -> int:
     """Delete what no marker can name again: files of replaced and removed scenes, and work left over for a week.
+    Plans and records of old runs go too, as far as nothing needs them.
 
     What is not of the output is left alone, and said. Refused while a run goes on.
     """

@@ -114,7 +114,9 @@ class Predicted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What became of blocks of one scene: the only thing that comes back to the driver."""
+    """What became of blocks of one scene, of its checks or its commit: all that the stages tell the driver. (Streams
+    send `Alone` in its place for what killed its process, and tasks that read headers send what they planned.)
+    """
 
     scene_id: str
     blocks: tuple[str, ...]

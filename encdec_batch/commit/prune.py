@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from typing import Literal
 
 from encdec_batch.commit.generation import SCENES_PREFIX, OutputFolder
@@ -23,6 +23,8 @@ from encdec_batch.plan.statistics import STATISTICS_PREFIX
 from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.probe import PROBE_PREFIX
 from encdec_batch.store.store import Store
+
+Reason = Literal["superseded", "never committed", "left over work", "no longer needed"]
 
 PARTS_PREFIX = ".encdec/parts/"
 
@@ -45,7 +47,7 @@ class PrunableFolder:
     """A folder that the rules let go."""
 
     path: str
-    reason: Literal["superseded", "never committed", "left over work"]
+    reason: Reason
     objects: tuple[str, ...]
     size_bytes: int
 
@@ -72,10 +74,18 @@ def find_prunable(store: Store, rules: PruneRules = PruneRules()) -> Iterator[Pr
                 yield _prunable(f"{prefix}{key}/", "left over work", objects)
 
 
-def prune(store: Store, *, lease_n: int, rules: PruneRules = PruneRules()) -> Iterator[PrunableFolder]:
+def prune(
+    store: Store, *, lease_n: int, rules: PruneRules = PruneRules(), also: Iterable[PrunableFolder] = ()
+) -> Iterator[PrunableFolder]:
     """Deletes what `find_prunable` finds, and yields each folder once it is gone.
 
     To be called by the holder of the lease while none of its own scenes is being committed.
+
+    Args:
+        store: the root of the output.
+        lease_n: of the caller.
+        rules: how long things stay.
+        also: deleted in the same way, before.
 
     Raises:
         LeaseHeld: the lease was taken over; nothing was deleted since.
@@ -83,7 +93,7 @@ def prune(store: Store, *, lease_n: int, rules: PruneRules = PruneRules()) -> It
     # What killed writers left. A run drops that of scenes and parts at its start; the rest is small, and a run that
     # is starting now may need it.
     store.abort_uploads("", before=store.now() - rules.orphan_after_s)
-    prunable = find_prunable(store, rules)
+    prunable = chain(also, find_prunable(store, rules))
     while chunk := list(islice(prunable, _SCENES_AT_ONCE)):
         check_lease(store, lease_n)
         _delete(store, (path for folder in chunk for path in folder.objects))
@@ -146,9 +156,7 @@ def _idle_s(objects: Iterable[ObjectInfo], now: float) -> float:
     return now - max(info.modified for info in objects)
 
 
-def _prunable(
-    path: str, reason: Literal["superseded", "never committed", "left over work"], objects: Collection[ObjectInfo]
-) -> PrunableFolder:
+def _prunable(path: str, reason: Reason, objects: Collection[ObjectInfo]) -> PrunableFolder:
     return PrunableFolder(
         path=path,
         reason=reason,

@@ -17,6 +17,7 @@ from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import Lease, acquire_lease
 from encdec_batch.commit.prune import PrunableFolder, PruneRules, find_prunable, prune
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine, remove_quarantine
+from encdec_batch.job.forget import find_forgettable
 from encdec_batch.job.rebuild import PastRun, last_run
 from encdec_batch.job.removed import Removed, check_limit, find_removed, remove_all
 from encdec_batch.job.status import open_output
@@ -73,7 +74,8 @@ def prune_output(
     removed_percent: float | None = None,
     dry_run: bool = False,
 ) -> Pruned:
-    """Deletes what nothing can name again: files of replaced and removed scenes, work that was left over.
+    """Deletes what nothing can name again: files of replaced and removed scenes, work that was left over, old plans
+    and records of old runs.
 
     Args:
         uri: of the output.
@@ -92,14 +94,15 @@ def prune_output(
     rules = PruneRules(keep_previous_s=keep_hours * 3600)
     if dry_run:
         removed = _removed(store, removed_percent)
-        folders = list(find_prunable(store, rules))
+        folders = [*find_forgettable(store), *find_prunable(store, rules)]
     else:
         with _leased(store) as lease:
             removed = _removed(store, removed_percent)
             if removed.scene_ids:
                 remove_all(store, removed, lease_n=lease.n)
                 write_scenes(store, markers_of(store))
-            folders = list(prune(store, lease_n=lease.n, rules=rules))
+            # Found before parts are deleted: a plan goes at the prune after its last part.
+            folders = list(prune(store, lease_n=lease.n, rules=rules, also=find_forgettable(store)))
     return Pruned(folders=tuple(folders), removed=removed.scene_ids, foreign=find_foreign(store.list()))
 
 

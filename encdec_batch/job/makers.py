@@ -21,8 +21,8 @@ from encdec_batch.store.store import Store
 if TYPE_CHECKING:
     from encdec_batch.predict.engine import Engine
 
-RUNS = 50
-"""Newest runs whose specs are looked through for the one that a scene was made by."""
+SPECS = 50
+"""Newest specs that are looked through for the one that a scene was made by."""
 
 
 class NotComparedError(Exception):
@@ -75,7 +75,9 @@ class Makers:
 
     def _load(self) -> Iterator[tuple[Order, Package]]:
         seen: list[JobSpec] = []
-        for run_id in run_ids(self._store)[:RUNS]:
+        for run_id in run_ids(self._store):
+            if len(seen) == SPECS:
+                return
             try:
                 spec = spec_of(self._store, run_id)
                 if spec is None or spec in seen:

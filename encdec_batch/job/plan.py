@@ -99,15 +99,22 @@ def finish_plan(prepared: Prepared, host: Host, store: Store) -> Plan:
 
 
 def resolve_recipe(prepared: Prepared, host: Host, store: Store) -> Recipe:
-    """The order with everything `auto` resolved."""
-    return Recipe(order=prepared.order, resolved=_resolve(prepared, host, store))
+    """The order with everything `auto` resolved.
+
+    Raises:
+        SpecError: there is something to do, and no block of any scene fits the budget.
+    """
+    recipe = Recipe(order=prepared.order, resolved=_resolve(prepared, host, store))
+    if prepared.work.todo:
+        recipe.check_budget()
+    return recipe
 
 
 def plan_ahead(prepared: Prepared, recipe: Recipe, host: Host, store: Store) -> Iterator[Planned | SetAside]:
     """The plan scene by scene, while others are already processed.
 
     Raises:
-        SpecError: no block fits the budget.
+        SpecError: no block of any scene fits the budget.
     """
     known = prepared.known
     memory = PlanMemory(store, recipe.spec.limits)

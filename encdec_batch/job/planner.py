@@ -16,8 +16,8 @@ FIRST_BLOCKS = 128
 """Of the first segment: work begins early, and many workers have some."""
 GROWTH = 4
 LARGEST_BLOCKS = 10_000
-"""Of a segment, and of what is planned before it is asked for: some 4 KB a block at most. On Ray a segment is an
-execution of its own, which costs about 3 s."""
+"""Of a segment, and of what is planned before it is asked for: some 4 KB a block at most. A scene is not divided: the
+last one may exceed it. On Ray a segment is an execution of its own, which costs about 3 s."""
 PATIENCE_S, LONGEST_PATIENCE_S = 2.0, 60.0
 """Then a segment begins with less than it should have: headers come slowly. It doubles from segment to segment: where
 planning is what takes the time, few long segments are no later than many short ones, and cost less."""
@@ -60,7 +60,7 @@ class Planner:
         yet, so that who waits can do something else.
 
         Raises:
-            SpecError: no block fits the budget.
+            SpecError: no block of any scene fits the budget.
         """
         wanted, patience, since = FIRST_BLOCKS, PATIENCE_S, self._clock()
         while True:

@@ -50,7 +50,7 @@ def last_run(store: Store, markers: Sequence[Marker]) -> PastRun:
         SpecError: that spec is not one that this version reads.
         ModelError: the package of the run is no longer there.
     """
-    run_id, spec = _choose(store)
+    run_id, spec = choose_run(store)
     package = load_package(spec.model.package, spec.model.storage)
     ended = _summary(store, run_id)
     order = Order(spec=spec, card=package.card, package_digest=package.digest)
@@ -62,8 +62,13 @@ def last_run(store: Store, markers: Sequence[Marker]) -> PastRun:
     )
 
 
-def _choose(store: Store) -> tuple[str, JobSpec]:
-    """The newest run that computed something, and its spec; where none did, the newest."""
+def choose_run(store: Store) -> tuple[str, JobSpec]:
+    """The newest run that computed something, and its spec; where none did, the newest.
+
+    Raises:
+        EncdecError: no run has left its spec.
+        SpecError: a spec is not one that this version reads.
+    """
     newest: tuple[str, JobSpec] | None = None
     for run_id in run_ids(store):
         spec = spec_of(store, run_id)

@@ -27,6 +27,7 @@ class Piece:
     """Blocks of one scene that are read by one reader, in this order."""
 
     scene: ScenePlan
+    """Without the names of what is done."""
     blocks: tuple[tuple[int, int], ...]
     """Block rows and columns."""
     checks: tuple[int, ...] = ()
@@ -78,6 +79,8 @@ def work_items(scenes: Iterable[ScenePlan]) -> Iterator[WorkItem]:
 def _runs(scene: ScenePlan) -> Iterator[Piece]:
     todo = [b for b in scene.grid().blocks() if b.name not in scene.blocks_done]
     checks = tuple(n for n, name in enumerate(scene.checks.names) if name not in scene.checks_done)
+    # Workers do not ask what is done, and each of many pieces would carry all of it.
+    scene = scene.with_done(())
     if scene.staged or scene.by_statistics:
         # One reader cuts the scene, or counts its values, and then reads all of it.
         yield Piece(scene=scene, blocks=tuple((block.row, block.col) for block in todo), checks=checks)

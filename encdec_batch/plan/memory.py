@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -12,13 +11,17 @@ import pyarrow as pa
 from encdec_batch.plan.opening import Remembered
 from encdec_batch.plan.scene import Candidate
 from encdec_batch.plan.table import fingerprint_of_limits, header_of, read_segment, segments
-from encdec_batch.read.header import SceneHeader
+from encdec_batch.read.header import HEADER_FORMAT, SceneHeader
 from encdec_batch.spec.job import LimitsSpec
 from encdec_batch.store.store import Store
 
-AT_HAND = 2
-"""Segments that are held. Scenes are asked for in the order in which they were planned, so two are enough."""
-_COLUMNS = ("uri", "etag", "size_bytes", "blocks_done", "bytes_to_read", "staged", "part_key", "header")
+AT_HAND_BYTES = 64 * 2**20
+"""Of segments that are held: some 70,000 scenes. Scenes are asked for in the order of the listing; where an archive
+grew by many runs, those of all their plans come by turns."""
+MOST_READS = 4
+"""Times that segments are read again, in the mean, before the memory is given up: then a header costs less."""
+_LEAST_COLUMNS = ("uri", "blocks_done")
+_COLUMNS = (*_LEAST_COLUMNS, "etag", "size_bytes", "bytes_to_read", "staged", "part_key", "header")
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +36,7 @@ class SeenBefore:
 
 
 class PlanMemory:
-    """A `Memory` of the plans of one output, for one set of limits. Holds a line per object, and few segments.
+    """A `Memory` of the plans of one output, for one set of limits. Holds a line per object, and some segments.
 
     Reads the plans when it is first asked. Used by one thread.
     """
@@ -42,6 +45,7 @@ class PlanMemory:
         self._store, self._limits = store, fingerprint_of_limits(limits)
         self._rows: dict[str, tuple[str, int]] | None = None
         self._at_hand: OrderedDict[str, pa.Table | None] = OrderedDict()
+        self._bytes = self._reads = self._most_reads = 0
 
     def find(self, candidate: Candidate) -> Remembered | None:
         if self._rows is None:
@@ -69,22 +73,35 @@ class PlanMemory:
         """URI to segment and row, the newest."""
         rows: dict[str, tuple[str, int]] = {}
         for _, path in segments(self._store):
-            found = read_segment(self._store, path, ("uri", "blocks_done"))
-            if found is None or found[1].get("limits") != self._limits:
+            room = self._bytes < AT_HAND_BYTES
+            found = read_segment(self._store, path, _COLUMNS if room else _LEAST_COLUMNS)
+            if found is None or (found[1].get("limits"), found[1].get("headers")) != (self._limits, HEADER_FORMAT):
                 continue
-            uris, done = (column.to_pylist() for column in found[0].columns)
+            self._most_reads += MOST_READS
+            if room:
+                self._hold(path, found[0].combine_chunks())
+            uris, done = (found[0][name].to_pylist() for name in _LEAST_COLUMNS)
             # What a scene that was begun had left to read says nothing of the whole.
             rows |= {uri: (path, row) for row, uri in enumerate(uris) if not done[row]}
         return rows
 
     def _segment(self, path: str) -> pa.Table | None:
         if path not in self._at_hand:
-            self._at_hand[path] = self._load(path, _COLUMNS)
-            while len(self._at_hand) > AT_HAND:
-                self._at_hand.popitem(last=False)
+            if self._reads == self._most_reads:
+                log.info("plan.memory_given_up", extra={"reads": self._reads})
+                self._rows = {}
+                self._at_hand.clear()
+                return None
+            self._reads += 1
+            found = read_segment(self._store, path, _COLUMNS)
+            self._hold(path, found[0].combine_chunks() if found else None)
         self._at_hand.move_to_end(path)
         return self._at_hand[path]
 
-    def _load(self, path: str, columns: Sequence[str]) -> pa.Table | None:
-        found = read_segment(self._store, path, columns)
-        return found[0].combine_chunks() if found else None
+    def _hold(self, path: str, table: pa.Table | None) -> None:
+        """This one, and of the others those that were asked for last."""
+        self._at_hand[path] = table
+        self._bytes += table.nbytes if table else 0
+        while self._bytes > AT_HAND_BYTES and len(self._at_hand) > 1:
+            _, oldest = self._at_hand.popitem(last=False)
+            self._bytes -= oldest.nbytes if oldest else 0

@@ -58,7 +58,7 @@ class Openers(Protocol):
         """Begins to open some scenes; what comes back waits for them, and gives them in their order.
 
         Raises:
-            SpecError: (what comes back) no block fits the budget.
+            SpecError: (what comes back) no block of any scene fits the budget.
         """
 
 
@@ -117,7 +117,7 @@ def open_wanted(
         parts: part key to blocks that are done; these are not counted among the bytes to read.
 
     Raises:
-        SpecError: no block fits the budget.
+        SpecError: no block of any scene fits the budget.
     """
     known = wanted.known(parts)
     try:
@@ -143,7 +143,7 @@ def plan_scenes(
     """Each scene cut and keyed, or set aside, in their order; opens no more than `openers` take at a time.
 
     Raises:
-        SpecError: no block fits the budget.
+        SpecError: no block of any scene fits the budget.
     """
     left = iter(wanted)
     under_way: deque[_Group] = deque()
@@ -210,7 +210,7 @@ def make_plan(
         memory: of earlier plans.
 
     Raises:
-        SpecError: no block fits the budget.
+        SpecError: no block of any scene fits the budget.
     """
     aside, planned = list(work.set_aside), list[Planned]()
     own = HeaderThreads(recipe)

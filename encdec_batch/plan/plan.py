@@ -11,6 +11,7 @@ import numpy as np
 
 from encdec_batch.errors import CredentialsExpired, EncdecError, HeaderTooLarge, SpecError, unexpected
 from encdec_batch.models.card import Card
+from encdec_batch.plan.budget import BlockSide
 from encdec_batch.plan.cost import Cost
 from encdec_batch.plan.fit import fitting_bands
 from encdec_batch.plan.item import work_items
@@ -227,7 +228,7 @@ def open_candidate(
     """The scene cut and keyed, and the bytes of pixels that its blocks cost: its header is read.
 
     Raises:
-        SpecError: no block fits the budget.
+        SpecError: no block of any scene fits the budget.
         HeaderTooLarge: the header needs more than `max_header_bytes`, where these are given.
     """
     try:
@@ -238,8 +239,8 @@ def open_candidate(
                 # Read once from end to end instead; the tiles cost about what the scene does.
                 return Planned(scene=replace(scene, staged=True), bytes_to_read=scene.header.encoded_bytes)
             return Planned(scene=scene, bytes_to_read=bytes_to_read)
-    except SpecError:
-        raise  # no block fits the budget: that is no scene's fault
+    except SpecError as error:
+        return _beyond_budget(recipe, candidate, error)
     except Exception as error:
         if isinstance(error, HeaderTooLarge) and max_header_bytes is not None:
             raise
@@ -250,14 +251,21 @@ def cut_candidate(recipe: Recipe, candidate: Candidate, seen: Seen, known: Known
     """The scene cut and keyed from a header that was read before; the object is not opened.
 
     Raises:
-        SpecError: no block fits the budget.
+        SpecError: no block of any scene fits the budget.
     """
     try:
         return _cut(recipe, candidate, seen, known)
-    except SpecError:
-        raise
+    except SpecError as error:
+        return _beyond_budget(recipe, candidate, error)
     except Exception as error:  # noqa: BLE001  (the boundary, as above)
         return _aside_of(error, candidate)
+
+
+def _beyond_budget(recipe: Recipe, candidate: Candidate, error: SpecError) -> SetAside:
+    """No block of this scene fits: it waits for a larger budget, or that is the spec's fault and ends the run."""
+    recipe.check_budget()
+    # Transient: the budget is no property of the scene, and in no trial key. The next run looks again.
+    return replace(_aside_of(error, candidate), transient=True)
 
 
 def _aside_of(error: Exception, candidate: Candidate) -> SetAside:
@@ -273,7 +281,7 @@ def _cut(recipe: Recipe, candidate: Candidate, reader: Seen, known: Known) -> Sc
     marker = known.committed.get(candidate.scene_id)
     current = marker is not None and marker.scene_key == key
     outputs = tuple(name for name in recipe.order.wanted if not (marker and current and name in marker.outputs))
-    block = recipe.block_side(np.dtype(reader.header.dtype).itemsize)
+    block = _block_side(recipe, reader.header.dtype)
     scene = ScenePlan(
         scene_id=candidate.scene_id,
         uri=candidate.uri,
@@ -296,6 +304,13 @@ def _cut(recipe: Recipe, candidate: Candidate, reader: Seen, known: Known) -> Sc
     part_key = recipe.part_key(key, block, scene.grid().tile_shape, outputs)
     scene = replace(scene, part_key=part_key, checks=recipe.checks(scene))
     return scene.with_done(known.parts.get(part_key, frozenset()))
+
+
+def _block_side(recipe: Recipe, dtype: str) -> BlockSide:
+    try:
+        return recipe.block_side(np.dtype(dtype).itemsize)
+    except SpecError as error:
+        raise SpecError(f"its pixels are {dtype}: {error.message}", hint=error.hint) from error
 
 
 def _needs_staging(scene: ScenePlan, bytes_to_read: int) -> bool:

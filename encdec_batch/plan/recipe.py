@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from encdec_batch.errors import SpecError
 from encdec_batch.grid import NetworkGeometry, Tiling, round_up
 from encdec_batch.models.card import Card, ClassesOutput, ToleranceCard
@@ -218,6 +220,14 @@ class Recipe:
         tiling = self.spec.tiling
         budget = tiling.budget_gib * 2**30
         return choose_block(self.burden(itemsize), self.geometry, self.tiling(512), budget=budget, wanted=tiling.block)
+
+    def check_budget(self) -> None:
+        """What can be known of it before a header is read.
+
+        Raises:
+            SpecError: no block fits the budget, not even of the smallest pixels that the card takes.
+        """
+        self.block_side(min(np.dtype(name).itemsize for name in self.card.dtypes))
 
     def part_key(self, key: str, block: BlockSide, tile: tuple[int, int], outputs: tuple[str, ...]) -> str:
         """The part key of a scene on this grid, for these files."""

@@ -26,7 +26,7 @@ from encdec_batch.errors import ObjectMissing
 from encdec_batch.plan.keys import canonical_json
 from encdec_batch.plan.plan import Planned
 from encdec_batch.plan.recipe import Order, Recipe, Resolved
-from encdec_batch.read.header import SceneHeader
+from encdec_batch.read.header import HEADER_FORMAT, SceneHeader
 from encdec_batch.spec.job import LimitsSpec
 from encdec_batch.store.store import Store
 
@@ -68,6 +68,7 @@ class PlanWriter:
         about = {
             "order": _fingerprint(recipe.order),
             "limits": fingerprint_of_limits(recipe.spec.limits),
+            "headers": HEADER_FORMAT,
             "resolved": asdict(recipe.resolved),
         }
         self._schema = _SCHEMA.with_metadata({b"encdec": json.dumps(about).encode()})
@@ -110,16 +111,16 @@ def read_segment(store: Store, path: str, columns: Sequence[str]) -> tuple[pa.Ta
 
 
 def read_resolved(store: Store, order: Order) -> Resolved | None:
-    """What `auto` became in the newest plan, if that was for the same order."""
+    """What `auto` became in the newest plan, if that was for the same order; None also where another version of this
+    program wrote it in its own way.
+    """
     found = list(segments(store))
     newest = max((number for number, _ in found), default=0)
     for path in (path for number, path in found if number == newest):
         segment = read_segment(store, path, [])
         if segment is not None:
             about = segment[1]
-            values = about["resolved"] if about.get("order") == _fingerprint(order) else None
-            rates = tuple((int(side), rate) for side, rate in values["rates"]) if values else ()
-            return Resolved(**{**values, "rates": rates}) if values else None
+            return _resolved_of(about.get("resolved")) if about.get("order") == _fingerprint(order) else None
     return None
 
 
@@ -173,6 +174,16 @@ def _row(planned: Planned) -> dict[str, Any]:
         # NaN is a nodata value like any other; by default JSON would make null of it.
         "header": to_json(scene.header, inf_nan_mode="constants").decode(),
     }
+
+
+def _resolved_of(values: object) -> Resolved | None:
+    if not isinstance(values, dict):
+        return None
+    try:
+        rates = tuple((int(side), float(rate)) for side, rate in values["rates"])
+        return Resolved(**{**values, "rates": rates})
+    except (TypeError, KeyError, ValueError):
+        return None
 
 
 def _fingerprint(order: Order) -> str:

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+HEADER_FORMAT = 1
+"""Raised when a field of `SceneHeader` changes, or what it means, or how a reader finds it: headers that plans hold
+under another number are read again.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroundControlPoint:

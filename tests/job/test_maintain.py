@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from fakes import fake_bytes, fake_marker
+from plan.recipes import recipe, scene
 
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import acquire_lease
@@ -16,7 +17,9 @@ from encdec_batch.commit.marker import marker_path, read_marker
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine, write_quarantine
 from encdec_batch.errors import CommitError, EncdecError, LeaseHeld
 from encdec_batch.job.maintain import prune_output, rebuild_report, retry_output
-from encdec_batch.job.status import status
+from encdec_batch.job.status import run_ids, status
+from encdec_batch.plan.plan import Planned
+from encdec_batch.plan.table import PlanWriter, segments
 from encdec_batch.store.open import open_store
 
 HOUR = 3600.0
@@ -127,6 +130,24 @@ def test_scenes_that_the_source_no_longer_names_are_taken_out_when_that_is_asked
     assert (pruned.removed, len(pruned.folders)) == ((), 1)
     assert not (out / fake_marker("s03").outputs["mask.tif"].path).exists()
     assert pq.read_table(out / "scenes.parquet").num_rows == 20
+
+
+def test_old_runs_and_plans_are_forgotten(archive, monkeypatch):
+    monkeypatch.setattr("encdec_batch.job.forget.KEPT_RUNS", 2)
+    out = archive.parent / "out"
+    store = open_store(str(out))
+    [first] = run_ids(store)
+    for number in range(3):
+        store.put(f".encdec/runs/2026120{number}T000000Z-a/spec.yaml", store.get(f".encdec/runs/{first}/spec.yaml"))
+        PlanWriter(store, recipe()).write([Planned(scene=scene("a", 9, 9), bytes_to_read=1)])
+    before = objects(out)
+    found = prune_output(str(out), dry_run=True).folders
+    assert objects(out) == before
+    assert prune_output(str(out)).folders == found
+    assert {folder.reason for folder in found} == {"no longer needed"}
+    assert run_ids(store) == ["20261202T000000Z-a", "20261201T000000Z-a"]
+    assert [number for number, _ in segments(store)] == [3]
+    assert prune_output(str(out)).folders == ()
 
 
 @pytest.mark.parametrize("left", [10, 17, 1])

@@ -120,6 +120,13 @@ def test_items_are_made_as_they_are_drawn():
 
 
 @given(planned())
+def test_no_piece_carries_what_is_done(made):
+    """Workers do not ask for it, and it would make each of a giant's thousand items as large as all its names."""
+    for item in work_items([made]):
+        assert all(piece.scene == made.with_done(()) for piece in item.pieces)
+
+
+@given(planned())
 def test_an_item_survives_its_journey(made):
     for item in work_items([made]):
         assert WorkItem.from_json(item.to_json()) == item

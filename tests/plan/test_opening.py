@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from plan.recipes import card, order, recipe, scene
 from rasters import coordinate_image, gtiff
 
-from encdec_batch.errors import HeaderTooLarge
+from encdec_batch.errors import HeaderTooLarge, SpecError
 from encdec_batch.plan.discover import find_scenes
-from encdec_batch.plan.memory import PlanMemory
+from encdec_batch.plan.memory import MOST_READS, PlanMemory
 from encdec_batch.plan.opening import HeaderThreads, Remembered, Wanted, make_plan, plan_scenes
 from encdec_batch.plan.plan import Known, Planned, cut_candidate, open_candidate, sort_candidates
 from encdec_batch.plan.scene import Candidate
 from encdec_batch.plan.table import PlanWriter
+from encdec_batch.read.header import HEADER_FORMAT
 from encdec_batch.read.limits import Limits
 
 NOTHING = Known(committed={}, quarantined={}, parts={})
@@ -192,6 +193,99 @@ def test_with_other_limits_or_on_another_grid_everything_is_opened(archive, chan
     other = job(archive, **changes)
     plan = plan_of(other, memory=PlanMemory(memory._store, other.spec.limits))
     assert {row.scene_id for row in plan.set_aside} == {"a", "b", "c"}
+
+
+def test_headers_as_another_version_read_them_are_not_remembered(archive, monkeypatch):
+    asked = job(archive)
+    memory = remember(asked, plan_of(asked))
+    store = memory._store
+    monkeypatch.setattr("encdec_batch.plan.memory.HEADER_FORMAT", HEADER_FORMAT + 1)
+    blank(archive)
+    assert plan_of(asked, memory=PlanMemory(store, asked.spec.limits)).scenes == ()
+
+
+def test_a_scene_of_larger_pixels_that_fits_no_block_waits_for_a_larger_budget(archive):
+    """The others go on: the budget is too small for that one alone."""
+    asked = job(archive)
+    assert {one.scene_id for one in plan_of(asked).scenes} == {"a", "b", "c"}
+    sizes = [
+        recipe(asked).burden(size).block_bytes(recipe(asked).geometry, recipe(asked).tiling(512)) for size in (1, 4)
+    ]
+    budget = sum(sizes) / 2 / 2**30
+    spec = asked.spec
+    tight = replace(
+        asked, spec=spec.model_copy(update={"tiling": spec.tiling.model_copy(update={"budget_gib": budget})})
+    )
+    for memory in (None, remember(asked, plan_of(asked))):
+        plan = plan_of(tight, memory=memory)
+        assert {one.scene_id for one in plan.scenes} == {"a", "b"}
+        [row] = plan.set_aside
+        assert (row.scene_id, row.stage, row.transient) == ("c", "plan", True)
+        assert row.reason.startswith("its pixels are float32: a block of 512 px takes")
+        assert "raise tiling.budget_gib" in row.hint
+
+
+def test_a_budget_that_no_scene_of_the_card_fits_ends_the_run(archive):
+    tight = job(archive)
+    spec = tight.spec
+    tight = replace(tight, spec=spec.model_copy(update={"tiling": spec.tiling.model_copy(update={"budget_gib": 1e-6})}))
+    with pytest.raises(SpecError, match=r"tiling\.budget_gib is"):
+        recipe(tight).check_budget()
+    with pytest.raises(SpecError, match=r"tiling\.budget_gib is"):
+        plan_of(tight)
+
+
+# ---------------------------------------------------------------- of many plans
+
+LIMITS = order().spec.limits
+NUM_PLANS, PER_PLAN = 12, 20
+
+
+def grown(num_plans: int = NUM_PLANS) -> FakeStore:
+    """An archive that grew by runs: in a listing, scenes of all their plans come by turns."""
+    store = FakeStore()
+    for number in range(num_plans):
+        PlanWriter(store, recipe()).write(
+            [Planned(scene=scene(f"t{n:02d}_{number:02d}", 100, 120), bytes_to_read=1) for n in range(PER_PLAN)]
+        )
+    store.requests.clear()
+    return store
+
+
+def by_turns(num_plans: int = NUM_PLANS) -> list[Candidate]:
+    names = sorted(f"t{n:02d}_{number:02d}" for number in range(num_plans) for n in range(PER_PLAN))
+    return [Candidate(scene_id=n, uri=f"s3://archive/{n}.tif", etag="tag", size_bytes=1000) for n in names]
+
+
+def num_gets(store: FakeStore) -> int:
+    return sum(operation == "get" for operation, _ in store.requests)
+
+
+def test_each_segment_is_read_once_where_they_fit_into_memory():
+    store = grown()
+    memory = PlanMemory(store, LIMITS)
+    assert all(memory.find(candidate) for candidate in by_turns())
+    assert num_gets(store) == NUM_PLANS
+
+
+def test_a_memory_that_costs_more_than_it_saves_is_given_up(monkeypatch):
+    """Segments that do not fit, in the worst order there is."""
+    monkeypatch.setattr("encdec_batch.plan.memory.AT_HAND_BYTES", 1)
+    store = grown()
+    memory = PlanMemory(store, LIMITS)
+    found = [memory.find(candidate) for candidate in by_turns()]
+    assert num_gets(store) <= (1 + MOST_READS) * NUM_PLANS
+    assert found[0] is not None
+    assert found[-1] is None
+
+
+def test_in_the_order_of_the_plans_little_memory_is_enough(monkeypatch):
+    monkeypatch.setattr("encdec_batch.plan.memory.AT_HAND_BYTES", 1)
+    store = grown()
+    memory = PlanMemory(store, LIMITS)
+    in_order = sorted(by_turns(), key=lambda candidate: candidate.scene_id.partition("_")[2])
+    assert all(memory.find(candidate) for candidate in in_order)
+    assert num_gets(store) <= 2 * NUM_PLANS
 
 
 def test_of_a_scene_that_was_begun_only_the_rest_is_counted(archive):

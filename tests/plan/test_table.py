@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from io import BytesIO
 
 import pyarrow.parquet as pq
@@ -76,6 +77,24 @@ def test_the_newest_plan_counts():
     for core in range(256, 256 + 12):
         write(store, recipe_=recipe(core=core))
     assert read_resolved(store, order()).core == 267
+
+
+@pytest.mark.parametrize(
+    "resolved",
+    [{"threads": 2}, {"rates": 7}, {"rates": [["x", 1.0]]}, {"rates": None}, None, [], "eager"],
+    ids=str,
+)
+def test_what_another_version_says_of_auto_is_as_if_it_said_nothing(resolved):
+    store, made = FakeStore(), recipe()
+    write(store, recipe_=made)
+    path = ".encdec/plans/1-00000.parquet"
+    table = pq.read_table(BytesIO(store.get(path)))
+    about = json.loads(table.schema.metadata[b"encdec"])
+    about["resolved"] = about["resolved"] | resolved if isinstance(resolved, dict) else resolved
+    buffer = BytesIO()
+    pq.write_table(table.replace_schema_metadata({b"encdec": json.dumps(about).encode()}), buffer)
+    store.put(path, buffer.getvalue())
+    assert read_resolved(store, order()) is None
 
 
 def test_leftover_parts_are_known_by_the_plans_that_made_them():

@@ -1,0 +1,104 @@
+"""Which plans and which records of runs an output no longer needs: without this, every run would leave some for ever.
+
+Both are memory: what is forgotten too early costs time, or a line of a report, and never a scene.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+
+from encdec_batch.commit.prune import PARTS_PREFIX, PrunableFolder
+from encdec_batch.errors import EncdecError, ObjectMissing
+from encdec_batch.job.rebuild import choose_run
+from encdec_batch.job.runlog import run_folder
+from encdec_batch.job.status import RUNS
+from encdec_batch.plan.table import PREFIX as PLANS
+from encdec_batch.plan.table import read_segment, segments
+from encdec_batch.read.header import HEADER_FORMAT
+from encdec_batch.store.object import ObjectInfo
+from encdec_batch.store.store import Store
+
+KEPT_PLANS = 100
+"""Newest plans that hold a header which no newer one holds."""
+KEPT_RUNS = 100
+"""Newest runs."""
+READERS = 16
+
+
+def find_forgettable(store: Store) -> Iterator[PrunableFolder]:
+    """Segments of plans, and folders of runs, that nothing needs any more; deletes nothing.
+
+    To be used by the holder of the lease, or to look. Costs listings of plans, parts and runs, and reads every plan;
+    where there are more than `KEPT_RUNS` runs, the spec of each.
+    """
+    yield from _plans(store)
+    yield from _runs(store)
+
+
+def _plans(store: Store) -> Iterator[PrunableFolder]:
+    """Not the newest, which says what `auto` became; not one that owns parts; not the last that holds a header."""
+    found = list(segments(store))
+    sizes = {info.path: info for info in store.list(PLANS)}
+    parts = {info.path.removeprefix(PARTS_PREFIX).partition("/")[0] for info in store.list(PARTS_PREFIX)}
+    newer: set[str] = set()
+    kept: set[int] = set()
+    for number, path in reversed(found):
+        uris, part_keys = _rows(store, path)
+        has_news = uris is None or not uris <= newer
+        needed = has_news and (number in kept or len(kept) < KEPT_PLANS)
+        if not (needed or number == found[-1][0] or not parts.isdisjoint(part_keys)):
+            yield _forgotten(path, [sizes[path]])
+            continue
+        newer |= uris or set()
+        if has_news:
+            kept.add(number)
+
+
+def _rows(store: Store, path: str) -> tuple[set[str] | None, Sequence[str]]:
+    """URIs whose headers a segment holds, as `PlanMemory` takes them, and the part keys in it; None: it cannot be read
+    by this version.
+    """
+    found = read_segment(store, path, ("uri", "blocks_done", "part_key"))
+    if found is None:
+        return None, ()
+    uris, done, part_keys = (column.to_pylist() for column in found[0].columns)
+    whole = {uri for uri, begun in zip(uris, done, strict=True) if not begun}
+    return whole if found[1].get("headers") == HEADER_FORMAT else set(), part_keys
+
+
+def _runs(store: Store) -> Iterator[PrunableFolder]:
+    """Beyond the newest: not the one that the page is of, nor the newest of its spec, which makes its scenes again."""
+    listed = groupby(store.list(RUNS), key=lambda info: info.path.removeprefix(RUNS).partition("/")[0])
+    folders = {run_id: tuple(objects) for run_id, objects in listed}
+    ids = sorted(folders, reverse=True)
+    if len(ids) <= KEPT_RUNS:
+        return
+    try:
+        chosen = choose_run(store)[0]
+    except EncdecError:
+        return  # a spec of another version: which run is needed cannot be said
+    with ThreadPoolExecutor(READERS) as pool:
+        specs = dict(zip(ids, pool.map(lambda run_id: _spec_text(store, run_id), ids), strict=True))
+    seen = {specs[run_id] for run_id in ids[:KEPT_RUNS]} | {b""}
+    for run_id in ids[KEPT_RUNS:]:
+        if specs[run_id] in seen and run_id != chosen:
+            yield _forgotten(run_folder(run_id), folders[run_id])
+        seen.add(specs[run_id])
+
+
+def _spec_text(store: Store, run_id: str) -> bytes:
+    try:
+        return store.get(f"{run_folder(run_id)}spec.yaml")
+    except ObjectMissing:
+        return b""
+
+
+def _forgotten(path: str, objects: Sequence[ObjectInfo]) -> PrunableFolder:
+    return PrunableFolder(
+        path=path,
+        reason="no longer needed",
+        objects=tuple(info.path for info in objects),
+        size_bytes=sum(info.size for info in objects),
+    )
