@@ -1,7 +1,7 @@
 """Threads that nothing waits for at the end: neither the interpreter nor, for longer than it wants to, who closes them.
 
-Those of `concurrent.futures` are joined when the interpreter ends. One that hangs in a library would then keep a process
-for ever, whatever its user does.
+Those of `concurrent.futures` are joined when the interpreter ends. One that hangs in a library would then keep a
+process for ever, whatever its user does.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def test_a_scene_that_hangs_does_not_keep_who_leaves(monkeypatch):
         gate.wait()
         yield planned("late")
 
-    with pytest.raises(KeyboardInterrupt), Planner(results()):
+    with Planner(results()):
         begun.wait()
-        raise KeyboardInterrupt
+    # Only now, and by a thread that is left to itself.
     gate.set()

@@ -154,6 +154,27 @@ def test_a_run_in_one_process_does_not_die_for_ever(tmp_path, package, stage, ho
     assert faults.struck(stage, scenes["bad"]) == ["among others", "among others", "alone"]
 
 
+@pytest.mark.parametrize("how", ["segv", "hold the lock", "sleep"])
+def test_a_header_does_not_end_a_run_in_one_process_for_ever(tmp_path, package, how):
+    scenes = {"bad": (90, 100), "fine": (90, 101), "well": (600, 1100)}
+    job, faults = job_of(tmp_path, package, scenes), Faults(tmp_path / "faults.json")
+    faults.plant(fault("plan", scenes["bad"], how))
+    for deaths in (1, 2):
+        ended = run_apart(job, faults, *LOCAL)
+        assert ended.returncode == (-signal.SIGSEGV if how == "segv" else 1), ended.stderr
+        assert "at plan of bad, block header" in ended.stderr
+        told = attempts(job)["bad", "header"]
+        assert (told["deaths"], told["stage"]) == (deaths, "plan")
+    ended = run_apart(job, faults, *LOCAL)
+    assert ended.returncode == 3, ended.stderr
+    [aside] = json.loads(ended.stdout)["set_aside"]
+    assert (aside["scene_id"], aside["stage"], aside["transient"]) == ("bad", "plan", False)
+    assert aside["reason"].endswith("died of signal SIGSEGV" if how == "segv" else HUNG)
+    assert set(job.markers()) == {"fine", "well"}
+    assert attempts(job) == {}
+    assert faults.struck("plan", scenes["bad"]) == ["among others", "among others", "alone"]
+
+
 def test_a_commit_in_one_process_does_not_die_for_ever(tmp_path, package):
     scenes = {"bad": (600, 1100), "fine": (90, 101)}
     job, faults = job_of(tmp_path, package, scenes), Faults(tmp_path / "faults.json")
