@@ -54,7 +54,7 @@ class Prepared:
 
 
 def build_plan(spec: JobSpec) -> Plan:
-    """What `run` would do; writes nothing.
+    """What `run` would do; writes nothing, unless its process dies of a header (a mark, as a run's).
 
     Raises:
         SpecError, ModelError, StoreError: as `run`.

@@ -11,9 +11,11 @@ from jobs_made import BLOCK, make_archive, make_job
 from stream.deaths import RULES, Faults, attempts, fault, run_apart
 
 from encdec_batch.errors import EncdecError
-from encdec_batch.job.plan import build_plan
+from encdec_batch.job.plan import build_plan, place, prepare
+from encdec_batch.job.survey import survey
 from encdec_batch.models.package import load_package
 from encdec_batch.plan.item import is_small, work_items
+from encdec_batch.plan.opening import make_plan
 from encdec_batch.spec.compute import RayStream
 from encdec_batch.stream.ray_data import RayHost
 
@@ -102,6 +104,21 @@ def test_each_is_found_and_nothing_else_is_lost(tmp_path, package, faults, ray_h
     assert faults.struck("read", ONCE["once"]) == ["among others"]
     deaths = {name: told["deaths"] for (name, _), told in attempts(job).items()}
     assert deaths == {"once": 1} | dict.fromkeys(poison, 2)
+
+
+@pytest.mark.parametrize(("how", "said"), [("kill", "died of signal SIGKILL"), ("hold the lock", HUNG)])
+def test_a_header_is_found_too(tmp_path, package, faults, ray_host, how, said):
+    scenes = {"bad": (90, 100), "fine": (90, 101), "well": (90, 102)}
+    job = job_of(tmp_path, package, scenes)
+    faults.plant()
+    plan, prepared = build_plan(job.spec()), prepare(place(job.spec()), survey(job.store))
+    faults.plant(fault("plan", scenes["bad"], how))
+    made = make_plan(plan.recipe, prepared.work, prepared.known, ray_host.openers(plan.recipe))
+    assert {scene.scene_id for scene in made.scenes} == {"fine", "well"}
+    [aside] = made.set_aside
+    assert (aside.scene_id, aside.stage, aside.transient) == ("bad", "plan", False)
+    assert aside.reason.endswith(said)
+    assert faults.struck("plan", scenes["bad"]) == ["among others", "among others", "alone"]
 
 
 def test_a_count_outlives_the_driver(tmp_path, package, faults, ray_host):
