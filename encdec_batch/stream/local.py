@@ -39,12 +39,15 @@ class LocalHost:
         package: the network.
         workers: threads that run the network; None: one for each core, two on a GPU.
         rules: of deaths and deadlines.
+        witnessed: deaths of this process are marked in the output; otherwise only those before it are heeded.
     """
 
-    def __init__(self, package: Package, *, workers: int | None = None, rules: Rules | None = None) -> None:
+    def __init__(
+        self, package: Package, *, workers: int | None = None, rules: Rules | None = None, witnessed: bool = True
+    ) -> None:
         self._package, self._workers, self._rules = package, workers, rules or Rules()
         self._stack = ExitStack()
-        self._guards: dict[str, Guard] = {}
+        self._witnessed, self._guards = witnessed, dict[str, Guard]()
 
     def resolve(self, spec: JobSpec) -> Resolved:
         return resolve(spec, self._package)
@@ -63,7 +66,8 @@ class LocalHost:
         """One for headers and blocks of an output; its ledger is closed behind all that tells it."""
         output = recipe.spec.output
         if output.uri not in self._guards:
-            ledger = self._stack.enter_context(closing(WitnessedLedger(output.uri, output.storage, self._rules)))
+            ledger = WitnessedLedger(output.uri, output.storage, self._rules, witnessed=self._witnessed)
+            self._stack.enter_context(closing(ledger))
             self._guards[output.uri] = Guard(ledger, self._rules, PROCESS if is_own_process() else None)
         return self._guards[output.uri]
 
