@@ -8,7 +8,7 @@ import signal
 import pytest
 from contracts.stream import LEASE
 from jobs_made import BLOCK, make_archive, make_job
-from stream.deaths import RULES, Faults, attempts, begin_apart, fault, run_apart
+from stream.deaths import PLANTED, RULES, Faults, attempts, begin_apart, fault, run_apart
 
 from encdec_batch.commit.attempts import count_death
 from encdec_batch.errors import EncdecError
@@ -214,8 +214,8 @@ def test_a_plan_heeds_what_runs_marked_and_marks_nothing(tmp_path, package, monk
     for _ in range(2):
         count_death(job.store, (key, "header"), scene_id="bad", stage="plan")
     faults.plant(fault("plan", scenes["bad"], "segv"))
-    for name, value in faults.environment.items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ENCDEC_TEST_FAULTS", str(faults.file))
+    monkeypatch.syspath_prepend(str(PLANTED))  # what a child is told to look through
     before = [info.path for info in job.store.list("")]
     plan = build_plan(job.spec(*LOCAL))
     assert [scene.scene_id for scene in plan.scenes] == ["fine"]
