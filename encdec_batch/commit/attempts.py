@@ -21,7 +21,7 @@ COMMIT = "commit"
 """Stands for a block's name where a commit from parts took its process down."""
 
 Place = tuple[str, str]
-"""Part key, and name of a block or `commit`."""
+"""Part key, and name of a block or `commit`; or scene key, and `header`."""
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,8 @@ class Attempts(BaseModel):
     scene_id: str
     deaths: int
     stage: str
-    """Of the last death: read, predict, write or commit. Of what it died is known only of a process that runs a block
-    alone."""
+    """Of the last death: plan, read, predict, write or commit. Of what it died is known only of a process that runs a
+    block alone."""
 
 
 def attempts_path(place: Place) -> str:

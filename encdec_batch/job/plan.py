@@ -62,7 +62,7 @@ def build_plan(spec: JobSpec) -> Plan:
     placed = place(spec)
     store = open_store(spec.output.uri, spec.output.storage)
     prepared = prepare(placed, survey(store))
-    with host_of(_as_planned_here(spec), prepared.package) as host:
+    with host_of(_as_planned_here(spec), prepared.package, witnessed=False) as host:
         return finish_plan(prepared, host, store)
 
 
@@ -121,13 +121,15 @@ def plan_ahead(prepared: Prepared, recipe: Recipe, host: Host, store: Store) -> 
     return plan_scenes(recipe, wanted_of(prepared.work, known), host.openers(recipe), parts=known.parts, memory=memory)
 
 
-def host_of(spec: JobSpec, package: Package, *, verbose: bool = False, rules: Rules | None = None) -> Host:
-    """Where the spec says the job runs."""
+def host_of(
+    spec: JobSpec, package: Package, *, verbose: bool = False, rules: Rules | None = None, witnessed: bool = True
+) -> Host:
+    """Where the spec says the job runs; not `witnessed`, nothing is written where this process dies of a header."""
     stream = spec.compute.stream
     if isinstance(stream, LocalStream):
         from encdec_batch.stream.local import LocalHost
 
-        return LocalHost(package, workers=stream.workers, rules=rules)
+        return LocalHost(package, workers=stream.workers, rules=rules, witnessed=witnessed)
     from encdec_batch.stream.ray_data import RayHost
 
     return RayHost(package, stream, verbose=verbose, rules=rules)

@@ -22,6 +22,8 @@ PATIENCE_S, LONGEST_PATIENCE_S = 2.0, 60.0
 """Then a segment begins with less than it should have: headers come slowly. It doubles from segment to segment: where
 planning is what takes the time, few long segments are no later than many short ones, and cost less."""
 BEAT_S = 0.5
+LEAVE_S = 10.0
+"""How long a scene that is being planned is waited for when nobody wants it any more: one that hangs is left behind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,7 @@ class Segment:
 
 
 class Planner:
-    """Draws from `results` in a thread of its own; `with` starts and ends it.
+    """Draws from `results` in a thread of its own; `with` starts it, and waits at its end for no scene that hangs.
 
     Args:
         results: of `plan_scenes`.
@@ -83,7 +85,7 @@ class Planner:
         with self._state:
             self._stopped = True
             self._state.notify_all()
-        self._thread.join()
+        self._thread.join(LEAVE_S)
 
     def _take(self, wanted: int) -> Segment | None:
         """All that is ready, once that is `wanted` blocks; an empty segment after a beat, None after the last."""

@@ -203,7 +203,10 @@ class _Run:
         )
         self._tally.planned_aside += len(segment.set_aside)
         for aside in segment.set_aside:
-            self._set_aside(aside, self._prepared.work.keys.get(aside.scene_id))
+            key = self._prepared.work.keys.get(aside.scene_id)
+            self._set_aside(aside, key)
+            if aside.transient and key:
+                self._tried_again.add(key)
         self._runlog.say()
 
     def _pass(self, scenes: list[ScenePlan], plan: PlanTotals, stream: Stream, *, last: bool) -> None:

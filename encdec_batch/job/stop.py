@@ -30,9 +30,9 @@ class Stop:
         if record.replan:
             return  # once more, as it is now
         if record.trouble is None:
-            if record.blocks or record.committed:
-                self.in_a_row = 0
+            # Not by a block: a scene whose commit will fail has well ones before.
             if record.committed:
+                self.in_a_row = 0
                 self.ended.add(record.scene_id)
             return
         counts = record.died or record.trouble.stage not in NOT_COUNTED

@@ -6,16 +6,19 @@ header that an earlier plan of the same output holds is not read again.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import Protocol
 
 from encdec_batch.errors import HeaderTooLarge
+from encdec_batch.plan.daemons import DaemonPool
 from encdec_batch.plan.plan import Committed, Known, Plan, Planned, Seen, Sorted, cut_candidate, open_candidate
 from encdec_batch.plan.recipe import Recipe
 from encdec_batch.plan.scene import Candidate, SetAside
@@ -27,8 +30,13 @@ SMALL_HEADER_BYTES = 2**20
 times what they weigh in the file."""
 AHEAD = 64
 """Scenes that are opened, or about to be, before the first of them is asked for."""
+LONG_S = 300.0
+"""A header that takes longer is spoken of. What ends it is not here."""
+LEAVE_S = 10.0
+"""How long headers that are being read are waited for when nobody wants them any more."""
 
 _large_header = threading.Lock()
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +45,16 @@ class Wanted:
 
     candidate: Candidate
     marker: Committed | None
+    parts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Part key to blocks that are done, which are not counted among the bytes to read; where they are known."""
 
-    def known(self, parts: Mapping[str, frozenset[str]] | None = None) -> Known:
+    def known(self) -> Known:
         committed = {self.candidate.scene_id: self.marker} if self.marker else {}
-        return Known(committed=committed, quarantined={}, parts=parts or {})
+        return Known(committed=committed, quarantined={}, parts=self.parts)
+
+
+Opening = Callable[[Recipe, Wanted], Planned | SetAside]
+"""How one header is read: `open_wanted`, or that with a guard round it."""
 
 
 class Openers(Protocol):
@@ -89,37 +103,45 @@ class NoMemory:
 
 
 class HeaderThreads:
-    """`Openers` of this process; `close` ends them."""
+    """`Openers` of this process; `close` ends them, but waits for none that hangs.
+
+    Args:
+        recipe: of the job.
+        opening: what each thread does with a scene.
+    """
 
     group = 1
     ahead = AHEAD
 
-    def __init__(self, recipe: Recipe) -> None:
-        self._recipe = recipe
-        self._pool = ThreadPoolExecutor(THREADS, "header")
+    def __init__(self, recipe: Recipe, opening: Opening | None = None) -> None:
+        self._recipe, self._opening = recipe, opening or open_wanted
+        self._pool = DaemonPool(THREADS, "header")
 
     def start(self, wanted: Sequence[Wanted]) -> Callable[[], list[Planned | SetAside]]:
-        futures = [self._pool.submit(open_wanted, self._recipe, one) for one in wanted]
-        return lambda: [future.result() for future in futures]
+        futures = [self._pool.submit(partial(self._opening, self._recipe, one)) for one in wanted]
+        return lambda: [_result(future, one) for future, one in zip(futures, wanted, strict=True)]
 
     def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.close(LEAVE_S)
 
 
-def open_wanted(
-    recipe: Recipe, wanted: Wanted, parts: Mapping[str, frozenset[str]] | None = None
-) -> Planned | SetAside:
+def _result(future: Future[Planned | SetAside], wanted: Wanted) -> Planned | SetAside:
+    while not wait([future], LONG_S).done:
+        log.warning("header.slow", extra={"scene": wanted.candidate.scene_id, "uri": wanted.candidate.uri})
+    return future.result()
+
+
+def open_wanted(recipe: Recipe, wanted: Wanted) -> Planned | SetAside:
     """Reads the header of one scene and cuts it. A process holds one large header at a time.
 
     Args:
         recipe: of the job.
         wanted: the scene.
-        parts: part key to blocks that are done; these are not counted among the bytes to read.
 
     Raises:
         SpecError: no block of any scene fits the budget.
     """
-    known = wanted.known(parts)
+    known = wanted.known()
     try:
         return open_candidate(recipe, wanted.candidate, known, max_header_bytes=SMALL_HEADER_BYTES)
     except HeaderTooLarge:
@@ -159,7 +181,7 @@ class _Group:
     """Scenes that are opened together, without those whose headers are known."""
 
     def __init__(self, recipe: Recipe, wanted: Sequence[Wanted], openers: Openers, memory: Memory) -> None:
-        self._recipe, self._wanted = recipe, wanted
+        self._recipe, self._wanted, self._openers = recipe, wanted, openers
         self._known = [_from_memory(recipe, one, memory) for one in wanted]
         unknown = [one for one, found in zip(wanted, self._known, strict=True) if found is None]
         self._opened = openers.start(unknown) if unknown else list
@@ -167,7 +189,22 @@ class _Group:
     def results(self, parts: Mapping[str, frozenset[str]]) -> Iterator[Planned | SetAside]:
         opened = iter(self._opened())
         for wanted, known in zip(self._wanted, self._known, strict=True):
-            yield _less_done(self._recipe, wanted, known or next(opened), parts)
+            yield self._less_done(wanted, known or next(opened), parts)
+
+    def _less_done(
+        self, wanted: Wanted, planned: Planned | SetAside, parts: Mapping[str, frozenset[str]]
+    ) -> Planned | SetAside:
+        """Without the blocks and checks that lie in the store. What is left of a scene that was begun costs what its
+        tiles say: it is opened once more.
+        """
+        done = None if isinstance(planned, SetAside) else parts.get(planned.scene.part_key)
+        if isinstance(planned, SetAside) or not done:
+            return planned
+        scene = planned.scene
+        if done.issuperset((*(block.name for block in scene.grid().blocks()), *scene.checks.names)):
+            return Planned(scene=replace(scene.with_done(done), staged=False), bytes_to_read=0)
+        [once_more] = self._openers.start([replace(wanted, parts={scene.part_key: done})])()
+        return once_more
 
 
 def _from_memory(recipe: Recipe, wanted: Wanted, memory: Memory) -> Planned | SetAside | None:
@@ -181,20 +218,6 @@ def _from_memory(recipe: Recipe, wanted: Wanted, memory: Memory) -> Planned | Se
     if scene.part_key != found.part_key:
         return None
     return Planned(scene=replace(scene, staged=found.staged), bytes_to_read=found.bytes_to_read, remembered=True)
-
-
-def _less_done(
-    recipe: Recipe, wanted: Wanted, planned: Planned | SetAside, parts: Mapping[str, frozenset[str]]
-) -> Planned | SetAside:
-    """Without the blocks and checks that lie in the store. What is left of a scene that was begun costs what its tiles
-    say: it is opened once more.
-    """
-    done = None if isinstance(planned, SetAside) else parts.get(planned.scene.part_key)
-    if isinstance(planned, SetAside) or not done:
-        return planned
-    if done.issuperset((*(block.name for block in planned.scene.grid().blocks()), *planned.scene.checks.names)):
-        return Planned(scene=replace(planned.scene.with_done(done), staged=False), bytes_to_read=0)
-    return open_wanted(recipe, wanted, parts)
 
 
 def make_plan(

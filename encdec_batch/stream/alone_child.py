@@ -1,4 +1,4 @@
-"""The process in which one block, or one commit, runs alone: `python -m encdec_batch.stream.alone_child`."""
+"""The process in which one block, one commit or one header is alone: `python -m encdec_batch.stream.alone_child`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from typing import IO, Any
 from encdec_batch.errors import EncdecError
 from encdec_batch.pipeline import Predicted, PredictStage, Read, Record, WriteStage, commit_parts, read_item
 from encdec_batch.plan.item import Piece, WorkItem
-from encdec_batch.stream.alone import STARTING, AloneJob, set_aside
+from encdec_batch.plan.plan import Planned
+from encdec_batch.plan.scene import SetAside
+from encdec_batch.stream.alone import AloneJob, set_aside
+from encdec_batch.stream.child import Stage
 from encdec_batch.stream.deadline import PROCESS
+from encdec_batch.stream.headers import PLAN, HeaderJob, TimedOpening, header_deadline_s
 
 
 def main() -> None:
@@ -22,8 +26,18 @@ def main() -> None:
     # Libraries that print must not spoil the answers.
     os.dup2(2, 1)
     _end_with_parent()
-    job: AloneJob = pickle.load(sys.stdin.buffer)  # noqa: S301  (written by our own parent)
-    answers.write(pickle.dumps(_Child(job, answers).record(), protocol=5))
+    job: AloneJob | HeaderJob = pickle.load(sys.stdin.buffer)  # noqa: S301  (written by our own parent)
+    answer = _header(job, answers) if isinstance(job, HeaderJob) else _Child(job, answers).record()
+    answers.write(pickle.dumps(answer, protocol=5))
+
+
+def _header(job: HeaderJob, answers: IO[bytes]) -> Planned | SetAside | EncdecError:
+    deadline_s = header_deadline_s(job.rules)
+    answers.write(pickle.dumps(Stage(name=PLAN, deadline_s=deadline_s), protocol=5))
+    try:
+        return TimedOpening(job.rules, PROCESS)(job.recipe, job.wanted)
+    except EncdecError as error:
+        return error  # no scene's: it ends the run
 
 
 class _Child:
@@ -38,7 +52,7 @@ class _Child:
             committed: Record = self._within("commit", commit_parts, job.recipe, alone.scene, job.lease_n)
         except EncdecError as error:
             # Not a stage's: the network cannot be loaded here, or the device is another one.
-            return set_aside(alone, STARTING, error.message, error.hint)
+            return set_aside(alone, error)
         else:
             return committed
 
@@ -66,7 +80,7 @@ class _Child:
         """Every stage is the first of its process; `more` are pixels that it has to go through besides."""
         mpx = (self._job.alone.pixels + more) / 1e6
         deadline_s = self._job.rules.deadline_s(stage, mpx, pace=None, first=True)
-        self._answers.write(pickle.dumps((stage, deadline_s), protocol=5))
+        self._answers.write(pickle.dumps(Stage(name=stage, deadline_s=deadline_s), protocol=5))
         with PROCESS.within(deadline_s):
             return call(*arguments)
 

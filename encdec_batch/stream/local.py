@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -21,6 +22,7 @@ from encdec_batch.spec.job import JobSpec
 from encdec_batch.stream.alone import AloneJob, run_alone
 from encdec_batch.stream.deadline import PROCESS, is_own_process
 from encdec_batch.stream.guard import Alone, Guard
+from encdec_batch.stream.headers import GuardedOpening
 from encdec_batch.stream.local_ledger import WitnessedLedger
 from encdec_batch.stream.rules import Rules
 
@@ -37,23 +39,37 @@ class LocalHost:
         package: the network.
         workers: threads that run the network; None: one for each core, two on a GPU.
         rules: of deaths and deadlines.
+        witnessed: deaths of this process are marked in the output; otherwise only those before it are heeded.
     """
 
-    def __init__(self, package: Package, *, workers: int | None = None, rules: Rules | None = None) -> None:
+    def __init__(
+        self, package: Package, *, workers: int | None = None, rules: Rules | None = None, witnessed: bool = True
+    ) -> None:
         self._package, self._workers, self._rules = package, workers, rules or Rules()
         self._stack = ExitStack()
+        self._witnessed, self._guards = witnessed, dict[str, Guard]()
 
     def resolve(self, spec: JobSpec) -> Resolved:
         return resolve(spec, self._package)
 
     def openers(self, recipe: Recipe) -> HeaderThreads:
-        return self._stack.enter_context(closing(HeaderThreads(recipe)))
+        opening = GuardedOpening(self._guard(recipe), self._rules)
+        return self._stack.enter_context(closing(HeaderThreads(recipe, opening)))
 
     def stream(self, recipe: Recipe, *, lease_n: int) -> LocalStream:
         on_cpu = recipe.resolved.torch_device == "cpu"
         workers = self._workers or (len(os.sched_getaffinity(0)) if on_cpu else DOUBLE_BUFFER)
-        stream = LocalStream(recipe, self._package, lease_n=lease_n, workers=workers, rules=self._rules)
-        return self._stack.enter_context(closing(stream))
+        order = LocalOrder(recipe=recipe, package=self._package, lease_n=lease_n, rules=self._rules)
+        return self._stack.enter_context(closing(LocalStream(order, self._guard(recipe), workers=workers)))
+
+    def _guard(self, recipe: Recipe) -> Guard:
+        """One for headers and blocks of an output; its ledger is closed behind all that tells it."""
+        output = recipe.spec.output
+        if output.uri not in self._guards:
+            ledger = WitnessedLedger(output.uri, output.storage, self._rules, witnessed=self._witnessed)
+            self._stack.enter_context(closing(ledger))
+            self._guards[output.uri] = Guard(ledger, self._rules, PROCESS if is_own_process() else None)
+        return self._guards[output.uri]
 
     def __enter__(self) -> Self:
         return self
@@ -64,15 +80,23 @@ class LocalHost:
         self._stack.close()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalOrder:
+    """What a stream was asked for."""
+
+    recipe: Recipe
+    package: Package
+    lease_n: int
+    rules: Rules
+
+
 class LocalStream:
     """The stages of pipeline.py on threads; `close` waits for what is running."""
 
-    def __init__(self, recipe: Recipe, package: Package, *, lease_n: int, workers: int, rules: Rules) -> None:
-        self._recipe, self._package, self._lease_n, self._workers = recipe, package, lease_n, workers
-        self._rules = rules
-        self._ledger = WitnessedLedger(recipe.spec.output.uri, recipe.spec.output.storage, rules)
-        self._guard = Guard(self._ledger, rules, PROCESS if is_own_process() else None)
-        self._write = WriteStage(recipe, lease_n)
+    def __init__(self, order: LocalOrder, guard: Guard, *, workers: int) -> None:
+        self._recipe, self._package, self._lease_n = order.recipe, order.package, order.lease_n
+        self._rules, self._guard, self._workers = order.rules, guard, workers
+        self._write = WriteStage(order.recipe, order.lease_n)
         self._own = threading.local()
         self._making = threading.Lock()
         self._shared: PredictStage | None = None
@@ -111,7 +135,6 @@ class LocalStream:
     def close(self) -> None:
         for pool in (self._pool, self._committers):
             pool.shutdown(wait=True, cancel_futures=True)
-        self._ledger.close()
 
     def _finish(self, read: Read) -> Record | Alone:
         predicted = self._guard.predict(self._predict, read)

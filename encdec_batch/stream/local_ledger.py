@@ -29,10 +29,11 @@ class WitnessedLedger:
         uri: of the output.
         options: of its store.
         rules: how many deaths.
+        witnessed: there is a witness; without one nothing is ever written.
     """
 
-    def __init__(self, uri: str, options: StorageOptions, rules: Rules) -> None:
-        self._uri, self._options, self._rules = uri, options, rules
+    def __init__(self, uri: str, options: StorageOptions, rules: Rules, *, witnessed: bool = True) -> None:
+        self._uri, self._options, self._rules, self._witnessed = uri, options, rules, witnessed
         self._lock = threading.Lock()
         self._book: Book | None = None
         self._witness: subprocess.Popen[bytes] | None = None
@@ -74,14 +75,18 @@ class WitnessedLedger:
         if self._book is None:
             before = read_attempts(open_store(self._uri, self._options))
             self._book = Book(self._rules, {place: attempts.deaths for place, attempts in before.items()})
-            self._witness = subprocess.Popen(  # noqa: S603  (ourselves)
-                [sys.executable, "-P", "-m", WITNESS],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )
-            self._tell("output", self._uri, self._options)
+            if self._witnessed:
+                self._start_witness()
         return self._book
+
+    def _start_witness(self) -> None:
+        self._witness = subprocess.Popen(  # noqa: S603  (ourselves)
+            [sys.executable, "-P", "-m", WITNESS],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        self._tell("output", self._uri, self._options)
 
     def _tell(self, *words: object) -> None:
         if self._witness is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from types import TracebackType
@@ -21,7 +21,6 @@ from encdec_batch.errors import EncdecError, SpecError
 from encdec_batch.models.package import Package
 from encdec_batch.pipeline import PredictStage, Record, WriteStage, commit_died, commit_parts
 from encdec_batch.plan.item import WorkItem
-from encdec_batch.plan.opening import HeaderThreads
 from encdec_batch.plan.recipe import Recipe, Resolved
 from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.predict.resolve import resolve
@@ -114,7 +113,7 @@ class RayHost:
         return resolved
 
     def openers(self, recipe: Recipe) -> RayHeaders:
-        return RayHeaders(recipe, self._stack.enter_context(closing(HeaderThreads(recipe))))
+        return RayHeaders(recipe, self._rules)
 
     def stream(self, recipe: Recipe, *, lease_n: int) -> RayDataStream:
         order = Order(recipe=recipe, package_ref=self._package_ref, lease_n=lease_n, rules=self._rules)

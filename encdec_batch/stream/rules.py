@@ -31,7 +31,7 @@ class Rules:
         """Longest time for one item.
 
         Args:
-            stage: read, predict, write or commit.
+            stage: plan (a header), read, predict, write or commit.
             mpx: of the item, scene pixels.
             pace: median seconds per Mpx of the stage; None while it is not known.
             first: nothing of this stage was done by this process (or thread) before.

@@ -99,3 +99,19 @@ def test_an_error_of_the_spec_reaches_whoever_takes():
 
     with Planner(results()) as planner, pytest.raises(SpecError, match="no block fits"):
         list(planner.segments())
+
+
+def test_a_scene_that_hangs_does_not_keep_who_leaves(monkeypatch):
+    """Ctrl-C, while a library hangs in a header."""
+    monkeypatch.setattr("encdec_batch.job.planner.LEAVE_S", 0.0)
+    begun, gate = threading.Event(), threading.Event()
+
+    def results():
+        begun.set()
+        gate.wait()
+        yield planned("late")
+
+    with Planner(results()):
+        begun.wait()
+    # Only now, and by a thread that is left to itself.
+    gate.set()

@@ -41,8 +41,13 @@ def test_what_is_done_in_between_begins_the_row_anew():
     records = [bad(f"s{n}") for n in range(9)] + [good("good")] + [bad(f"t{n}") for n in range(9)]
     assert stops(*records) is None
     assert stops(*records, bad("last")) == 20  # and 20 are too many among 21, whatever their order
-    block = good("other", committed=False)
-    assert stops(*records[:9], block, *records[10:]) is None
+
+
+def test_a_block_is_no_scene_that_is_done():
+    """Certificates that fail for scene after scene, behind blocks that are all well; also late in a run."""
+    early = [good(f"g{n}") for n in range(FIRST + 1)]
+    late = [record for n in range(20) for record in (*(good(f"b{n}", committed=False) for _ in range(4)), bad(f"b{n}"))]
+    assert stops(*early, *late) == len(early) + 5 * IN_A_ROW
 
 
 def test_many_blocks_of_one_scene_are_one():

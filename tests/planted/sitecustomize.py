@@ -71,6 +71,13 @@ def wrap(module, name, where):
     setattr(owner, attribute, wrapped)
 
 
+def opening(_, candidate, *__):
+    from rasterio import open as opened
+
+    with opened(candidate.uri) as scene:
+        return "plan", scene.shape, None
+
+
 def reading(reader, grid, block, *_):
     return "read", (grid.rows.size, grid.cols.size), (block.window.row_off, block.window.col_off)
 
@@ -93,6 +100,7 @@ def loading(*_):
 
 
 PLACES = {
+    "encdec_batch.plan.plan": {"open_candidate": opening},
     "encdec_batch.read.block": {"read_block": reading},
     "encdec_batch.predict.stage": {"BlockPredictor.__init__": loading, "BlockPredictor.predict": predicting},
     "encdec_batch.write.encode": {"encode_part": writing},

@@ -79,6 +79,17 @@ def run_apart(job: MadeJob, faults: Faults, *overrides: str, rules: Rules = RULE
     )
 
 
+def begin_apart(job: MadeJob, faults: Faults, *overrides: str) -> subprocess.Popen[str]:
+    """`run_apart`, by the usual rules, and not waited for."""
+    return subprocess.Popen(
+        [sys.executable, "-c", SMALL_DRIVER, str(job.file), json.dumps(asdict(Rules())), *overrides],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **faults.environment},
+    )
+
+
 def attempts(job: MadeJob) -> dict[str, Any]:
     """What lies below `.encdec/attempts`: scene and block to the object."""
     found = {}

@@ -8,7 +8,8 @@ import pytest
 from plan.recipes import scene
 
 from encdec_batch.plan.item import Piece
-from encdec_batch.stream.alone import STARTING, Ended, lost, out_of_memory, record_of_death
+from encdec_batch.stream.alone import lost, out_of_memory, record_of_death
+from encdec_batch.stream.child import STARTING, Ended
 from encdec_batch.stream.guard import Alone
 
 SCENE = scene("a", 600, 1500)

@@ -8,12 +8,15 @@ import signal
 import pytest
 from contracts.stream import LEASE
 from jobs_made import BLOCK, make_archive, make_job
-from stream.deaths import RULES, Faults, attempts, fault, run_apart
+from stream.deaths import PLANTED, RULES, Faults, attempts, begin_apart, fault, run_apart
 
+from encdec_batch.commit.attempts import count_death
 from encdec_batch.errors import EncdecError
-from encdec_batch.job.plan import build_plan
+from encdec_batch.job.plan import build_plan, place, prepare
+from encdec_batch.job.survey import survey
 from encdec_batch.models.package import load_package
 from encdec_batch.plan.item import is_small, work_items
+from encdec_batch.plan.opening import make_plan
 from encdec_batch.spec.compute import RayStream
 from encdec_batch.stream.ray_data import RayHost
 
@@ -104,6 +107,21 @@ def test_each_is_found_and_nothing_else_is_lost(tmp_path, package, faults, ray_h
     assert deaths == {"once": 1} | dict.fromkeys(poison, 2)
 
 
+@pytest.mark.parametrize(("how", "said"), [("kill", "died of signal SIGKILL"), ("hold the lock", HUNG)])
+def test_a_header_is_found_too(tmp_path, package, faults, ray_host, how, said):
+    scenes = {"bad": (90, 100), "fine": (90, 101), "well": (90, 102)}
+    job = job_of(tmp_path, package, scenes)
+    faults.plant()
+    plan, prepared = build_plan(job.spec()), prepare(place(job.spec()), survey(job.store))
+    faults.plant(fault("plan", scenes["bad"], how))
+    made = make_plan(plan.recipe, prepared.work, prepared.known, ray_host.openers(plan.recipe))
+    assert {scene.scene_id for scene in made.scenes} == {"fine", "well"}
+    [aside] = made.set_aside
+    assert (aside.scene_id, aside.stage, aside.transient) == ("bad", "plan", False)
+    assert aside.reason.endswith(said)
+    assert faults.struck("plan", scenes["bad"]) == ["among others", "among others", "alone"]
+
+
 def test_a_count_outlives_the_driver(tmp_path, package, faults, ray_host):
     """A second driver takes up what the first one's ledger noted."""
     shape = (600, 1100)
@@ -152,6 +170,58 @@ def test_a_run_in_one_process_does_not_die_for_ever(tmp_path, package, stage, ho
     assert set(job.markers()) == {"fine", "well"}
     assert attempts(job) == {}
     assert faults.struck(stage, scenes["bad"]) == ["among others", "among others", "alone"]
+
+
+@pytest.mark.parametrize("how", ["segv", "hold the lock"])
+def test_a_header_does_not_end_a_run_in_one_process_for_ever(tmp_path, package, how):
+    scenes = {"bad": (90, 100), "fine": (90, 101), "well": (600, 1100)}
+    job, faults = job_of(tmp_path, package, scenes), Faults(tmp_path / "faults.json")
+    faults.plant(fault("plan", scenes["bad"], how))
+    for deaths in (1, 2):
+        ended = run_apart(job, faults, *LOCAL)
+        assert ended.returncode == (-signal.SIGSEGV if how == "segv" else 1), ended.stderr
+        assert "at plan of bad, block header" in ended.stderr
+        told = attempts(job)["bad", "header"]
+        assert (told["deaths"], told["stage"]) == (deaths, "plan")
+    ended = run_apart(job, faults, *LOCAL)
+    assert ended.returncode == 3, ended.stderr
+    [aside] = json.loads(ended.stdout)["set_aside"]
+    assert (aside["scene_id"], aside["stage"], aside["transient"]) == ("bad", "plan", False)
+    assert aside["reason"].endswith("died of signal SIGSEGV" if how == "segv" else HUNG)
+    assert set(job.markers()) == {"fine", "well"}
+    assert attempts(job) == {}
+    assert faults.struck("plan", scenes["bad"]) == ["among others", "among others", "alone"]
+
+
+def test_ctrl_c_ends_a_run_in_which_a_header_hangs(tmp_path, package):
+    """Also where its deadline is far away: the hang is told, and counted."""
+    scenes = {"bad": (90, 100), "fine": (90, 101)}
+    job, faults = job_of(tmp_path, package, scenes), Faults(tmp_path / "faults.json")
+    faults.plant(fault("plan", scenes["bad"], "sleep"))
+    with begin_apart(job, faults, *LOCAL) as process:
+        while not faults.struck("plan", scenes["bad"]):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert "KeyboardInterrupt" in said
+    assert attempts(job)["bad", "header"]["deaths"] == 1
+
+
+def test_a_plan_heeds_what_runs_marked_and_marks_nothing(tmp_path, package, monkeypatch):
+    scenes = {"bad": (90, 100), "fine": (90, 101)}
+    job, faults = job_of(tmp_path, package, scenes), Faults(tmp_path / "faults.json")
+    key = {scene.scene_id: scene.scene_key for scene in build_plan(job.spec()).scenes}["bad"]
+    for _ in range(2):
+        count_death(job.store, (key, "header"), scene_id="bad", stage="plan")
+    faults.plant(fault("plan", scenes["bad"], "segv"))
+    monkeypatch.setenv("ENCDEC_TEST_FAULTS", str(faults.file))
+    monkeypatch.syspath_prepend(str(PLANTED))  # what a child is told to look through
+    before = [info.path for info in job.store.list("")]
+    plan = build_plan(job.spec(*LOCAL))
+    assert [scene.scene_id for scene in plan.scenes] == ["fine"]
+    assert "SIGSEGV" in plan.set_aside[0].reason
+    assert faults.struck("plan", scenes["bad"]) == ["alone"]
+    assert [info.path for info in job.store.list("")] == before
 
 
 def test_a_commit_in_one_process_does_not_die_for_ever(tmp_path, package):
