@@ -222,8 +222,8 @@ def test_a_replaced_object_is_planned_as_it_is_now(archive):
     (a, _) = plan.scenes
     gtiff(coordinate_image(2, 64, 64), compress="DEFLATE")(archive / "a.tif")
     again = replan_scene(plan.recipe, a, NOTHING)
-    assert (again.header.height, again.header.width) == (64, 64)
-    assert again.scene_key != a.scene_key
+    assert (again.scene.header.height, again.scene.header.width) == (64, 64)
+    assert again.scene.scene_key != a.scene_key
     (archive / "a.tif").write_bytes(b"")
     gone = replan_scene(plan.recipe, a, NOTHING)
     assert (gone.scene_id, gone.stage) == ("a", "plan")
