@@ -44,6 +44,7 @@ class QuarantineRecord(BaseModel):
     input, package, pixel options, limits and `certify` only. None where the scene has no scene key: it cannot have an
     id of its own, or could not be looked up."""
 
+
 def quarantine_path(scene_id: str) -> str:
     """Path of a scene's record from the root of the output."""
     check_scene_id(scene_id)
