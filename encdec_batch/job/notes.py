@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 
 from encdec_batch.commit.foreign import find_foreign
@@ -15,15 +14,10 @@ USUAL_PERCENT = 10.0
 LOOKED_AT = 1000
 """Objects of a new output that are looked at: one page of a listing."""
 
-log = logging.getLogger(__name__)
-
 
 def notes_of(prepared: Prepared, store: Store) -> tuple[str, ...]:
     """A line for each thing that may not be as it was meant."""
-    notes = tuple(_notes(prepared, store))
-    for note in notes:
-        log.warning("run.note", extra={"note": note})
-    return notes
+    return tuple(_notes(prepared, store))
 
 
 def _notes(prepared: Prepared, store: Store) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from math import inf
 from typing import Literal
@@ -13,7 +13,8 @@ from pydantic import JsonValue
 
 from encdec_batch.commit.marker import Marker
 
-Why = Literal["worst certificate", "largest", "drawn"]
+Why = Literal["worst certificate", "largest", "drawn", ""]
+"""Nothing, where all scenes are shown."""
 Severity = Callable[[Mapping[str, JsonValue]], float]
 
 
@@ -54,9 +55,11 @@ def choose(markers: Iterable[Marker], wanted: int, *, seed: str = "", severity: 
     if not wanted:
         return []
     worst, largest, drawn = (_Best(2 * wanted) for _ in range(3))
+    number = 0
     for marker in markers:
         if not marker.outputs:
             continue
+        number += 1
         if marker.certificate and (value := severity(marker.certificate)) > 0:
             worst.add(value, marker)
         largest.add(_pixels(marker), marker)
@@ -65,7 +68,7 @@ def choose(markers: Iterable[Marker], wanted: int, *, seed: str = "", severity: 
     worst.move(chosen, "worst certificate", -(-wanted // 3))
     largest.move(chosen, "largest", -(-(wanted - len(chosen)) // 2))
     drawn.move(chosen, "drawn", wanted - len(chosen))
-    return list(chosen.values())
+    return [replace(one, why="") if number <= wanted else one for one in chosen.values()]
 
 
 class _Best:

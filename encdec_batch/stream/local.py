@@ -100,6 +100,7 @@ class LocalStream:
         self._own = threading.local()
         self._making = threading.Lock()
         self._shared: PredictStage | None = None
+        self._reader = ThreadPoolExecutor(1, "read")
         self._pool = ThreadPoolExecutor(workers, "predict")
         self._committers = ThreadPoolExecutor(COMMITS, "commit")
         self._commits: set[Future[Record]] = set()
@@ -108,7 +109,8 @@ class LocalStream:
         running: set[Future[Record | Alone]] = set()
         apart: list[Alone] = []
         for item in items:
-            for read in self._guard.read(self._recipe, item):
+            values = self._guard.read(self._recipe, item)
+            while (read := self._next(values)) is not None:
                 if isinstance(read, Record):
                     yield read
                     continue
@@ -124,6 +126,12 @@ class LocalStream:
         for alone in apart:
             yield self._run_alone(alone)
 
+    def _next(self, values: Iterator[Read | Record | Alone]) -> Read | Record | Alone | None:
+        """The next one, read by a thread of its own. Python interrupts the main thread: in a callback of GDAL's, which
+        swallows what is raised there, that would pass for a fault of the file.
+        """
+        return self._reader.submit(next, values, None).result()
+
     def commit(self, scene: ScenePlan) -> None:
         self._commits.add(self._committers.submit(self._commit, scene))
 
@@ -133,7 +141,7 @@ class LocalStream:
         yield from (future.result() for future in ended)
 
     def close(self) -> None:
-        for pool in (self._pool, self._committers):
+        for pool in (self._reader, self._pool, self._committers):
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _finish(self, read: Read) -> Record | Alone:

@@ -45,6 +45,24 @@ def test_items_are_drawn_as_they_are_needed(package, job, archive):
         records.close()
 
 
+def test_no_pixel_is_read_by_the_main_thread(package, job, monkeypatch):
+    """Python interrupts that one; in a callback of GDAL's Ctrl-C would pass for a fault of the file."""
+    from encdec_batch import pipeline
+    from encdec_batch.job.plan import build_plan
+
+    plan, threads, read_block = build_plan(job.spec()), [], pipeline.read_block
+
+    def noted(*arguments, **named):
+        threads.append(threading.current_thread())
+        return read_block(*arguments, **named)
+
+    monkeypatch.setattr(pipeline, "read_block", noted)
+    with LocalHost(load_package(str(package))) as host:
+        records = list(host.stream(plan.recipe, lease_n=LEASE).records(work_items(plan.scenes)))
+    assert len(threads) >= len(records) > 0
+    assert threading.main_thread() not in threads
+
+
 def test_leaving_the_host_ends_its_threads(package, job):
     from encdec_batch.job.plan import build_plan
 
