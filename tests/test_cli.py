@@ -184,7 +184,7 @@ def test_retry_takes_scenes_out_of_quarantine(tmp_path):
 
 
 def test_prune_says_what_would_go_and_then_deletes_it(tmp_path):
-    """A scene whose input changed: its first generation is superseded."""
+    """A scene whose input changed: its first generation is superseded, and so is the plan of the first run."""
     for shape in ((300, 300), (300, 301)):
         write_tiff(tmp_path / "in/a.tif", coordinate_image(1, *shape))
         spec = write_spec(tmp_path, tmp_path / "in", classes_package())
@@ -194,9 +194,15 @@ def test_prune_says_what_would_go_and_then_deletes_it(tmp_path):
     [old] = (out / "scenes/a").glob("1-*")
     size = sum(path.stat().st_size for path in old.iterdir())
 
-    # A reader of the marker before has a day, unless told otherwise.
+    # A reader of the marker before has a day, unless told otherwise; nobody reads plans.
     nothing = {"removed": [], "foreign": {"num_objects": 0, "first": []}}
-    assert command("prune", out, "--dry-run", "--json").result == {"folders": [], **nothing, "dry_run": True}
+    [plan] = (out / ".encdec/plans").glob("1-*")
+    path, plan_size = f".encdec/plans/{plan.name}", plan.stat().st_size
+    memory = {"path": path, "reason": "no longer needed", "objects": [path], "size_bytes": plan_size}
+    assert command("prune", out, "--dry-run", "--json").result == {"folders": [memory], **nothing, "dry_run": True}
+    assert command("prune", out).stdout.endswith("deleted\n")
+    before.remove(plan)
+    assert {path for path in out.rglob("*") if path.is_file()} >= before
     assert command("prune", out).stdout == "0 folders, 0 B deleted\n"
     said = command("prune", out, "--dry-run", "--keep-hours", "0", "--json").result
     folder = f"scenes/a/{old.name}/"
