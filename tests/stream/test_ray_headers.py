@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import ray
 from plan.recipes import recipe
 
 from encdec_batch.errors import SpecError
@@ -12,27 +11,35 @@ from encdec_batch.plan.scene import Candidate
 from encdec_batch.stream.ray_headers import RayHeaders
 from encdec_batch.stream.rules import Rules
 
-EXCEPTIONS = ray.exceptions
-ERRORS = [
-    EXCEPTIONS.WorkerCrashedError(),
-    EXCEPTIONS.OutOfMemoryError("monitor"),
-    EXCEPTIONS.NodeDiedError("gone"),
-    EXCEPTIONS.OutOfDiskError("full"),
-    EXCEPTIONS.RuntimeEnvSetupError("no environment"),
-    EXCEPTIONS.RaySystemError("no answer"),
-    EXCEPTIONS.LocalRayletDiedError(),
-    EXCEPTIONS.ObjectLostError("id", "owner", "site"),
-    EXCEPTIONS.OwnerDiedError("id", "owner", "site"),
-    EXCEPTIONS.TaskCancelledError(),
-    EXCEPTIONS.GetTimeoutError(),
-    EXCEPTIONS.RayTaskError("open", "traceback", ModuleNotFoundError("no encdec_batch here")),
-]
+# By name: who imports Ray before its environment is set spoils it for every other test of the process.
+ERRORS = {
+    "WorkerCrashedError": (),
+    "OutOfMemoryError": ("monitor",),
+    "NodeDiedError": ("gone",),
+    "OutOfDiskError": ("full",),
+    "RuntimeEnvSetupError": ("no environment",),
+    "RaySystemError": ("no answer",),
+    "LocalRayletDiedError": (),
+    "ObjectLostError": ("id", "owner", "site"),
+    "OwnerDiedError": ("id", "owner", "site"),
+    "TaskCancelledError": (),
+    "GetTimeoutError": (),
+    "RayTaskError": ("open", "traceback", ModuleNotFoundError("no encdec_batch here")),
+}
+
+
+def error_of(name, *arguments):
+    from ray import exceptions
+
+    return getattr(exceptions, name)(*arguments)
 
 
 class Tasks:
     """Every one of them ends with this error; `ray` itself is not started."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+        import ray
+
         self.error, self.timeouts, self.cancelled = error, [], 0
         monkeypatch.setattr(ray, "get", self._get)
         monkeypatch.setattr(ray, "cancel", self._cancel)
@@ -58,18 +65,19 @@ def results():
     return RayHeaders(recipe(), Rules()).start([one])()
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_what_befalls_a_task_is_no_scenes_fault(monkeypatch, error):
+@pytest.mark.parametrize("name", ERRORS)
+def test_what_befalls_a_task_is_no_scenes_fault(monkeypatch, name):
+    error = error_of(name, *ERRORS[name])
     tasks = Tasks(monkeypatch, error)
     [aside] = results()
     assert (aside.scene_id, aside.stage, aside.transient) == ("s", "plan", True)
     assert type(error).__name__ in aside.reason
     # In a group, then by itself; longer than two tries of a header may take, and not for ever.
     assert [1800 < timeout < 7200 for timeout in tasks.timeouts] == [True, True]
-    assert tasks.cancelled == (2 if isinstance(error, EXCEPTIONS.GetTimeoutError) else 0)
+    assert tasks.cancelled == (2 if name == "GetTimeoutError" else 0)
 
 
 def test_an_error_of_ours_is_raised(monkeypatch):
-    Tasks(monkeypatch, EXCEPTIONS.RayTaskError("open", "traceback", SpecError("no block fits")))
+    Tasks(monkeypatch, error_of("RayTaskError", "open", "traceback", SpecError("no block fits")))
     with pytest.raises(SpecError, match="no block fits"):
         results()
