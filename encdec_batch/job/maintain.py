@@ -6,7 +6,6 @@ when it began, and would write its tables over what was changed beside it. Looki
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -159,6 +158,5 @@ def _removed(store: Store, percent: float | None) -> Removed:
 
 @contextmanager
 def _leased(store: Store) -> Iterator[Lease]:
-    run_id = time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime()) + secrets.token_hex(3)
-    with acquire_lease(store, HolderInfo.current(run_id)) as lease:
+    with acquire_lease(store, HolderInfo.current(new_run_id(time.time()))) as lease:
         yield lease

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -21,7 +20,7 @@ from encdec_batch.job.notes import notes_of
 from encdec_batch.job.plan import Prepared, host_of, place, plan_ahead, prepare, projected_bytes, resolve_recipe
 from encdec_batch.job.planner import Planner, Segment
 from encdec_batch.job.progress import Progress, Watch
-from encdec_batch.job.runlog import RunLog
+from encdec_batch.job.runlog import RunLog, new_run_id
 from encdec_batch.job.stop import Stop
 from encdec_batch.job.summary import RunSummary, Tally
 from encdec_batch.job.survey import parts_of, survey, survey_scene
@@ -75,8 +74,9 @@ def run(
         RunStopped: scene after scene was condemned; report and tables are written.
         StoreError: the store does not answer.
     """
-    run_id = time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime()) + secrets.token_hex(3)
-    watch = Watch(show, Progress(run_id=run_id, started=time.time()))
+    started = time.time()
+    run_id = new_run_id(started)
+    watch = Watch(show, Progress(run_id=run_id, started=started))
     placed = place(spec)
     store = open_store(spec.output.uri, spec.output.storage)
     capabilities = store.probe()

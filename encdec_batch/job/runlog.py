@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 import threading
 import time
 from io import BytesIO
@@ -39,6 +40,13 @@ _EVENTS = pa.schema(
         ("message", pa.string()),
     ]
 )
+
+
+def new_run_id(now: float) -> str:
+    """Of a run that begins at `now` (seconds since 1970): ids sort as the runs began, those of one second too."""
+    milliseconds = round(now * 1000)
+    begun = time.strftime("%Y%m%dT%H%M%S", time.gmtime(milliseconds // 1000))
+    return f"{begun}.{milliseconds % 1000:03d}Z-{secrets.token_hex(3)}"
 
 
 def run_folder(run_id: str) -> str:

@@ -9,7 +9,7 @@ from fakes import FakeStore
 
 from encdec_batch.errors import TransientStoreError
 from encdec_batch.job.progress import Progress, Watch
-from encdec_batch.job.runlog import RunLog, run_folder
+from encdec_batch.job.runlog import RunLog, new_run_id, run_folder
 from encdec_batch.pipeline import Cost, Record
 from encdec_batch.plan.scene import SetAside
 from encdec_batch.spec.load import parse_spec
@@ -105,3 +105,13 @@ def test_the_run_s_own_error_is_not_hidden():
         pass
     assert json.loads(store.get(PROGRESS))["state"] == "failed"
     assert len(events(store)) == 1
+
+
+def test_run_ids_sort_as_the_runs_began():
+    """Two within a second too: the newest run is the one of the last id, and its page is what `report` makes."""
+    begun = [1.0, 1.001, 1.5, 1.999, 2.0, 61.0]
+    for _ in range(20):
+        ids = [new_run_id(at) for at in begun]
+        assert sorted(ids) == ids
+    assert new_run_id(1.0) != new_run_id(1.0)
+    assert new_run_id(1.0005).startswith("19700101T000001.000Z-")
