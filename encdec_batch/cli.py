@@ -141,20 +141,25 @@ def status(*, uri: str, storage: tuple[str, ...], as_json: bool) -> int:
 @_options
 @click.option("--digest", "digest_only", is_flag=True, help="Print the digest alone, from the markers; read no file.")
 @click.option("--deep", is_flag=True, help="Also compute a sample of windows again from the input, and compare.")
+@click.option("--repair", is_flag=True, help="Take scenes with bad files out, so that the next run makes them again.")
 @_as_json
 @_command
-def verify(*, uri: str, storage: tuple[str, ...], digest_only: bool, deep: bool, as_json: bool) -> int:
-    """Compare every committed file with its marker; print the digest of the output. Writes nothing.
+def verify(  # noqa: PLR0913  (one parameter an option)
+    *, uri: str, storage: tuple[str, ...], digest_only: bool, deep: bool, repair: bool, as_json: bool
+) -> int:
+    """Compare every committed file with its marker; print the digest of the output. Writes nothing without --repair.
 
-    Exit code 1: files are missing or are not what their markers say, or windows came out otherwise.
+    Exit code 1: files are missing or are not what their markers say and were not taken out, or windows came out
+    otherwise.
     """
+    from encdec_batch.job.repair import Repaired, repair_output
     from encdec_batch.job.status import output_digest
     from encdec_batch.job.status import verify as verify_output
 
     options = _parse_options(storage)
     if digest_only:
-        if deep:
-            raise SpecError("--digest reads no file, and --deep does", hint="say one of them")
+        if deep or repair:
+            raise SpecError("--digest reads no file, and --deep and --repair do", hint="say one of them")
         digest = output_digest(uri, options)
         click.echo(json.dumps({"digest": digest}) if as_json else digest)
         return 0
@@ -166,12 +171,17 @@ def verify(*, uri: str, storage: tuple[str, ...], digest_only: bool, deep: bool,
 
         with console.progress_bar(console.stderr(), "windows") as advance:
             found = verify_deep(uri, options, on_scene=advance)
+    repaired = repair_output(uri, verdict.bad_files, options) if repair else Repaired(taken_out=(), left={})
     if as_json:
         files = {"digest": verdict.digest, "files": verdict.files, "bad": verdict.bad, "why": verdict.why}
-        click.echo(json.dumps(files if found is None else files | {"deep": found.to_dict()}))
+        more = {"deep": found.to_dict()} if found else {}
+        more |= {"repaired": asdict(repaired)} if repair else {}
+        click.echo(json.dumps(files | more))
     else:
         console.print_verdict(console.stdout(), verdict, found)
-    return COULD_NOT_RUN if verdict.bad or (found and found.differ) else 0
+        console.print_repaired(console.stdout(), repaired)
+    still_bad = repaired.left or len(verdict.bad) > len(verdict.bad_files) if repair else verdict.bad
+    return COULD_NOT_RUN if still_bad or (found and found.differ) else 0
 
 
 @main.command()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from encdec_batch.commit.quarantine import QuarantineRecord
     from encdec_batch.job.deep import DeepVerdict
     from encdec_batch.job.maintain import Pruned
+    from encdec_batch.job.repair import Repaired
 
 LINE_EVERY_S = 30.0
 """Between lines where there is no terminal."""
@@ -87,6 +88,12 @@ class ProgressLine:
 
 def print_plan(console: Console, plan: Plan, projected_bytes: int) -> None:
     recipe, scenes, totals = plan.recipe, plan.scenes, plan.totals
+    if not scenes:
+        done, aside = _count(len(plan.done), "scene"), len(plan.set_aside)
+        console.print(f"nothing to do: {done} done, {aside} set aside", highlight=False)
+        print_notes(console, plan.notes)
+        print_aside(console, plan.set_aside, more="plan --json lists them")
+        return
     cost = totals.cost
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("scenes", f"{len(scenes)} to do, {len(plan.done)} done, {len(plan.set_aside)} set aside")
@@ -119,29 +126,34 @@ def print_plan(console: Console, plan: Plan, projected_bytes: int) -> None:
         seconds = cost.scene_pixels / 1e6 / rates[recipe.resolved.core]
         table.add_row("", f"{format_duration(seconds)} of one worker")
     console.print(table)
-    for note in totals.notes:
-        console.print(f"note: {note}", highlight=False)
+    print_notes(console, plan.notes)
     print_aside(console, plan.set_aside, more="plan --json lists them")
 
 
 def print_summary(console: Console, summary: RunSummary) -> None:
     rate = f", {format_number(summary.mpx_per_s)} Mpx/s" if summary.blocks else ""
-    done = f"{summary.scenes_done} scenes done ({summary.scenes_committed} by this run)"
+    done = f"{_count(summary.scenes_done, 'scene')} done ({summary.scenes_committed} by this run)"
     took = (
-        f"{summary.blocks} blocks in {format_duration(summary.seconds)}{rate}"
+        f"{_count(summary.blocks, 'block')} in {format_duration(summary.seconds)}{rate}"
         if summary.blocks
         else "nothing was to do"
     )
     console.print(f"complete: {done}, {len(summary.set_aside)} set aside; {took}", highlight=False, soft_wrap=True)
     if summary.checks:
         share = f"{100 * summary.check_share:.2f} % of the network's work"
-        console.print(f"certificates: {summary.checks} windows checked, {share}", highlight=False, soft_wrap=True)
-    for note in summary.notes:
-        console.print(f"note: {note}", highlight=False, soft_wrap=True)
+        console.print(
+            f"certificates: {_count(summary.checks, 'window')} checked, {share}", highlight=False, soft_wrap=True
+        )
+    print_notes(console, summary.notes)
     print_aside(console, summary.set_aside, more="see quarantine.parquet")
     console.print(f"output  {summary.output_uri}", highlight=False, soft_wrap=True)
     console.print(f"report  {summary.report_uri}", highlight=False, soft_wrap=True)
     console.print(f"digest  {summary.digest}", highlight=False, soft_wrap=True)
+
+
+def print_notes(console: Console, notes: tuple[str, ...]) -> None:
+    for note in notes:
+        console.print(f"note: {note}", highlight=False, soft_wrap=True)
 
 
 def print_aside(console: Console, aside: tuple[SetAside, ...], *, more: str) -> None:
@@ -154,24 +166,23 @@ def print_aside(console: Console, aside: tuple[SetAside, ...], *, more: str) -> 
 
 
 def print_status(console: Console, status: Status) -> None:
-    console.print(
-        f"{status.uri}: {status.scenes_committed} scenes done, {status.scenes_set_aside} set aside", soft_wrap=True
-    )
+    outputs = f"{_count(status.scenes_with_outputs, 'scene')} with outputs"
+    console.print(f"{status.uri}: {outputs}, {status.scenes_set_aside} set aside", soft_wrap=True)
     if not status.run_id:
         return
+    heard = "last heard of" if status.state in ("planning", "running", "interrupted") else "ended"
+    console.print(f"run {status.run_id}: {status.state}, {heard} {format_duration(status.age_s)} ago", highlight=False)
     progress = status.progress
-    console.print(
-        f"run {status.run_id}: {status.state}, last heard of {format_duration(status.age_s)} ago", highlight=False
-    )
+    if status.state == "complete" or not progress.get("blocks_total"):
+        return
+    blocks = f"{progress['blocks_done']}/{progress['blocks_total']} blocks"
+    planned = "" if progress.get("planned", True) else " planned so far"
+    scenes = f"{progress['scenes_done']}/{progress['scenes_total']} scenes"
+    figures = [f"{blocks}{planned}", scenes, f"{format_number(progress['mpx_per_s'])} Mpx/s"]
     if status.state == "running":
         left = progress.get("seconds_left")
-        console.print(
-            f"{progress['blocks_done']}/{progress['blocks_total']} blocks"
-            f"{'' if progress.get('planned', True) else ' planned so far'}, {progress['scenes_done']}/"
-            f"{progress['scenes_total']} scenes, {format_number(progress['mpx_per_s'])} Mpx/s, "
-            f"{format_duration(left) if left is not None else '?'} left",
-            highlight=False,
-        )
+        figures.append(f"{format_duration(left) if left is not None else '?'} left")
+    console.print(", ".join(figures), highlight=False)
 
 
 def print_verdict(console: Console, verdict: Verdict, deep: DeepVerdict | None = None) -> None:
@@ -179,32 +190,43 @@ def print_verdict(console: Console, verdict: Verdict, deep: DeepVerdict | None =
         console.print(f"bad  {path}: {verdict.why[path]}", highlight=False, soft_wrap=True)
     for line in deep.differ if deep else ():
         console.print(f"differs  {line}", highlight=False, soft_wrap=True)
-    bad = sum(1 for path in verdict.bad if path.startswith("scenes/"))
+    bad = len(verdict.bad_files)
     unread = len(verdict.bad) - bad
-    more = f"; {unread} markers cannot be read" if unread else ""
-    console.print(f"{verdict.files} files, {bad} of them not what their markers say{more}", highlight=False)
+    more = f"; {_count(unread, 'marker')} cannot be read" if unread else ""
+    console.print(f"{_count(verdict.files, 'file')}, {bad} of them not what their markers say{more}", highlight=False)
     if deep:
         print_deep(console, deep)
     console.print(f"digest  {verdict.digest or 'unknown, as long as a marker cannot be read'}", highlight=False)
 
 
+def print_repaired(console: Console, repaired: Repaired) -> None:
+    for scene_id, why in repaired.left.items():
+        console.print(f"left as it is  {scene_id}: {why}", highlight=False, soft_wrap=True)
+    for scene_id in repaired.taken_out:
+        console.print(f"taken out  {scene_id}", highlight=False, soft_wrap=True)
+    if number := len(repaired.taken_out):
+        console.print(f"{_count(number, 'scene')} taken out, to be made again by the next run", highlight=False)
+
+
 def print_deep(console: Console, deep: DeepVerdict) -> None:
     console.print(
-        f"{deep.windows} windows of {deep.scenes} scenes computed again ({deep.pixels:,} px), "
+        f"{_count(deep.windows, 'window')} of {_count(deep.scenes, 'scene')} computed again ({deep.pixels:,} px), "
         f"{len(deep.differ)} of them came out otherwise; largest difference {format_number(deep.largest)}",
         highlight=False,
         soft_wrap=True,
     )
     for why, ids in deep.not_compared.items():
         shown = ", ".join(ids[:SHOWN_IDS]) + (", ..." if len(ids) > SHOWN_IDS else "")
-        console.print(f"not compared: {len(ids)} scenes, {why} ({shown})", highlight=False, soft_wrap=True)
+        console.print(f"not compared: {_count(len(ids), 'scene')}, {why} ({shown})", highlight=False, soft_wrap=True)
 
 
 def print_taken(console: Console, taken: list[QuarantineRecord], *, dry_run: bool) -> None:
     for record in taken:
         line = f"{record.scene_id}  {record.stage}: {record.reason}"
         console.print(line, highlight=False, soft_wrap=True)
-    console.print(f"{len(taken)} scenes {'would be ' if dry_run else ''}taken out of quarantine", highlight=False)
+    console.print(
+        f"{_count(len(taken), 'scene')} {'would be ' if dry_run else ''}taken out of quarantine", highlight=False
+    )
 
 
 def print_pruned(console: Console, pruned: Pruned, *, dry_run: bool) -> None:
@@ -214,12 +236,12 @@ def print_pruned(console: Console, pruned: Pruned, *, dry_run: bool) -> None:
         console.print(f"{folder.reason}  {folder.path}", highlight=False, soft_wrap=True)
     if pruned.removed:
         taken = "would be taken out" if dry_run else "taken out"
-        console.print(f"{len(pruned.removed)} scenes {taken}; their files go later", highlight=False)
+        console.print(f"{_count(len(pruned.removed), 'scene')} {taken}; their files go later", highlight=False)
     if foreign := str(pruned.foreign):
         console.print(foreign, highlight=False, soft_wrap=True)
     size = format_bytes(sum(folder.size_bytes for folder in pruned.folders))
     end = ", would be deleted" if dry_run else " deleted"
-    console.print(f"{len(pruned.folders)} folders, {size}{end}", highlight=False)
+    console.print(f"{_count(len(pruned.folders), 'folder')}, {size}{end}", highlight=False)
 
 
 @contextmanager
@@ -253,6 +275,11 @@ def _what(now: Progress) -> str:
         return f"planning, {read}/{total} headers" if total else now.message or "planning"
     planned = "" if now.planned else f", {now.headers[0]} planned so far"
     return f"{now.scenes_done}/{now.scenes_total} scenes{planned}"
+
+
+def _count(number: int, noun: str) -> str:
+    """`1 scene`, `2 scenes`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _figures(now: Progress) -> str:

@@ -140,8 +140,6 @@ class Record:
     """Not a scene's: another run has taken over the output, nothing can be written to it any more, or the credentials
     have expired."""
     notes: tuple[str, ...] = ()
-    died: bool = False
-    """It took down process after process, the last one alone."""
 
 
 def read_item(recipe: Recipe, item: WorkItem) -> Iterator[Read | Record]:

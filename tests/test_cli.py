@@ -80,7 +80,7 @@ def test_the_version():
             | {"bytes_to_read", "projected_bytes", "set_aside", "notes"},
         ),
         ("run", ("job.yaml",), {"scenes_done", "set_aside", "digest", "exit_code", "report_uri"}),
-        ("status", ("out",), {"scenes_committed", "scenes_set_aside", "state", "progress"}),
+        ("status", ("out",), {"scenes_with_outputs", "scenes_set_aside", "state", "progress"}),
         ("verify", ("out",), {"digest", "files", "bad"}),
         ("report", ("out",), {"report"}),
     ],

@@ -130,23 +130,32 @@ def test_status_of_a_running_run_says_rate_and_time_left(change, words):
     print_status(console, status_of(replace(RUNNING, **change), state="running"))
     lines = said(console).splitlines()
     assert lines == [
-        "file:///out: 1 scenes done, 2 set aside",
+        "file:///out: 1 scene with outputs, 2 set aside",
         "run 20260101T000000Z-aaa: running, last heard of 8.0 s ago",
         words,
     ]
 
 
-@pytest.mark.parametrize("state", ["complete", "failed", "dead"])
-def test_status_of_a_run_that_is_over_says_no_rate(state):
+@pytest.mark.parametrize(("state", "heard"), [("failed", "ended"), ("interrupted", "last heard of")])
+def test_status_of_a_run_that_did_not_come_to_its_end_says_how_far_it_was(state, heard):
     console = recorder(terminal=False)
     print_status(console, status_of(RUNNING, state=state))
-    assert said(console).splitlines()[1:] == [f"run 20260101T000000Z-aaa: {state}, last heard of 8.0 s ago"]
+    assert said(console).splitlines()[1:] == [
+        f"run 20260101T000000Z-aaa: {state}, {heard} 8.0 s ago",
+        "10/40 blocks, 1/4 scenes, 2.5 Mpx/s",
+    ]
+
+
+def test_status_of_a_run_that_is_complete_says_no_rate():
+    console = recorder(terminal=False)
+    print_status(console, status_of(RUNNING, state="complete"))
+    assert said(console).splitlines()[1:] == ["run 20260101T000000Z-aaa: complete, ended 8.0 s ago"]
 
 
 def test_status_where_no_run_was_heard_of():
     console = recorder(terminal=False)
     print_status(console, replace(status_of(RUNNING, state="complete"), run_id="", progress={}))
-    assert said(console) == "file:///out: 1 scenes done, 2 set aside\n"
+    assert said(console) == "file:///out: 1 scene with outputs, 2 set aside\n"
 
 
 def status_of(progress: Progress, *, state: str) -> Status:
@@ -154,7 +163,7 @@ def status_of(progress: Progress, *, state: str) -> Status:
     fields: dict[str, Any] = progress.to_dict()
     return Status(
         uri="file:///out",
-        scenes_committed=1,
+        scenes_with_outputs=1,
         scenes_set_aside=2,
         run_id="20260101T000000Z-aaa",
         state=state,

@@ -10,14 +10,17 @@ the lease, while no scene is being committed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, groupby, islice
 from typing import Literal
 
 from encdec_batch.commit.generation import SCENES_PREFIX, OutputFolder
 from encdec_batch.commit.lease import check_lease
 from encdec_batch.commit.marker import Marker, MoveResult, move_marker, next_generation, read_marker, read_markers
+from encdec_batch.errors import SpecError
 from encdec_batch.plan.open import STAGED_PREFIX
 from encdec_batch.plan.statistics import STATISTICS_PREFIX
 from encdec_batch.store.object import ObjectInfo
@@ -30,6 +33,7 @@ PARTS_PREFIX = ".encdec/parts/"
 
 _DELETES_A_REQUEST = 1000
 _SCENES_AT_ONCE = 256
+_WRITERS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +104,33 @@ def prune(
         yield from chunk
 
 
-def remove_scene(store: Store, scene_id: str, *, lease_n: int) -> MoveResult | None:
+def take_out(store: Store, scene_ids: Sequence[str], *, lease_n: int, note: str) -> None:
+    """Takes scenes out of the output, several at a time: `remove_scene` for each.
+
+    Raises:
+        SpecError: the store cannot replace a marker safely.
+        LeaseHeld, CommitConflict, StoreError: as `move_marker`.
+    """
+    if scene_ids and not store.probe().if_match:
+        raise SpecError(
+            f"{store.uri}: this store ignores If-Match, and no marker can be replaced safely",
+            hint="take scenes out of an output on a store with conditional writes",
+        )
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        for _ in pool.map(partial(remove_scene, store, lease_n=lease_n, note=note), scene_ids):
+            pass
+
+
+def remove_scene(store: Store, scene_id: str, *, lease_n: int, note: str) -> MoveResult | None:
     """Takes a scene out of the output by a marker of the next generation without outputs.
 
     Its folders are superseded from then on, and pruned in their time. None: it has no outputs now.
+
+    Args:
+        store: the root of the output.
+        scene_id: of the scene.
+        lease_n: number of the lease that is held.
+        note: why, for people; it stays in the marker.
 
     Raises:
         CommitConflict, LeaseHeld, TransientStoreError: as `move_marker`.
@@ -118,7 +145,7 @@ def remove_scene(store: Store, scene_id: str, *, lease_n: int) -> MoveResult | N
         scene_key=marker.scene_key,
         outputs={},
         input=marker.input,
-        notes=("removed",),
+        notes=(note,),
     )
     return move_marker(store, empty, expected_etag=etag, lease_n=lease_n)
 

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from encdec_batch.commit.foreign import Foreign, find_foreign
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import Lease, acquire_lease
-from encdec_batch.commit.prune import PrunableFolder, PruneRules, find_prunable, prune
+from encdec_batch.commit.prune import PrunableFolder, PruneRules, find_prunable, prune, take_out
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine, remove_quarantine
 from encdec_batch.job.forget import find_forgettable
 from encdec_batch.job.rebuild import PastRun, last_run
-from encdec_batch.job.removed import Removed, check_limit, find_removed, remove_all
+from encdec_batch.job.removed import Removed, check_limit, find_removed
+from encdec_batch.job.runlog import new_run_id
 from encdec_batch.job.status import open_output
 from encdec_batch.report.build import Material, write_report
 from encdec_batch.report.record import State
@@ -56,7 +57,7 @@ def retry_output(
     store = open_output(uri, options)
     if dry_run:
         return [record for record in list_quarantine(store) if _is_meant(record, stage, reason)]
-    with _leased(store) as lease:
+    with leased(store) as lease:
         records = list(list_quarantine(store))
         meant = [record for record in records if _is_meant(record, stage, reason)]
         lease.check()
@@ -95,10 +96,10 @@ def prune_output(
         removed = _removed(store, removed_percent)
         folders = [*find_forgettable(store), *find_prunable(store, rules)]
     else:
-        with _leased(store) as lease:
+        with leased(store) as lease:
             removed = _removed(store, removed_percent)
             if removed.scene_ids:
-                remove_all(store, removed, lease_n=lease.n)
+                take_out(store, removed.scene_ids, lease_n=lease.n, note="removed")
                 write_scenes(store, markers_of(store))
             # Found before parts are deleted: a plan goes at the prune after its last part.
             folders = list(prune(store, lease_n=lease.n, rules=rules, also=find_forgettable(store)))
@@ -117,7 +118,7 @@ def rebuild_report(uri: str, options: StorageOptions | None = None) -> str:
         LeaseHeld: a run is writing this output, and does the same at its end.
     """
     store = open_output(uri, options)
-    with _leased(store) as lease:
+    with leased(store) as lease:
         markers = list(markers_of(store))
         quarantine = list(list_quarantine(store))
         lease.check()
@@ -157,6 +158,11 @@ def _removed(store: Store, percent: float | None) -> Removed:
 
 
 @contextmanager
-def _leased(store: Store) -> Iterator[Lease]:
+def leased(store: Store) -> Iterator[Lease]:
+    """The lease of an output, for as long as a command changes something in it.
+
+    Raises:
+        LeaseHeld: a run is writing this output.
+    """
     with acquire_lease(store, HolderInfo.current(new_run_id(time.time()))) as lease:
         yield lease

@@ -22,6 +22,8 @@ def notes_of(prepared: Prepared, store: Store) -> tuple[str, ...]:
 
 def _notes(prepared: Prepared, store: Store) -> Iterator[str]:
     known, work = prepared.known, prepared.work
+    if prepared.note:
+        yield prepared.note
     named = work.keys.keys() | {aside.scene_id for aside in work.set_aside}
     if lost := lost_note(known.committed, named):
         yield lost

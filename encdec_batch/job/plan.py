@@ -5,7 +5,7 @@ scene or starting Ray.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -41,6 +41,8 @@ class Placed:
     candidates: tuple[Candidate, ...]
     unnamed: tuple[SetAside, ...]
     """Scenes that cannot have an id of their own."""
+    note: str
+    """Of what lies there and was not taken; may be empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,8 @@ class Prepared:
     package: Package
     known: Known
     work: Sorted
+    note: str
+    """Of the source; may be empty."""
 
 
 def build_plan(spec: JobSpec) -> Plan:
@@ -77,25 +81,44 @@ def place(spec: JobSpec) -> Placed:
     package = load_package(spec.model.package, spec.model.storage)
     order = Order(spec=spec, card=package.card, package_digest=package.digest)
     order.check()
-    candidates, unnamed = find_scenes(spec.source)
+    candidates, unnamed, passed_over = find_scenes(spec.source)
     if not candidates and not unnamed:
         where = "the list" if spec.source.kind == "list" else spec.source.uri
-        raise SpecError(f"{where}: no scene is there", hint="check source.uri, and source.suffixes or source.pattern")
-    return Placed(order=order, package=package, candidates=tuple(candidates), unnamed=tuple(unnamed))
+        there = passed_over_note(passed_over)
+        raise SpecError(
+            "; ".join(filter(None, [f"{where}: no scene is there", there])),
+            hint="check source.uri, and source.suffixes or source.pattern",
+        )
+    return Placed(
+        order=order,
+        package=package,
+        candidates=tuple(candidates),
+        unnamed=tuple(unnamed),
+        note=passed_over_note(passed_over),
+    )
 
 
 def prepare(placed: Placed, known: Known) -> Prepared:
     """What is left to do of an order."""
     work = sort_candidates(placed.order, apart_from(placed.candidates, known.committed), known)
     work = replace(work, set_aside=(*placed.unnamed, *work.set_aside))
-    return Prepared(order=placed.order, package=placed.package, known=known, work=work)
+    return Prepared(order=placed.order, package=placed.package, known=known, work=work, note=placed.note)
+
+
+def passed_over_note(passed_over: Mapping[str, int]) -> str:
+    """A line on objects of the source that look like images and were not asked for; empty where there are none."""
+    if not passed_over:
+        return ""
+    kinds = ", ".join(f"{number} {ending}" for ending, number in sorted(passed_over.items()))
+    return f"objects that look like images were not asked for and passed over: {kinds}"
 
 
 def finish_plan(prepared: Prepared, host: Host, store: Store) -> Plan:
     """`auto` resolved (once for an unfinished output), headers opened, scenes cut: the whole plan."""
     recipe = resolve_recipe(prepared, host, store)
     memory = PlanMemory(store, recipe.spec.limits)
-    return make_plan(recipe, prepared.work, prepared.known, host.openers(recipe), memory)
+    plan = make_plan(recipe, prepared.work, prepared.known, host.openers(recipe), memory)
+    return replace(plan, note=prepared.note)
 
 
 def resolve_recipe(prepared: Prepared, host: Host, store: Store) -> Recipe:
@@ -201,5 +224,5 @@ def to_dict(plan: Plan) -> dict[str, Any]:
         "projected_bytes": projected_bytes(totals),
         "resolved": asdict(plan.recipe.resolved),
         "set_aside": [asdict(aside) for aside in plan.set_aside],
-        "notes": list(totals.notes),
+        "notes": list(plan.notes),
     }

@@ -7,20 +7,15 @@ it, looks like one whose scenes were removed. So there is a limit above which no
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from math import ceil
 
 from encdec_batch.commit.marker import Marker
-from encdec_batch.commit.prune import remove_scene
-from encdec_batch.errors import EncdecError, SpecError
+from encdec_batch.errors import EncdecError
 from encdec_batch.job.history import newest_spec
 from encdec_batch.plan.discover import find_scenes
 from encdec_batch.plan.identity import apart_from
 from encdec_batch.store.store import Store
-
-WRITERS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +44,7 @@ def find_removed(store: Store, markers: Sequence[Marker]) -> Removed:
         SpecError, StoreError: the source cannot be listed.
     """
     spec = newest_spec(store)
-    candidates, unnamed = find_scenes(spec.source)
+    candidates, unnamed, _ = find_scenes(spec.source)
     if not candidates and not unnamed:
         where = "the list" if spec.source.kind == "list" else spec.source.uri
         raise EncdecError(
@@ -78,20 +73,3 @@ def check_limit(removed: Removed, percent: float) -> None:
         hint="check that the source lists all it holds; if they were really removed, say "
         f"--removed {ceil(10 * removed.percent) / 10:g}",
     )
-
-
-def remove_all(store: Store, removed: Removed, *, lease_n: int) -> None:
-    """Moves the marker of each to a generation without outputs; its files are pruned in their time.
-
-    Raises:
-        SpecError: the store cannot replace a marker safely.
-        LeaseHeld, CommitConflict, StoreError: as `move_marker`.
-    """
-    if removed.scene_ids and not store.probe().if_match:
-        raise SpecError(
-            f"{store.uri}: this store ignores If-Match, and no marker can be replaced safely",
-            hint="remove scenes from a store with conditional writes",
-        )
-    with ThreadPoolExecutor(WRITERS) as pool:
-        for _ in pool.map(partial(remove_scene, store, lease_n=lease_n), removed.scene_ids):
-            pass

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from encdec_batch.commit.digest import digest_of_markers
+from encdec_batch.commit.generation import SCENES_PREFIX
 from encdec_batch.commit.marker import Marker, OutputFile, list_markers, marker_path, read_marker
 from encdec_batch.commit.quarantine import count_quarantine
 from encdec_batch.errors import CommitError, EncdecError, ObjectMissing, PreconditionFailed
@@ -33,12 +34,13 @@ class Status:
     """What an output holds, and what its newest run is doing."""
 
     uri: str
-    scenes_committed: int
-    """With outputs: the marker of a scene that was removed is not counted."""
+    scenes_with_outputs: int
+    """Committed, by whichever run. One whose input changed since, and cannot be read now, is set aside as well."""
     scenes_set_aside: int
     run_id: str
     state: str
-    """planning, running, complete, failed, or `dead`: nobody has written progress for longer than a lease lives."""
+    """planning, running, complete, failed, or `interrupted`: nobody has written progress for longer than a lease
+    lives."""
     age_s: float
     """Since the run last said something."""
     progress: dict[str, Any]
@@ -60,6 +62,11 @@ class Verdict:
     """Paths whose bytes are not those the marker names, or that are missing; markers that cannot be read."""
     why: Mapping[str, str] = field(default_factory=dict)
     """For each bad path, what is wrong."""
+
+    @property
+    def bad_files(self) -> tuple[str, ...]:
+        """Those of `bad` that are outputs of scenes."""
+        return tuple(path for path in self.bad if path.startswith(SCENES_PREFIX))
 
 
 def open_output(uri: str, options: StorageOptions | None = None) -> Store:
@@ -88,10 +95,10 @@ def status(uri: str, options: StorageOptions | None = None) -> Status:
     committed = sum(1 for scene_id, info in list_markers(store) if removed.get(scene_id) != info.etag)
     state = str(progress.get("state", "complete"))
     if state in ("planning", "running") and age > DEAD_AFTER_S:
-        state = "dead"
+        state = "interrupted"
     return Status(
         uri=store.uri,
-        scenes_committed=committed,
+        scenes_with_outputs=committed,
         scenes_set_aside=count_quarantine(store),
         run_id=str(progress.get("run_id", "")),
         state=state,
@@ -174,10 +181,10 @@ def _faults(store: Store, files: Sequence[OutputFile]) -> Iterator[tuple[OutputF
     with ThreadPoolExecutor(READERS) as pool:
         for start in range(0, len(files), 32 * READERS):
             chunk = files[start : start + 32 * READERS]
-            yield from zip(chunk, pool.map(lambda file: _fault(store, file), chunk), strict=True)
+            yield from zip(chunk, pool.map(lambda file: fault_of(store, file), chunk), strict=True)
 
 
-def _fault(store: Store, file: OutputFile) -> str:
+def fault_of(store: Store, file: OutputFile) -> str:
     """What is wrong with a file; empty: nothing."""
     digest = hashlib.sha256()
     try:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from encdec_batch.errors import RunStopped
 from encdec_batch.pipeline import Record
+from encdec_batch.plan.scene import SetAside
 
 IN_A_ROW = 10
 FIRST = 1000
@@ -19,7 +20,7 @@ NOT_COUNTED = ("plan", "read", "statistics")
 
 @dataclass(slots=True)
 class Stop:
-    """Counts scenes that this run condemned; told of every record."""
+    """Counts scenes that this run condemned; told of every record, and of what was set aside by its header."""
 
     in_a_row: int = 0
     condemned: int = 0
@@ -35,9 +36,13 @@ class Stop:
                 self.in_a_row = 0
                 self.ended.add(record.scene_id)
             return
-        counts = record.died or record.trouble.stage not in NOT_COUNTED
-        if counts and not record.trouble.transient and record.scene_id not in self.ended:
-            self.ended.add(record.scene_id)
+        self.note_aside(record.trouble)
+
+    def note_aside(self, aside: SetAside) -> None:
+        """A scene that this run sets aside."""
+        counts = aside.died or aside.stage not in NOT_COUNTED
+        if counts and not aside.transient and aside.scene_id not in self.ended:
+            self.ended.add(aside.scene_id)
             self.in_a_row += 1
             self.condemned += 1
 

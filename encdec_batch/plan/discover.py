@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.csv
@@ -18,31 +20,53 @@ from encdec_batch.plan.confine import confined
 from encdec_batch.plan.identity import distinct_id, path_id, settle_ids
 from encdec_batch.plan.scene import Candidate, SetAside
 from encdec_batch.plan.trust import refusal, rules_of, shown
-from encdec_batch.spec.source import GlobSource, ListSource, PrefixSource, Source, TableSource
+from encdec_batch.spec.source import IMAGE_SUFFIXES, GlobSource, ListSource, PrefixSource, Source, TableSource
 from encdec_batch.store.open import locate, open_store
 
+_OTHER = "jp2 j2k jpx img vrt nc h5 hdf bmp gif webp dcm nitf ntf svs ndpi mrxs czi"
+RASTERS = frozenset([*IMAGE_SUFFIXES, *(f".{ending}" for ending in _OTHER.split())])
+"""Endings of names that somebody may take for scenes."""
 
-def find_scenes(source: Source) -> tuple[list[Candidate], list[SetAside]]:
-    """Every candidate with its id, in the order of the listing; and what cannot have one.
+
+class Found(NamedTuple):
+    """What a source names."""
+
+    candidates: list[Candidate]
+    """Each with its id, in the order of the listing."""
+    unnamed: list[SetAside]
+    """What cannot have an id."""
+    passed_over: Mapping[str, int]
+    """Ending of a name to the number of listed objects that look like images and were not asked for."""
+
+
+def find_scenes(source: Source) -> Found:
+    """Every candidate with its id; nothing is opened.
 
     Raises:
         SpecError: the source does not exist, or a table lacks its column.
         StoreError: the store does not answer.
     """
     if isinstance(source, PrefixSource | GlobSource):
-        return settle_ids(_listed(source))
+        passed_over = Counter[str]()
+        return Found(*settle_ids(_listed(source, passed_over)), passed_over)
     if isinstance(source, ListSource):
-        return settle_ids((path_id(PurePosixPath(uri).name), _unseen(uri)) for uri in source.uris)
-    return _trusted(source, list(_tabled(source)))
+        named = ((path_id(PurePosixPath(uri).name), _unseen(uri)) for uri in source.uris)
+        return Found(*settle_ids(named), {})
+    return Found(*_trusted(source, list(_tabled(source))), {})
 
 
-def _listed(source: PrefixSource | GlobSource) -> Iterator[tuple[str, Candidate]]:
+def _listed(source: PrefixSource | GlobSource, passed_over: Counter[str]) -> Iterator[tuple[str, Candidate]]:
     store = confined(open_store(source.uri, source.storage), source, source.uri)
     # First contact has a short patience of its own: a mistyped endpoint is said in seconds, not after every retry.
     store.now()
     fits = _glob(source.pattern).fullmatch if isinstance(source, GlobSource) else _suffix_test(source.suffixes)
     for item in store.list():
-        if item.size >= 0 and fits(item.path):
+        if item.size < 0:
+            continue
+        if not fits(item.path):
+            ending = posixpath.splitext(item.path)[1].lower()
+            passed_over.update([ending] if ending in RASTERS else [])
+        else:
             uri = f"{store.uri.rstrip('/')}/{item.path}"
             yield path_id(item.path), Candidate(scene_id="", uri=uri, etag=item.etag, size_bytes=item.size)
 

@@ -19,9 +19,19 @@ from typing import Protocol
 
 from encdec_batch.errors import HeaderTooLarge
 from encdec_batch.plan.daemons import DaemonPool
-from encdec_batch.plan.plan import Committed, Known, Plan, Planned, Seen, Sorted, cut_candidate, open_candidate
+from encdec_batch.plan.plan import (
+    Committed,
+    Known,
+    Plan,
+    Planned,
+    Seen,
+    Sorted,
+    cut_candidate,
+    open_candidate,
+    with_etag,
+)
 from encdec_batch.plan.recipe import Recipe
-from encdec_batch.plan.scene import Candidate, SetAside
+from encdec_batch.plan.scene import Candidate, ScenePlan, SetAside
 
 THREADS = 16
 """Headers that a process reads at a time: they wait for the store most of the while."""
@@ -218,6 +228,27 @@ def _from_memory(recipe: Recipe, wanted: Wanted, memory: Memory) -> Planned | Se
     if scene.part_key != found.part_key:
         return None
     return Planned(scene=replace(scene, staged=found.staged), bytes_to_read=found.bytes_to_read, remembered=True)
+
+
+def replan_scene(recipe: Recipe, scene: ScenePlan, known: Known, openers: Openers) -> Planned | SetAside:
+    """A scene whose object was replaced while it was read, planned once more from the object as it is now.
+
+    Args:
+        recipe: of the job.
+        scene: as it was planned.
+        known: what lies in the output of it now.
+        openers: read its header.
+
+    Raises:
+        SpecError: no block of any scene fits the budget.
+    """
+    candidate = Candidate(scene_id=scene.scene_id, uri=scene.uri, etag="", size_bytes=-1, bands=scene.asked_bands)
+    found = with_etag(recipe.spec, candidate)
+    if isinstance(found, SetAside):
+        return found
+    marker = known.committed.get(scene.scene_id)
+    [planned] = openers.start([Wanted(candidate=found, marker=marker, parts=known.parts)])()
+    return planned
 
 
 def make_plan(

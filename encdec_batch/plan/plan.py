@@ -102,6 +102,8 @@ class Plan:
     """By this plan, and by earlier runs where nothing has changed since."""
     keys: Mapping[str, str]
     """Scene id to scene key, of everything that has one."""
+    note: str = ""
+    """Of the source; may be empty."""
 
     @property
     def num_blocks(self) -> int:
@@ -124,7 +126,7 @@ class Plan:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user may not expect."""
-        return self.totals.notes
+        return (*filter(None, [self.note]), *self.totals.notes)
 
     def cost(self) -> Cost:
         """What is still to be computed."""
@@ -163,15 +165,6 @@ def sort_candidates(order: Order, candidates: Iterable[Candidate], known: Known)
     return Sorted(todo=tuple(todo), done=tuple(done), set_aside=tuple(aside), keys=keys)
 
 
-def replan_scene(recipe: Recipe, scene: ScenePlan, known: Known) -> Planned | SetAside:
-    """A scene whose object was replaced while it was read, planned once more from the object as it is now."""
-    candidate = Candidate(scene_id=scene.scene_id, uri=scene.uri, etag="", size_bytes=-1, bands=scene.asked_bands)
-    found = _with_etag(recipe.spec, candidate)
-    if isinstance(found, SetAside):
-        return found
-    return open_candidate(recipe, found, known)
-
-
 def aside_from(error: EncdecError, *, scene_id: str, uri: str, stage: str, block: str | None = None) -> SetAside:
     """The record of an error that concerns one scene."""
     return SetAside(
@@ -208,10 +201,10 @@ def _with_etags(spec: JobSpec, candidates: Iterable[Candidate]) -> Iterator[Cand
         yield from named
         return
     with ThreadPoolExecutor(LOOK_UPS) as pool:
-        yield from pool.map(lambda candidate: _with_etag(spec, candidate), named)
+        yield from pool.map(lambda candidate: with_etag(spec, candidate), named)
 
 
-def _with_etag(spec: JobSpec, candidate: Candidate) -> Candidate | SetAside:
+def with_etag(spec: JobSpec, candidate: Candidate) -> Candidate | SetAside:
     """Listed objects come with their etag; those that were named are looked up."""
     if candidate.etag:
         return candidate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from pydantic import TypeAdapter
@@ -40,6 +40,8 @@ class SetAside:
     block: str | None = None
     transient: bool = False
     """Not a property of the scene: taken up by the next run by itself."""
+    died: bool = field(default=False, compare=False)
+    """A process that did nothing else died of it, or came to no end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,8 +117,9 @@ def _record(alone: Alone, stage: str, verdict: Verdict) -> Record:
         hint=verdict.hint,
         block=block,
         transient=not verdict.condemned,
+        died=verdict.condemned,
     )
-    record = Record(scene_id=alone.scene.scene_id, blocks=(), cost=Cost(), trouble=aside, died=verdict.condemned)
+    record = Record(scene_id=alone.scene.scene_id, blocks=(), cost=Cost(), trouble=aside)
     if block is None:
         return record
     return replace(record, checks=(block,)) if is_check_name(block) else replace(record, blocks=(block,))

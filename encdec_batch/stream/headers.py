@@ -110,4 +110,5 @@ def open_alone(job: HeaderJob) -> Planned | SetAside:
         reason=verdict.reason,
         hint=verdict.hint,
         transient=not verdict.condemned,
+        died=verdict.condemned,
     )

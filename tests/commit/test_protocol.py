@@ -204,7 +204,7 @@ class Commits(RuleBasedStateMachine):
     @rule(first=st.integers(0, 9))
     def the_newest_run_removes_the_scene(self, first):
         n = self.runs[-1].n
-        self.start(lambda: remove_scene(self.store, "a", lease_n=n), first)
+        self.start(lambda: remove_scene(self.store, "a", lease_n=n, note="removed"), first)
 
     def start(self, target, requests):
         process = Process(target)

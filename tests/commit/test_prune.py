@@ -105,7 +105,7 @@ def test_a_folder_that_may_still_be_named_goes_only_after_a_week_without_a_write
 def test_a_removed_scene_has_a_marker_without_outputs_and_loses_its_files_later():
     store = FakeStore()
     first = commit(store, fake_marker())
-    result = remove_scene(store, "a", lease_n=1)
+    result = remove_scene(store, "a", lease_n=1, note="removed")
     assert (result.marker.generation, result.marker.outputs) == (2, {})
     assert not is_committed(result.marker, scene_key=first.scene_key, asked=["mask.tif"])
     assert found(store) == {}
@@ -113,8 +113,8 @@ def test_a_removed_scene_has_a_marker_without_outputs_and_loses_its_files_later(
     assert found(store) == {folder_of(first): "superseded"}
     list(prune(store, lease_n=1))
     assert read_marker(store, "a") == (result.marker, result.etag)
-    assert remove_scene(store, "a", lease_n=1) is None
-    assert remove_scene(store, "never-there", lease_n=1) is None
+    assert remove_scene(store, "a", lease_n=1, note="removed") is None
+    assert remove_scene(store, "never-there", lease_n=1, note="removed") is None
     again = commit(store, fake_marker(generation=3))
     assert read_marker(store, "a")[0] == again
 
@@ -128,7 +128,7 @@ def test_nothing_is_deleted_once_the_lease_is_gone():
     with pytest.raises(LeaseHeld):
         list(prune(store, lease_n=1))
     with pytest.raises(LeaseHeld):
-        remove_scene(store, "a", lease_n=1)
+        remove_scene(store, "a", lease_n=1, note="removed")
     assert folder_of(first) + "mask.tif" in store.objects
 
 

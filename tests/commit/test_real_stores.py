@@ -97,7 +97,7 @@ def test_prune(store):
         (folder,) = prune(store, lease_n=lease.n, rules=AT_ONCE)
         assert folder.objects == (first.marker.outputs["mask.tif"].path,)
         assert remove_work(store, PARTS_PREFIX, {"aa"}) == 1
-        removed = remove_scene(store, "a", lease_n=lease.n)
+        removed = remove_scene(store, "a", lease_n=lease.n, note="removed")
         list(prune(store, lease_n=lease.n, rules=AT_ONCE))
         assert list(store.list("scenes/")) == []
         assert read_marker(store, "a") == (removed.marker, removed.etag)

@@ -22,6 +22,7 @@ import encdec_batch as eb
 from encdec_batch.commit.marker import marker_path
 from encdec_batch.job.maintain import rebuild_report
 from encdec_batch.job.progress import Progress
+from encdec_batch.job.repair import repair_output
 from encdec_batch.job.run import run as run_job
 from encdec_batch.store.open import open_store
 
@@ -74,7 +75,7 @@ def test_a_removed_scene_comes_back_with_the_same_bytes(tmp_path):
     assert image_of(out, "s03", "mask.tif").any(), "a run deletes nothing"
 
     assert "removed  s03" in command("prune", out, "--removed", "10").stdout
-    assert command("status", out, "--json").result["scenes_committed"] == 10
+    assert command("status", out, "--json").result["scenes_with_outputs"] == 10
     verdict = command("verify", out, "--json").result
     assert (verdict["files"], verdict["bad"]) == (10, [])
     assert verdict["digest"] != digest
@@ -90,6 +91,67 @@ def test_a_removed_scene_comes_back_with_the_same_bytes(tmp_path):
     ended = run(spec)
     assert (ended.result["scenes_committed"], ended.result["digest"]) == (1, digest)
     assert markers(out)["s03"].generation == 3
+
+
+def test_images_that_were_not_asked_for_are_told(tmp_path):
+    spec = archive(tmp_path, 1)
+    (tmp_path / "in/other.jp2").write_bytes(b"pixels")
+    said = "objects that look like images were not asked for and passed over: 1 .jp2"
+    assert f"note: {said}" in command("plan", spec).stdout
+    assert run(spec).result["notes"] == [said]
+    assert command("plan", spec).stdout.splitlines() == ["nothing to do: 1 scene done, 0 set aside", f"note: {said}"]
+    (tmp_path / "in/s00.tif").unlink()
+    ended = command("run", spec)
+    assert (ended.code, said in ended.stderr) == (2, True)
+
+
+# Files that were damaged after they were committed
+
+
+def damage(out: Path, scene_id: str) -> str:
+    [file] = markers(out)[scene_id].outputs.values()
+    with (out / file.path).open("r+b") as stream:
+        stream.seek(-1, 2)
+        last = stream.read()
+        stream.seek(-1, 2)
+        stream.write(bytes([last[0] ^ 1]))
+    return file.path
+
+
+def test_scenes_whose_files_were_damaged_are_made_again(tmp_path):
+    spec, out = archive(tmp_path, 4), tmp_path / "out"
+    digest = run(spec).result["digest"]
+    changed, gone = damage(out, "s01"), damage(out, "s02")
+    (out / gone).unlink()
+    ended = command("verify", out, "--repair", "--json")
+    assert (ended.code, ended.result["bad"]) == (0, [changed, gone])
+    assert ended.result["repaired"] == {"taken_out": ["s01", "s02"], "left": {}}
+    assert command("status", out, "--json").result["scenes_with_outputs"] == 2
+    again = run(spec).result
+    assert (again["scenes_committed"], again["digest"]) == (2, digest)
+    assert command("verify", out).code == 0
+    assert {markers(out)[name].generation for name in ("s01", "s02")} == {3}
+    assert command("verify", out, "--repair", "--json").result["repaired"]["taken_out"] == []
+
+
+def test_a_damaged_scene_that_cannot_be_made_again_is_left_as_it_is(tmp_path):
+    """Whatever is well of it would be lost."""
+    spec, out = archive(tmp_path, 2), tmp_path / "out"
+    run(spec)
+    damage(out, "s01")
+    (tmp_path / "in/s01.tif").unlink()
+    before = markers(out)
+    ended = command("verify", out, "--repair")
+    assert ended.code == 1
+    assert "left as it is  s01: its input cannot be read any more" in ended.stdout
+    assert markers(out) == before
+
+
+def test_what_a_run_has_mended_meanwhile_is_not_taken_out(tmp_path):
+    spec, out = archive(tmp_path, 1), tmp_path / "out"
+    run(spec)
+    [file] = markers(out)["s00"].outputs.values()
+    assert repair_output(str(out), [file.path]).taken_out == ()
 
 
 def test_a_listing_that_lost_half_of_the_scenes(tmp_path):
@@ -168,8 +230,8 @@ def test_a_marker_of_a_newer_version_is_neither_overwritten_nor_pruned_around(tm
     one_line(command("verify", out, "--digest"), *words)
     verdict = command("verify", out, "--json")
     assert (verdict.code, verdict.result["bad"], verdict.result["digest"]) == (1, [marker_path("s01")], "")
-    assert "1 markers cannot be read" in command("verify", out).stdout
-    assert command("status", out, "--json").result["scenes_committed"] == 3
+    assert "1 marker cannot be read" in command("verify", out).stdout
+    assert command("status", out, "--json").result["scenes_with_outputs"] == 3
     after = {path: data for path, data in objects(out).items() if not path.startswith(".encdec/runs/")}
     assert after == before
 

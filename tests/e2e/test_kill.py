@@ -241,7 +241,7 @@ def test_a_killed_run_is_dead_when_its_lease_would_be(left):
     written = progress.stat().st_mtime
     os.utime(progress, (written, written - DEAD_AFTER_S - 1))
     found = status(left.output_uri)
-    assert (found.state, found.scenes_committed) == ("dead", len(left.markers()))
+    assert (found.state, found.scenes_with_outputs) == ("interrupted", len(left.markers()))
     assert found.age_s > DEAD_AFTER_S
     assert found.run_id == progress.parent.name
 

@@ -234,7 +234,7 @@ def test_a_row_of_an_error_is_not_taken_as_done(tmp_path):
     ended = run(spec)
     assert (ended.code, ended.result["scenes_done"], ended.result["scenes_committed"]) == (3, 1, 1)
     status = command("status", tmp_path / "out", "--json").result
-    assert (status["scenes_committed"], status["scenes_set_aside"]) == (1, 1)
+    assert (status["scenes_with_outputs"], status["scenes_set_aside"]) == (1, 1)
     assert run(spec).code == 3
     (tmp_path / "in/b.tif").write_bytes(good)
     ended = run(spec)

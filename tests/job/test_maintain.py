@@ -125,7 +125,7 @@ def test_scenes_that_the_source_no_longer_names_are_taken_out_when_that_is_asked
     assert found is not None
     assert (found[0].generation, found[0].outputs, found[0].notes) == (2, {}, ("removed",))
     assert (out / fake_marker("s03").outputs["mask.tif"].path).exists(), "readers of the marker before have a day"
-    assert status(str(out)).scenes_committed == 19
+    assert status(str(out)).scenes_with_outputs == 19
     pruned = prune_output(str(out), removed_percent=10, keep_hours=0)
     assert (pruned.removed, len(pruned.folders)) == ((), 1)
     assert not (out / fake_marker("s03").outputs["mask.tif"].path).exists()
@@ -193,7 +193,7 @@ def test_a_marker_of_a_newer_version_stops_prune_before_anything_is_deleted(arch
     with pytest.raises(CommitError, match="format version 2"):
         rebuild_report(str(out))
     assert objects(out) == before
-    assert status(str(out)).scenes_committed == 20
+    assert status(str(out)).scenes_with_outputs == 20
 
 
 def test_what_is_not_of_the_output_is_left_alone_and_said(archive):
@@ -206,4 +206,4 @@ def test_what_is_not_of_the_output_is_left_alone_and_said(archive):
     assert pruned.foreign.num_objects == 5
     assert str(pruned.foreign).startswith("5 objects are not of this output, and left alone: markers/s00 (copy).json, ")
     assert all((out / name).exists() for name in names)
-    assert status(str(out)).scenes_committed == 20
+    assert status(str(out)).scenes_with_outputs == 20

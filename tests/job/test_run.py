@@ -184,9 +184,9 @@ def test_a_scene_whose_record_is_lost_does_not_pass_for_done_by_an_older_marker(
     write_scene(archive / "large.tif", *SCENES["large"], seed=77)
     handle = run_module._Run._handle
 
-    def lossy(self, record, plan, *, last):
+    def lossy(self, record, course):
         lost = record.scene_id == "large" and record.blocks == ("0-0",)
-        return None if lost else handle(self, record, plan, last=last)
+        return None if lost else handle(self, record, course)
 
     monkeypatch.setattr(run_module._Run, "_handle", lossy)
     summary = job.run()

@@ -51,9 +51,9 @@ def test_counts_what_lies_there(tmp_path):
     set_aside(tmp_path, "c")
     say(tmp_path, NEW, state="complete", blocks_done=7)
     found = status(str(tmp_path))
-    assert (found.scenes_committed, found.scenes_set_aside, found.state, found.run_id) == (2, 1, "complete", NEW)
+    assert (found.scenes_with_outputs, found.scenes_set_aside, found.state, found.run_id) == (2, 1, "complete", NEW)
     assert found.progress["blocks_done"] == 7
-    assert json.loads(json.dumps(found.to_dict()))["scenes_committed"] == 2
+    assert json.loads(json.dumps(found.to_dict()))["scenes_with_outputs"] == 2
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_counts_what_lies_there(tmp_path):
         ("planning", 0, "planning"),
         ("running", 0, "running"),
         ("running", DEAD_AFTER_S - 10, "running"),
-        ("running", DEAD_AFTER_S + 1, "dead"),
-        ("planning", DEAD_AFTER_S + 1, "dead"),
+        ("running", DEAD_AFTER_S + 1, "interrupted"),
+        ("planning", DEAD_AFTER_S + 1, "interrupted"),
         ("complete", 1e6, "complete"),
         ("failed", 1e6, "failed"),
     ],
@@ -120,14 +120,14 @@ def test_a_removed_scene_is_not_counted_once_the_tables_say_so(tmp_path):
     commit(tmp_path, "a", "b")
     commit(tmp_path, "c", generation=2, outputs=())
     store = open_store(str(tmp_path))
-    assert status(str(tmp_path)).scenes_committed == 3
+    assert status(str(tmp_path)).scenes_with_outputs == 3
     write_scenes(store, read_markers(store))
-    assert status(str(tmp_path)).scenes_committed == 2
+    assert status(str(tmp_path)).scenes_with_outputs == 2
     # It came back since: the table is older than its marker.
     commit(tmp_path, "c", generation=3)
-    assert status(str(tmp_path)).scenes_committed == 3
+    assert status(str(tmp_path)).scenes_with_outputs == 3
     (tmp_path / "scenes.parquet").write_bytes(b"PAR1 cut short")
-    assert status(str(tmp_path)).scenes_committed == 3
+    assert status(str(tmp_path)).scenes_with_outputs == 3
 
 
 def test_verify_names_markers_that_cannot_be_read_and_goes_on(tmp_path):

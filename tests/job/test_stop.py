@@ -16,9 +16,13 @@ def good(name, *, committed=True):
     return Record(scene_id=name, blocks=("0-0",), cost=Cost(), committed=committed)
 
 
+def aside_of(name, stage, *, transient=False, died=False):
+    return SetAside(scene_id=name, uri=name, stage=stage, reason="it is bad", hint="", transient=transient, died=died)
+
+
 def bad(name, stage="predict", *, transient=False, died=False):
-    aside = SetAside(scene_id=name, uri=name, stage=stage, reason="it is bad", hint="", transient=transient)
-    return Record(scene_id=name, blocks=("0-0",), cost=Cost(), trouble=aside, died=died)
+    aside = aside_of(name, stage, transient=transient, died=died)
+    return Record(scene_id=name, blocks=("0-0",), cost=Cost(), trouble=aside)
 
 
 def stops(*records):
@@ -61,6 +65,19 @@ def test_what_cannot_be_read_does_not_count(stage):
 
 def test_what_took_its_process_down_counts_in_a_read_as_well():
     assert stops(*(bad(f"s{n}", "read", died=True) for n in range(50))) == IN_A_ROW
+
+
+@pytest.mark.parametrize(("died", "stops_at"), [(True, IN_A_ROW), (False, None)])
+def test_headers_count_where_they_took_their_process_down(died, stops_at):
+    stop = Stop()
+    for number in range(1, 50):
+        stop.note_aside(aside_of(f"s{number}", "plan", died=died))
+        try:
+            stop.check()
+        except RunStopped:
+            assert number == stops_at
+            return
+    assert stops_at is None
 
 
 def test_what_is_no_property_of_a_scene_does_not_count():

@@ -55,7 +55,7 @@ def readable(spec: JobSpec, uri: str, etag: str = "") -> bool:
 def listed(source: dict) -> dict[str, bool]:
     """Name below the archive to whether it can be read."""
     spec = order(source=source).spec
-    kept, aside = find_scenes(spec.source)
+    kept, aside, _ = find_scenes(spec.source)
     assert not aside
     return {scene.uri.rpartition("/archive/")[2]: readable(spec, scene.uri, scene.etag) for scene in kept}
 
@@ -79,7 +79,7 @@ def test_they_are_if_the_spec_says_so(archive):
 def test_a_prefix_that_is_a_link_itself_is_the_folder_that_it_names(archive, tmp_path):
     (tmp_path / "alias").symlink_to(archive)
     spec = order(source={"kind": "prefix", "uri": f"{tmp_path}/alias/"}).spec
-    kept, _ = find_scenes(spec.source)
+    kept, *_ = find_scenes(spec.source)
     assert sum(readable(spec, scene.uri, scene.etag) for scene in kept) == len(INSIDE)
 
 
@@ -96,7 +96,7 @@ def test_links_out_of_a_tables_prefix_are_not_followed(archive, tmp_path):
     table.write_text("uri\narchive/a.tif\narchive/out.tif\narchive/linked/deep/more.tif\n")
     source = {"kind": "table", "uri": str(table), "prefixes": [str(archive)]}
     spec = order(source=source).spec
-    kept, aside = find_scenes(spec.source)
+    kept, aside, _ = find_scenes(spec.source)
     assert not aside
     assert [readable(spec, scene.uri) for scene in kept] == [True, False, False]
     assert all(readable(order(source={**source, "follow_links": True}).spec, scene.uri) for scene in kept)

@@ -28,7 +28,7 @@ def archive(tmp_path) -> Path:
 
 
 def found(source) -> dict[str, Candidate]:
-    kept, aside = find_scenes(source)
+    kept, aside, _ = find_scenes(source)
     assert aside == []
     return {scene.scene_id: scene for scene in kept}
 
@@ -46,6 +46,14 @@ def test_a_prefix_gives_every_image_below_it_with_size_and_etag(archive):
     assert all(scene.etag for scene in scenes.values())
     assert {"a", "b", "c", "d", "e"} < set(scenes)
     assert any(scene_id.startswith("sub_f-") for scene_id in scenes)
+
+
+def test_what_looks_like_an_image_and_was_not_asked_for_is_counted(archive):
+    for name in ("x.jp2", "sub/y.JP2", "z.dcm"):
+        (archive / name).write_bytes(b"pixels")
+    passed_over = find_scenes(PrefixSource(kind="prefix", uri=str(archive), suffixes=(".tif",))).passed_over
+    assert passed_over == {".jp2": 2, ".dcm": 1, ".tiff": 1, ".png": 1, ".jpg": 1, ".jpeg": 1}
+    assert find_scenes(ListSource(kind="list", uris=(f"{archive}/a.tif",))).passed_over == {}
 
 
 def test_suffixes_are_the_users(archive):
@@ -81,7 +89,7 @@ def test_a_list_is_not_looked_at(archive):
 
 
 def test_a_list_of_equal_names_is_set_aside(tmp_path):
-    kept, aside = find_scenes(ListSource(kind="list", uris=("s3://a/x.tif", "s3://b/x.tif", "s3://b/y.tif")))
+    kept, aside, _ = find_scenes(ListSource(kind="list", uris=("s3://a/x.tif", "s3://b/x.tif", "s3://b/y.tif")))
     assert [scene.scene_id for scene in kept] == ["y"]
     assert {row.uri for row in aside} == {"s3://a/x.tif", "s3://b/x.tif"}
     assert len({row.scene_id for row in aside}) == 2
@@ -104,7 +112,7 @@ def rows_of(table: str, monkeypatch) -> list[str]:
     content = pa.table({"uri": list(ROWS)})
     monkeypatch.setattr("encdec_batch.plan.discover._read_table", lambda source: content)
     schemes = ("s3",) if table.startswith("s3") else ("file", "s3")
-    kept, _ = find_scenes(TableSource(kind="table", uri=table, schemes=schemes))
+    kept, *_ = find_scenes(TableSource(kind="table", uri=table, schemes=schemes))
     return [scene.uri for scene in kept]
 
 
@@ -135,7 +143,7 @@ def test_relative_rows_are_found_from_any_folder(archive, tmp_path, monkeypatch)
     (archive / "scenes.csv").write_text("uri\na.tif\nsub/f.tif\n")
     monkeypatch.chdir(tmp_path)
     asked = order(source={"kind": "table", "uri": str(archive / "scenes.csv")})
-    kept, _ = find_scenes(asked.spec.source)
+    kept, *_ = find_scenes(asked.spec.source)
     assert [look_up(asked.spec, scene.uri).size for scene in kept] == [6, 10]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from plan.recipes import card, order, recipe
 from rasters import coordinate_image, gtiff
 
 from encdec_batch.plan.discover import find_scenes
-from encdec_batch.plan.opening import make_plan
-from encdec_batch.plan.plan import Committed, Known, Quarantined, replan_scene, sort_candidates
+from encdec_batch.plan.opening import HeaderThreads, make_plan, replan_scene
+from encdec_batch.plan.plan import Committed, Known, Quarantined, sort_candidates
 from encdec_batch.plan.scene import Candidate, SetAside
 from encdec_batch.spec.load import parse_spec
 
@@ -221,15 +222,18 @@ def test_a_replaced_object_is_planned_as_it_is_now(archive):
     plan = planned(asked)
     (a, _) = plan.scenes
     gtiff(coordinate_image(2, 64, 64), compress="DEFLATE")(archive / "a.tif")
-    again = replan_scene(plan.recipe, a, NOTHING)
+    with closing(HeaderThreads(plan.recipe)) as openers:
+        again = replan_scene(plan.recipe, a, NOTHING, openers)
     assert (again.scene.header.height, again.scene.header.width) == (64, 64)
     assert again.scene.scene_key != a.scene_key
     (archive / "a.tif").write_bytes(b"")
-    gone = replan_scene(plan.recipe, a, NOTHING)
+    with closing(HeaderThreads(plan.recipe)) as openers:
+        gone = replan_scene(plan.recipe, a, NOTHING, openers)
     assert (gone.scene_id, gone.stage) == ("a", "plan")
     assert "empty" in gone.reason
     (archive / "a.tif").unlink()
-    assert isinstance(replan_scene(plan.recipe, a, NOTHING), SetAside)
+    with closing(HeaderThreads(plan.recipe)) as openers:
+        assert isinstance(replan_scene(plan.recipe, a, NOTHING, openers), SetAside)
 
 
 @pytest.mark.parametrize("name", ["n" * 300 + ".tif", "missing.tif", "c.tif/inside.tif"])

@@ -308,7 +308,7 @@ def test_a_refused_row_is_set_aside_with_its_number_and_the_others_go_on(tmp_pat
     table.write_text(
         "uri,scene_id\na.tif,a\ns3://user:secret@archive/b.tif,b\nhttp://127.0.0.1/a.tif,a\nc.tif,\n../x/../../d.tif,d\n"
     )
-    kept, aside = find_scenes(TableSource(kind="table", uri=str(table), prefixes=(str(tmp_path),)))
+    kept, aside, _ = find_scenes(TableSource(kind="table", uri=str(table), prefixes=(str(tmp_path),)))
     assert [scene.scene_id for scene in kept] == ["a", "c"]
     assert [row.reason.partition(":")[0] for row in aside] == [f"row {number} of {table}" for number in (2, 3, 5)]
     assert aside[0].scene_id == "b"
@@ -330,7 +330,7 @@ def test_a_relative_row_does_not_climb_out_of_its_bucket(monkeypatch):
 
     rows = pa.table({"uri": ["../../other/x.tif", "../../../../y.tif", "../z.tif"]})
     monkeypatch.setattr("encdec_batch.plan.discover._read_table", lambda source: rows)
-    kept, aside = find_scenes(TableSource(kind="table", uri="s3://bucket/2024/scenes.csv"))
+    kept, aside, _ = find_scenes(TableSource(kind="table", uri="s3://bucket/2024/scenes.csv"))
     assert [scene.uri for scene in kept] == ["s3://bucket/z.tif"]
     assert len(aside) == 2
 

@@ -37,7 +37,7 @@ def ended(code, stage="predict", *, seconds=1.0, no_memory=False):
 )
 def test_what_a_block_does_to_its_process_condemns_it(how, said):
     record = record_of_death(BLOCK, how)
-    assert record.died
+    assert record.trouble.died
     assert (record.scene_id, record.blocks) == ("a", ("0-1",))
     aside = record.trouble
     assert (aside.stage, aside.block, aside.transient) == (how.stage, "0-1", False)
@@ -57,7 +57,7 @@ def test_what_a_block_does_to_its_process_condemns_it(how, said):
 )
 def test_what_others_do_to_it_does_not(how, said):
     record = record_of_death(BLOCK, how)
-    assert not record.died
+    assert not record.trouble.died
     assert record.trouble.transient
     assert said in record.trouble.reason
 
@@ -81,4 +81,4 @@ def test_a_commit_is_of_no_block():
 
 def test_a_process_that_is_lost_each_time_says_nothing_of_the_scene():
     record = lost(COMMIT, "NodeDiedError")
-    assert (record.trouble.stage, record.trouble.transient, record.died) == ("commit", True, False)
+    assert (record.trouble.stage, record.trouble.transient, record.trouble.died) == ("commit", True, False)

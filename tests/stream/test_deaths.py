@@ -13,10 +13,10 @@ from stream.deaths import PLANTED, RULES, Faults, attempts, begin_apart, fault, 
 from encdec_batch.commit.attempts import count_death
 from encdec_batch.errors import EncdecError
 from encdec_batch.job.plan import build_plan, place, prepare
-from encdec_batch.job.survey import survey
+from encdec_batch.job.survey import survey, survey_scene
 from encdec_batch.models.package import load_package
 from encdec_batch.plan.item import is_small, work_items
-from encdec_batch.plan.opening import make_plan
+from encdec_batch.plan.opening import make_plan, replan_scene
 from encdec_batch.spec.compute import RayStream
 from encdec_batch.stream.ray_data import RayHost
 
@@ -122,6 +122,19 @@ def test_a_header_is_found_too(tmp_path, package, faults, ray_host, how, said):
     assert faults.struck("plan", scenes["bad"]) == ["among others", "among others", "alone"]
 
 
+def test_an_object_replaced_in_mid_run_by_one_that_kills_its_reader(tmp_path, package, faults, ray_host):
+    """It is planned once more under the same guard: not the driver dies of it."""
+    job = job_of(tmp_path, package, {"bad": (90, 100)})
+    plan, changed = build_plan(job.spec()), (90, 104)
+    make_archive(tmp_path / "archive", {"bad": changed})
+    faults.plant(fault("plan", changed, "kill"))
+    openers = ray_host.openers(plan.recipe)
+    aside = replan_scene(plan.recipe, plan.scenes[0], survey_scene(job.store, "bad"), openers)
+    assert (aside.scene_id, aside.stage, aside.transient) == ("bad", "plan", False)
+    assert "SIGKILL" in aside.reason
+    assert faults.struck("plan", changed) == ["among others", "among others", "alone"]
+
+
 def test_a_count_outlives_the_driver(tmp_path, package, faults, ray_host):
     """A second driver takes up what the first one's ledger noted."""
     shape = (600, 1100)
@@ -135,7 +148,7 @@ def test_a_count_outlives_the_driver(tmp_path, package, faults, ray_host):
     assert (block, told["deaths"], told["stage"]) == (("scene", "0-0"), 1, "predict")
     faults.plant(fault("predict", shape, "kill", at=(0, 0)))
     records, _ = through(plan, ray_host, ["scene"])
-    assert {record.trouble.block for record in records if record.died} == {"0-0"}
+    assert {record.trouble.block for record in records if record.trouble and record.trouble.died} == {"0-0"}
     assert faults.struck("predict", shape) == ["among others", "alone"]
 
 

@@ -1,0 +1,86 @@
+"""`verify --repair`: scenes whose files are not what their markers say are taken out, so that the next run makes them.
+
+A file is a function of its name, and none is ever written twice: a damaged one is not mended where it lies. The scene
+is made again, in a folder of its next generation, and the damaged folder is pruned in its time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from encdec_batch.commit.generation import OutputFolder
+from encdec_batch.commit.marker import Marker, read_marker
+from encdec_batch.commit.prune import take_out
+from encdec_batch.errors import SceneUnreadable
+from encdec_batch.job.history import newest_spec
+from encdec_batch.job.maintain import leased
+from encdec_batch.job.status import fault_of, open_output
+from encdec_batch.plan.open import look_up
+from encdec_batch.report.tables import markers_of, write_scenes
+from encdec_batch.spec.base import StorageOptions
+from encdec_batch.spec.job import JobSpec
+from encdec_batch.store.store import Store
+
+NOTE = "taken out to be made again: a file of it was damaged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repaired:
+    """What `verify --repair` did."""
+
+    taken_out: tuple[str, ...]
+    """Ids of scenes that the next run makes again."""
+    left: Mapping[str, str]
+    """Scene id to why it was left as it is."""
+
+
+def repair_output(uri: str, bad: Collection[str], options: StorageOptions | None = None) -> Repaired:
+    """Takes out the scenes of damaged files.
+
+    Args:
+        uri: of the output.
+        bad: paths of files that `verify` found; each is read once more before its scene is taken out.
+        options: of the output's store.
+
+    Raises:
+        EncdecError: nothing of ours is there, or no run has left its spec.
+        LeaseHeld: a run is writing this output.
+        CommitError: a marker cannot be read by this version.
+        SpecError: the store cannot replace a marker safely.
+    """
+    store = open_output(uri, options)
+    with leased(store) as lease:
+        spec, left = newest_spec(store), dict[str, str]()
+        damaged = []
+        for scene_id in _scenes_of(bad):
+            found = read_marker(store, scene_id)
+            if found is None or not _is_damaged(store, found[0], bad):
+                continue
+            if why := _not_again(spec, found[0]):
+                left[scene_id] = why
+            else:
+                damaged.append(scene_id)
+        if damaged:
+            take_out(store, damaged, lease_n=lease.n, note=NOTE)
+            write_scenes(store, markers_of(store))
+    return Repaired(taken_out=tuple(damaged), left=left)
+
+
+def _scenes_of(paths: Iterable[str]) -> list[str]:
+    folders = (OutputFolder.parse(path) for path in paths)
+    return sorted({folder.scene_id for folder in folders if folder is not None})
+
+
+def _is_damaged(store: Store, marker: Marker, bad: Collection[str]) -> bool:
+    """Still: a run may have made the scene again since it was looked at."""
+    return any(fault_of(store, file) for file in marker.outputs.values() if file.path in bad)
+
+
+def _not_again(spec: JobSpec, marker: Marker) -> str:
+    """Why the next run could not make a scene again; empty: it can. What is well of it would be lost."""
+    try:
+        look_up(spec, marker.input.uri)
+    except SceneUnreadable as error:
+        return f"its input cannot be read any more: {error.message}"
+    return ""
