@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from encdec_batch.errors import SpecError
+from encdec_batch.spec.faults import faults_of
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.spec.text import MOST_BYTES, parse_json, parse_yaml
 
-_MOST_FAULTS = 20
 _PATHS = ("source.uri", "model.package", "output.uri")
 
 
@@ -44,11 +43,7 @@ def parse_spec(data: Any, *, name: str = "spec") -> JobSpec:
     try:
         return JobSpec.model_validate(data)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        said = [_fault(dict(fault)) for fault in found[:_MOST_FAULTS]]
-        if len(found) > len(said):
-            said.append(f"and {len(found) - len(said)} more")
-        faults = "\n  ".join(said)
+        faults = "\n  ".join(faults_of(error, data))
         raise SpecError(f"{name} is not a job:\n  {faults}") from None
 
 
@@ -129,29 +124,3 @@ def _absolute(uri: str, folder: Path) -> str:
         return str((folder / Path(uri).expanduser()).resolve()) + trailing
     except (ValueError, RuntimeError) as error:  # a NUL in it; a user who has no home
         raise SpecError(f"{uri!r} is not a path: {error}") from None
-
-
-def _fault(fault: dict[str, Any]) -> str:
-    # pydantic puts the discriminator's value into the location; the user wrote no such key.
-    where = [str(part) for part in fault["loc"]]
-    if fault["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(where[-1], _all_keys(), 1)
-        guess = f", did you mean {near[0]}?" if near else ""
-        return f"{'.'.join(where)}: unknown key{guess}"
-    return f"{'.'.join(where)}: {fault['msg']}"
-
-
-def _all_keys() -> set[str]:
-    keys: set[str] = set()
-    todo: list[type[BaseModel]] = [JobSpec, *_subclasses(BaseModel)]
-    for model in todo:
-        if model.__module__.startswith("encdec_batch.spec"):
-            keys |= set(model.model_fields)
-    return keys
-
-
-def _subclasses(model: type[BaseModel]) -> list[type[BaseModel]]:
-    found: list[type[BaseModel]] = []
-    for sub in model.__subclasses__():
-        found += [sub, *_subclasses(sub)]
-    return found
