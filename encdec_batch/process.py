@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import resource
 from pathlib import Path
+
+_FIELDS = re.compile(rb"^(VmHWM|RssShmem):\s+(\d+) kB", re.MULTILINE)
 
 
 def peak_bytes() -> int:
@@ -12,10 +15,9 @@ def peak_bytes() -> int:
     A page of Ray's object store counts for every process that has looked at it: it is the store's, and bounded there.
     """
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
+        status = Path("/proc/self/status").read_bytes()
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     # Not ru_maxrss, which a process inherits: it would have the peak of whoever started it.
-    fields = (line.partition(":") for line in lines)
-    kib = {name: int(value.split()[0]) for name, _, value in fields if value.endswith(" kB")}
-    return (kib["VmHWM"] - kib.get("RssShmem", 0)) * 1024
+    kib = {name: int(number) for name, number in _FIELDS.findall(status)}
+    return (kib[b"VmHWM"] - kib.get(b"RssShmem", 0)) * 1024

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from threading import Lock
+from typing import TypeGuard
 
 import numpy as np
 import rasterio
@@ -31,7 +34,8 @@ from encdec_batch.write.tiff import Tag
 
 _PLACED_BY_US = frozenset({254, 256, 257, 324, 325})
 """NewSubfileType, ImageWidth, ImageLength, TileOffsets, TileByteCounts: they differ from level to level."""
-_FULL_LEVEL_ONLY = frozenset({33550, 33922, 34264, 34735, 34736, 34737, 42112, 50844})
+_PIXEL_SCALE, _TIE_POINT = 33550, 33922
+_FULL_LEVEL_ONLY = frozenset({_PIXEL_SCALE, _TIE_POINT, 34264, 34735, 34736, 34737, 42112, 50844})
 """Geo tags and GDAL's metadata; an overview has its place from the full level. Palette and nodata are on each."""
 
 _WARNINGS = Lock()
@@ -42,13 +46,16 @@ _NEEDS_WORDS: dict[tuple[str | None, bool, bool], bool] = {}
 """CRS, no transform, control points: whether GeoTIFF says less than that. Guarded by `_WARNINGS`."""
 
 
+Transform = tuple[float, float, float, float, float, float]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Geo:
     """Where output pixels lie; everything None or empty for a scene without georeference."""
 
     crs_wkt: str | None = None
     """Of the transform, or of the control points where there are some."""
-    transform: tuple[float, float, float, float, float, float] | None = None
+    transform: Transform | None = None
     """Output pixel to world, in the order of affine.Affine."""
     gcps: tuple[GroundControlPoint, ...] = ()
     """In output pixels; where there are some, the transform isn't written."""
@@ -73,15 +80,44 @@ def image_tags(product: Product, geo: Geo, codec: Codec) -> tuple[tuple[Tag, ...
     Raises:
         UnsupportedScene: GDAL does not know the CRS.
     """
+    if geo.gcps or not _is_north_up(geo.transform):
+        tags = _tags(product, geo, codec)
+    else:
+        # The place is numbers alone then; all else is the same for every scene of a CRS.
+        tags = tuple(_moved(tag, geo.transform) for tag in _north_up_tags(product, geo.crs_wkt, codec))
+    return tags, tuple(tag for tag in tags if tag.code not in _FULL_LEVEL_ONLY)
+
+
+def _is_north_up(transform: Transform | None) -> TypeGuard[Transform]:
+    if transform is None:
+        return False
+    a, b, _, d, e, _ = transform
+    return a > 0 and e < 0 and b == d == 0
+
+
+@lru_cache(256)
+def _north_up_tags(product: Product, crs_wkt: str | None, codec: Codec) -> tuple[Tag, ...]:
+    """Of a scene somewhere."""
+    return _tags(product, Geo(crs_wkt=crs_wkt, transform=(2.0, 0.0, 3.0, 0.0, -5.0, 7.0)), codec)
+
+
+def _moved(tag: Tag, transform: Transform) -> Tag:
+    """The tag of a scene that lies elsewhere."""
+    a, _, c, _, e, f = transform
+    numbers = {_PIXEL_SCALE: (a, -e, 0.0), _TIE_POINT: (0.0, 0.0, 0.0, c, f, 0.0)}.get(tag.code)
+    return tag if numbers is None else tag._replace(data=struct.pack(f"<{len(numbers)}d", *numbers))
+
+
+def _tags(product: Product, geo: Geo, codec: Codec) -> tuple[Tag, ...]:
+    """As GDAL writes them."""
     data = _one_pixel_file(product, geo, codec)
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         page = tiff.pages.first
-        tags = tuple(
+        return tuple(
             Tag(tag.code, int(tag.dtype), tag.count, data[tag.valueoffset : tag.valueoffset + tag.valuebytecount])
             for tag in page.tags
             if tag.code not in _PLACED_BY_US
         )
-    return tags, tuple(tag for tag in tags if tag.code not in _FULL_LEVEL_ONLY)
 
 
 def known_crs(wkt: str | None) -> CRS | None:

@@ -199,8 +199,11 @@ def _write_files(
             writer.finish()
         return name, OutputFile(path=path, size=written.size_bytes, sha256=written.sha256)
 
+    files = list(_files(order, parts, coarse))
+    if len(files) == 1:
+        return dict(map(write, files))
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
-        return dict(pool.map(write, _files(order, parts, coarse)))
+        return dict(pool.map(write, files))
 
 
 def _files(order: CommitOrder, parts: Parts, coarse: Parts | None) -> Iterator[tuple[str, Callable[[Sink], Written]]]:

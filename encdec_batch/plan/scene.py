@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 
 from pydantic import TypeAdapter
 from pydantic_core import to_json
@@ -82,7 +82,7 @@ class ScenePlan:
     """Names of those whose result lies in the store."""
 
     def grid(self) -> Grid:
-        return make_grid(self.header.height, self.header.width, self.geometry, self.tiling)
+        return _grid(self.header.height, self.header.width, self.geometry, self.tiling)
 
     @property
     def num_pixels(self) -> int:
@@ -103,6 +103,12 @@ class ScenePlan:
     @classmethod
     def from_json(cls, data: bytes) -> ScenePlan:
         return _adapter().validate_json(data)
+
+
+@lru_cache(256)
+def _grid(height: int, width: int, geometry: NetworkGeometry, tiling: Tiling) -> Grid:
+    """Asked for at every turn; most scenes of an archive have the size of others."""
+    return make_grid(height, width, geometry, tiling)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
@@ -43,7 +44,18 @@ class RetryPolicy:
             attempt: idempotent; raises TransientStoreError where another attempt may help.
             unless: true for an error that must not be retried although it is transient.
         """
-        return Retrying(**self._arguments(unless))(attempt)
+        began = time.monotonic()
+        try:
+            return attempt()  # nearly always all: what follows takes longer to set up than a small file to read
+        except TransientStoreError as error:
+            first = [error]
+
+        def again() -> T:
+            if first:
+                raise first.pop()
+            return attempt()
+
+        return Retrying(**self._arguments(unless, spent_s=time.monotonic() - began))(again)
 
     async def run_async(
         self, attempt: Callable[[], Awaitable[T]], *, unless: Callable[[BaseException], bool] | None = None
@@ -56,13 +68,13 @@ class RetryPolicy:
 
         return await AsyncRetrying(**self._arguments(unless))(awaited)
 
-    def _arguments(self, unless: Callable[[BaseException], bool] | None) -> dict[str, Any]:
+    def _arguments(self, unless: Callable[[BaseException], bool] | None, *, spent_s: float = 0.0) -> dict[str, Any]:
         def again(error: BaseException) -> bool:
             return isinstance(error, TransientStoreError) and not (unless is not None and unless(error))
 
         return {
             "retry": retry_if_exception(again),
-            "stop": stop_before_delay(self.total_s),
+            "stop": stop_before_delay(max(self.total_s - spent_s, 0.0)),
             "wait": wait_exponential(multiplier=self.first_wait_s, max=self.max_wait_s)
             + wait_random(0, self.first_wait_s),
             "reraise": True,

@@ -14,6 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 STDERR = 2
+LATE = 0.1
+"""Share of its time by which a hang may be ended too late. Setting the timer ends a thread and starts one: done for
+each of many short blocks it took a seventh of all that Python did.
+"""
 
 
 def _arm(seconds: float | None) -> None:
@@ -35,15 +39,19 @@ class Timer:
         self, arm: Callable[[float | None], None] = _arm, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._arm, self._clock = arm, clock
-        self._ends: dict[object, float] = {}
+        self._ends: dict[object, tuple[float, float]] = {}
+        """When each thing is to have ended, and when it must have."""
+        self._armed: float | None = None
+        """When the timer fires."""
         self._lock = threading.Lock()
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """What is inside ends in so many seconds, or the process does."""
+        """What is inside ends in so many seconds, or a little later the process does."""
         token = object()
         with self._lock:
-            self._ends[token] = self._clock() + seconds
+            now = self._clock()
+            self._ends[token] = now + seconds, now + (1 + LATE) * seconds
             self._set()
         try:
             yield
@@ -53,8 +61,16 @@ class Timer:
                 self._set()
 
     def _set(self) -> None:
+        if not self._ends:
+            self._armed = None
+            self._arm(None)
+            return
+        end, latest = (min(times) for times in zip(*self._ends.values(), strict=True))
+        if self._armed is not None and end <= self._armed <= latest:
+            return
+        self._armed = latest
         # Never 0, which is refused: what is late already fires at once.
-        self._arm(max(min(self._ends.values()) - self._clock(), 0.001) if self._ends else None)
+        self._arm(max(latest - self._clock(), 0.001))
 
 
 PROCESS = Timer()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from functools import cache
 from importlib import metadata
 
 import imagecodecs
@@ -12,10 +13,15 @@ import rasterio
 from encdec_batch.write.part import FORMAT
 
 
+@cache
+def _version() -> str:
+    return metadata.version("encdec-batch")
+
+
 def encoder_versions() -> dict[str, str]:
     """By name; libdeflate and zstd are those inside imagecodecs, zlib writes the streamed PNGs."""
     return {
-        "encdec-batch": metadata.version("encdec-batch"),
+        "encdec-batch": _version(),
         "gdal": rasterio.__gdal_version__,
         "imagecodecs": imagecodecs.__version__,
         "part": str(FORMAT),
