@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -20,7 +20,15 @@ from encdec_batch.plan.confine import confined
 from encdec_batch.plan.identity import distinct_id, path_id, settle_ids
 from encdec_batch.plan.scene import Candidate, SetAside
 from encdec_batch.plan.trust import refusal, rules_of, shown
-from encdec_batch.spec.source import IMAGE_SUFFIXES, GlobSource, ListSource, PrefixSource, Source, TableSource
+from encdec_batch.spec.source import (
+    IMAGE_SUFFIXES,
+    LOCAL_SCHEMES,
+    GlobSource,
+    ListSource,
+    PrefixSource,
+    Source,
+    TableSource,
+)
 from encdec_batch.store.open import locate, open_store
 
 _OTHER = "jp2 j2k jpx img vrt nc h5 hdf bmp gif webp dcm nitf ntf svs ndpi mrxs czi"
@@ -56,6 +64,12 @@ def find_scenes(source: Source) -> Found:
 
 
 def _listed(source: PrefixSource | GlobSource, passed_over: Counter[str]) -> Iterator[tuple[str, Candidate]]:
+    scheme, separator, rest = source.uri.partition("://")
+    if (not separator or scheme in LOCAL_SCHEMES) and Path(rest if separator else source.uri).is_file():
+        raise SpecError(
+            f"{source.uri} is a file, no folder",
+            hint=f"for one scene write source: {{kind: list, uris: [{source.uri}]}}",
+        )
     store = confined(open_store(source.uri, source.storage), source, source.uri)
     # First contact has a short patience of its own: a mistyped endpoint is said in seconds, not after every retry.
     store.now()

@@ -99,7 +99,9 @@ def _apply(data: dict[str, Any], override: str) -> None:
         # Typed in a shell, a path is meant from there, not from the folder of a file that may be anywhere.
         data[last] = _absolute(given, Path.cwd()) if key in _PATHS and isinstance(given, str) else given
     except ValueError:
-        raise SpecError(f"--set {override}: the value is not YAML") from None
+        raise SpecError(
+            f"--set {override}: the value is not YAML", hint="quote text that YAML reads otherwise: --set 'key=\"*\"'"
+        ) from None
 
 
 def _anchored(spec: JobSpec, folder: Path) -> JobSpec:

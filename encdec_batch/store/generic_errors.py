@@ -34,7 +34,7 @@ def fsspec_error(error: BaseException, where: str) -> StoreError:
     if status in {404, 410}:
         return ObjectMissing(f"{where}: no such object")
     if status in {401, 403}:
-        return ObjectForbidden(f"{where}: {reason}", hint="check the credentials that storage_options name")
+        return ObjectForbidden(f"{where}: {reason}", hint="check the credentials that `storage` names")
     if status == 412:
         return PreconditionFailed(f"{where}: changed since it was looked at, or exists already")
     if status in {408, 409, 425, 429} or 500 <= status < 600:

@@ -53,7 +53,7 @@ def _open_in_folder(path: Path, flags: int = 0) -> int:
         with suppress(FileNotFoundError):
             make_folder(path.parent)
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o666)
-    raise OSError(errno.EBUSY, "the folder is removed again and again", str(path.parent))
+    raise OSError(errno.EBUSY, "no folder can be made here, or something removes it each time", str(path.parent))
 
 
 def settle(descriptor: int) -> os.stat_result:

@@ -21,7 +21,7 @@ from encdec_batch.errors import (
 )
 from encdec_batch.store.local_errors import os_error
 
-_CREDENTIALS_HINT = "check the credentials in the environment or those that storage_options name, and their rights"
+_CREDENTIALS_HINT = "check the credentials in the environment or those that `storage` names, and their rights"
 
 # Codes come first: some of them travel under a status that says something else (ExpiredToken under 400,
 # RequestTimeout under 400), and HEAD answers have a status alone.
@@ -109,7 +109,7 @@ def _answered(response: Mapping[str, Any], where: str) -> StoreError:
     if code in _MISSING or (status == 404 and code not in _TRANSIENT):
         return ObjectMissing(f"{where}: no such object")
     if code in _REGION or status in {301, 307, 308}:
-        return PermanentStoreError(says, hint="set the region of the bucket in storage_options")
+        return PermanentStoreError(says, hint="set the region of the bucket in `storage`")
     if code in _FULL or status == 507:
         return PermanentStoreError(says, hint="free space or raise the quota, then run again")
     if code in _TRANSIENT or status in _TRANSIENT_STATUS:

@@ -58,7 +58,7 @@ def check_no_userinfo(url: str, *, what: str) -> None:
         host = urlsplit(url).hostname or "..."
         raise SpecError(
             f"{what} ({scheme}://{host}) carries credentials",
-            hint='put them into environment variables and name these in storage_options as "env:NAME"',
+            hint='put them into environment variables and name these in `storage` as "env:NAME"',
         )
 
 

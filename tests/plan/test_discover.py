@@ -56,6 +56,11 @@ def test_what_looks_like_an_image_and_was_not_asked_for_is_counted(archive):
     assert find_scenes(ListSource(kind="list", uris=(f"{archive}/a.tif",))).passed_over == {}
 
 
+def test_a_file_is_no_prefix(archive):
+    with pytest.raises(SpecError, match=r"a.tif is a file, no folder; for one scene write source: {kind: list"):
+        find_scenes(PrefixSource(kind="prefix", uri=f"file://{archive}/a.tif"))
+
+
 def test_suffixes_are_the_users(archive):
     assert names(PrefixSource(kind="prefix", uri=str(archive), suffixes=(".TXT",))) == {"notes.txt"}
 
