@@ -20,7 +20,7 @@ FLAGS = {
     "plan": {"spec_file", "--set", "--json", "-v/--verbose"},
     "run": {"spec_file", "--set", "--json", "-v/--verbose"},
     "status": {"uri", "--storage", "--json"},
-    "verify": {"uri", "--storage", "--json", "--digest", "--deep"},
+    "verify": {"uri", "--storage", "--json", "--digest", "--deep", "--repair"},
     "retry": {"uri", "--storage", "--json", "--stage", "--reason", "--dry-run"},
     "report": {"uri", "--storage", "--json", "--rebuild"},
     "prune": {"uri", "--storage", "--json", "--keep-hours", "--removed", "--dry-run"},
@@ -210,7 +210,7 @@ def test_prune_says_what_would_go_and_then_deletes_it(tmp_path):
     assert said == {"folders": [expected], **nothing, "dry_run": True}
     shown = command("prune", out, "--dry-run", "--keep-hours", "0").stdout.splitlines()
     assert shown[0] == f"superseded  {folder}"
-    assert shown[1].startswith("1 folders, ")
+    assert shown[1].startswith("1 folder, ")
     assert shown[1].endswith(", would be deleted")
     assert {path for path in out.rglob("*") if path.is_file() and "lease" not in path.parts} == {
         path for path in before if "lease" not in path.parts

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
 
 from encdec_batch.commit.marker import Marker
 
 CHUNK = 256
 """Markers that are compressed together: they have much in common."""
+
+
+def packed(markers: Iterable[Marker]) -> PackedMarkers:
+    """All of these."""
+    found = PackedMarkers()
+    for marker in markers:
+        found.append(marker)
+    return found
 
 
 class PackedMarkers(Sequence[Marker]):

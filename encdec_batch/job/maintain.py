@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from encdec_batch.commit.foreign import Foreign, find_foreign
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import Lease, acquire_lease
+from encdec_batch.commit.packed import packed
 from encdec_batch.commit.prune import PrunableFolder, PruneRules, find_prunable, prune, take_out
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine, remove_quarantine
+from encdec_batch.job.census import Census
 from encdec_batch.job.forget import find_forgettable
 from encdec_batch.job.rebuild import PastRun, last_run
 from encdec_batch.job.removed import Removed, check_limit, find_removed
@@ -119,18 +121,16 @@ def rebuild_report(uri: str, options: StorageOptions | None = None) -> str:
     """
     store = open_output(uri, options)
     with leased(store) as lease:
-        markers = list(markers_of(store))
-        quarantine = list(list_quarantine(store))
+        quarantine, census = list(list_quarantine(store)), Census(())
         lease.check()
-        write_scenes(store, markers)
+        write_scenes(store, census.noting(markers_of(store)))
         write_quarantine_table(store, quarantine)
-        found = [marker for marker, _ in markers]
-        run = last_run(store, found)
+        run = last_run(store, census.markers)
         material = Material(
             spec=run.spec,
             card=run.package.card,
             summary=run.summary,
-            markers=found,
+            markers=census.markers,
             quarantine=quarantine,
             state=_state(run),
         )
@@ -152,7 +152,7 @@ def _removed(store: Store, percent: float | None) -> Removed:
     """Scenes to be taken out. Reads every marker first: one of a newer version stops everything."""
     if percent is None:
         return Removed(scene_ids=(), num_committed=sum(bool(marker.outputs) for marker, _ in markers_of(store)))
-    removed = find_removed(store, [marker for marker, _ in markers_of(store)])
+    removed = find_removed(store, packed(marker for marker, _ in markers_of(store)))
     check_limit(removed, percent)
     return removed
 

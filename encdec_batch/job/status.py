@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -13,6 +13,7 @@ from typing import Any
 from encdec_batch.commit.digest import digest_of_markers
 from encdec_batch.commit.generation import SCENES_PREFIX
 from encdec_batch.commit.marker import Marker, OutputFile, list_markers, marker_path, read_marker
+from encdec_batch.commit.packed import PackedMarkers
 from encdec_batch.commit.quarantine import count_quarantine
 from encdec_batch.errors import CommitError, EncdecError, ObjectMissing, PreconditionFailed
 from encdec_batch.job.runlog import run_folder
@@ -122,18 +123,24 @@ def verify(
         StoreError: the store does not answer.
     """
     store = open_output(uri, options)
-    found = list(_markers(store))
-    why = {path: str(marker) for path, marker in found if isinstance(marker, CommitError)}
-    markers = [marker for _, marker in found if isinstance(marker, Marker)]
+    markers, why = PackedMarkers(), dict[str, str]()
+    for path, marker in _markers(store):
+        if isinstance(marker, CommitError):
+            why[path] = str(marker)
+        else:
+            markers.append(marker)
     digest = "" if why else digest_of_markers(markers)
-    files = [file for marker in markers for file in marker.outputs.values()]
-    total, done = sum(file.size for file in files), 0
-    for file, fault in _faults(store, files):
-        done += file.size
+    total, done, files = sum(file.size for file in _files(markers)), 0, 0
+    for file, fault in _faults(store, _files(markers)):
+        done, files = done + file.size, files + 1
         on_bytes(done, total)
         if fault:
             why[file.path] = fault
-    return Verdict(uri=store.uri, digest=digest, files=len(files), bad=tuple(why), why=why)
+    return Verdict(uri=store.uri, digest=digest, files=files, bad=tuple(why), why=why)
+
+
+def _files(markers: PackedMarkers) -> Iterator[OutputFile]:
+    return (file for marker in markers for file in marker.outputs.values())
 
 
 def output_digest(uri: str, options: StorageOptions | None = None) -> str:
@@ -176,11 +183,10 @@ def _markers(store: Store) -> Iterator[tuple[str, Marker | CommitError]]:
                     yield marker_path(scene_id), marker
 
 
-def _faults(store: Store, files: Sequence[OutputFile]) -> Iterator[tuple[OutputFile, str]]:
+def _faults(store: Store, files: Iterator[OutputFile]) -> Iterator[tuple[OutputFile, str]]:
     """Each file, and what is wrong with it."""
     with ThreadPoolExecutor(READERS) as pool:
-        for start in range(0, len(files), 32 * READERS):
-            chunk = files[start : start + 32 * READERS]
+        while chunk := list(islice(files, 32 * READERS)):
             yield from zip(chunk, pool.map(lambda file: fault_of(store, file), chunk), strict=True)
 
 

@@ -609,7 +609,7 @@ def test_the_commands_on_an_output_say_what_is_wrong_with_it(tmp_path, name):
     ended = command(name, tmp_path)
     if name == "status":  # counts objects and reads none of them
         assert (ended.code, ended.stderr) == (0, "")
-        assert "1 scenes done, 1 set aside" in ended.stdout
+        assert "1 scene with outputs, 1 set aside" in ended.stdout
     elif name == "verify":  # says it of each marker and goes on
         assert (ended.code, ended.stderr) == (1, "")
         [bad] = [line for line in ended.stdout.splitlines() if line.startswith("bad ")]

@@ -402,7 +402,7 @@ def test_retry_by_stage_and_reason_and_the_next_run(tmp_path):
     assert run(spec).code == 3
     shown = command("retry", out, "--reason", "NOT an image", "--dry-run").stdout.splitlines()
     assert shown[0].startswith("text  plan: not an image")
-    assert shown[-1] == "1 scenes would be taken out of quarantine"
+    assert shown[-1] == "1 scene would be taken out of quarantine"
     assert command("retry", out, "--stage", "read", "--json").result["taken_out"] == 0
     assert command("retry", out, "--stage", "nowhere").code == 2
     assert command("retry", out, "--stage", "plan", "--reason", "bands", "--json").result["scenes"] == ["three"]

@@ -130,7 +130,7 @@ def test_an_input_that_was_replaced_or_is_gone_is_no_fault_of_the_output(tmp_pat
     reasons = {ids[0]: why for why, ids in found["not_compared"].items()}
     assert reasons["s0"] == "its input was replaced since"
     assert reasons["s1"].startswith("its input cannot be read: there is no such object")
-    assert "not compared: 1 scenes, its input was replaced since (s0)" in command("verify", out, "--deep").stdout
+    assert "not compared: 1 scene, its input was replaced since (s0)" in command("verify", out, "--deep").stdout
 
 
 def test_a_package_that_is_gone_or_another_is_said(tmp_path):

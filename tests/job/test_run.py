@@ -136,7 +136,7 @@ def test_a_quarantine_by_the_command_line(job, archive):
     assert row["hint"]
     assert call("plan", job.file).exit_code == 3
     assert call("run", job.file).exit_code == 3
-    assert "1 scenes taken out" in call("retry", job.output_uri).stdout
+    assert "1 scene taken out" in call("retry", job.output_uri).stdout
     assert json.loads(call("plan", job.file, "--json").stdout)["scenes"]["todo"] == 1
 
 
