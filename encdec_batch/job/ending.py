@@ -84,7 +84,7 @@ class Ending:
 
     def show_so_far(self, plan: PlanTotals) -> None:
         """Tables and page while the run goes on; not more often than makes sense."""
-        if time.monotonic() - self._tables_written < TABLES_S:
+        if time.monotonic() - self._tables_written <= TABLES_S:
             return
         census = self._write_scenes()
         write_quarantine_table(self._store, list_quarantine(self._store))

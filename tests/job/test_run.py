@@ -238,7 +238,7 @@ def test_an_archive_of_bad_scenes_alone_is_complete_with_all_set_aside(job, tmp_
 
 
 def test_the_page_can_be_looked_at_while_a_run_goes_on(job, monkeypatch):
-    monkeypatch.setattr("encdec_batch.job.run.TABLES_S", -1.0)
+    monkeypatch.setattr("encdec_batch.job.ending.TABLES_S", -1.0)
     seen = []
 
     def look(_):
