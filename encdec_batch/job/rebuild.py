@@ -96,7 +96,9 @@ def _from_events(store: Store, run_id: str, order: Order, markers: Sequence[Mark
     peaks: dict[str, int] = {}
     workers: dict[str, set[int]] = {}
     pixels = bytes_read = 0
-    last = float(progress.get("streaming_since") or 0)
+    since = float(progress.get("streaming_since") or 0)
+    # It is written more often than events: of a run that was killed early there are none.
+    last = max(since, float(progress.get("updated") or 0)) if since else 0.0
     for event in _events(store, run_id):
         last = max(last, event["time"])
         pixels += event["pixels"]
@@ -112,8 +114,8 @@ def _from_events(store: Store, run_id: str, order: Order, markers: Sequence[Mark
         "run_id": run_id,
         "scenes_done": _count_done(order, markers),
         "scenes_total": progress.get("scenes_total", 0),
-        "pixels": pixels,
-        "seconds": last - float(progress.get("streaming_since") or last),
+        "pixels": max(pixels, int(progress.get("pixels_done") or 0)),
+        "seconds": last - since if since else 0.0,
         "bytes_read": bytes_read,
         "bytes_in_scenes": 0,
         "stage_seconds": seconds,
