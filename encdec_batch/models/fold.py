@@ -18,7 +18,15 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
         names = list(module._modules)  # noqa: SLF001  (nn.Sequential has no public way to replace a layer by its name)
         for first, second in pairwise(names):
             convolution, norm = module._modules[first], module._modules[second]  # noqa: SLF001
-            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and norm.track_running_stats:
-                module._modules[first] = fuse_conv_bn_eval(convolution, norm)  # noqa: SLF001
+            if not isinstance(norm, nn.BatchNorm2d) or not norm.track_running_stats:
+                continue
+            if isinstance(convolution, nn.Conv2d) or _is_ungrouped_transposed(convolution):
+                transposed = isinstance(convolution, nn.ConvTranspose2d)
+                module._modules[first] = fuse_conv_bn_eval(convolution, norm, transpose=transposed)  # noqa: SLF001
                 module._modules[second] = nn.Identity()  # noqa: SLF001
     return network
+
+
+def _is_ungrouped_transposed(layer: nn.Module | None) -> bool:
+    """torch folds no grouped ones: their output channels lie on two axes of the weights."""
+    return isinstance(layer, nn.ConvTranspose2d) and layer.groups == 1
