@@ -1,8 +1,8 @@
 """A convolutional denoising autoencoder: the image comes through the bottleneck or not at all.
 
 Source: Vincent, Larochelle, Bengio and Manzagol, "Extracting and Composing Robust Features with Denoising
-Autoencoders", ICML 2008, section 2.3 (an image x is corrupted to x~, and g(f(x~)) is taught to be x); convolutional, with
-pooling, as in Gondara, "Medical image denoising using convolutional denoising autoencoders", ICDM Workshops 2016,
+Autoencoders", ICML 2008, section 2.3 (an image x is corrupted to x~, and g(f(x~)) is taught to be x); convolutional,
+with pooling, as in Gondara, "Medical image denoising using convolutional denoising autoencoders", ICDM Workshops 2016,
 section IV.
 
 Suffixes: N images of a batch, C channels, H and W rows and columns.

@@ -61,10 +61,14 @@ class UNetDenoiser(nn.Module):
         if self.noise_level is None:
             if level_N is not None:
                 raise ValueError("this denoiser is blind: it was made with noise_level=None and takes no level")
-            return x_NCHW - self.unet(x_NCHW)
+            return self._without_noise(x_NCHW, x_NCHW)
         level_N111 = x_NCHW.new_tensor(self.noise_level) if level_N is None else level_N.to(x_NCHW)[:, None, None, None]
         map_N1HW = level_N111.expand(x_NCHW.shape[0], 1, *x_NCHW.shape[2:])
-        return x_NCHW - self.unet(torch.cat([x_NCHW, map_N1HW], dim=1))
+        return self._without_noise(x_NCHW, torch.cat([x_NCHW, map_N1HW], dim=1))
+
+    def _without_noise(self, x_NCHW: Tensor, seen_NCHW: Tensor) -> Tensor:
+        out_NCHW: Tensor = x_NCHW - self.unet(seen_NCHW)
+        return out_NCHW
 
 
 def _is_level(value: object) -> bool:

@@ -34,14 +34,8 @@ class Pix2Pix(nn.Module):
         ValueError: (forward) a side is no multiple of 2**depth.
     """
 
-    def __init__(  # noqa: PLR0913 -- they are the keys of a card
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        width: int = 64,
-        depth: int = 8,
-        dropout: int = 3,
+    def __init__(
+        self, in_channels: int, out_channels: int, *, width: int = 64, depth: int = 8, dropout: int = 3
     ) -> None:
         super().__init__()
         name = "a Pix2Pix generator"

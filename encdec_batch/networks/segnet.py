@@ -8,6 +8,7 @@ Suffixes: N images of a batch, C channels, H and W rows and columns.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -100,7 +101,7 @@ def _encode_and_decode(x_NCHW: Tensor, encoders: nn.ModuleList, decoders: nn.Mod
 def _stage(channels: Sequence[int], *, kernel: int, relu: bool) -> nn.Sequential:
     """A convolution and batch norm from each of these numbers of channels to the next."""
     layers: list[nn.Module] = []
-    for num_in, num_out in zip(channels[:-1], channels[1:], strict=True):
+    for num_in, num_out in pairwise(channels):
         # Batch norm subtracts the mean, so that a bias before it would have no effect.
         layers += [nn.Conv2d(num_in, num_out, kernel, padding=kernel // 2, bias=False), nn.BatchNorm2d(num_out)]
         if relu:

@@ -36,7 +36,7 @@ def unpool(x_NChw: Tensor, place_NChw: Tensor) -> Tensor:
     index_NChw = place_NChw.bitwise_and(1).long()
     index_NChw += _corners(x_NChw)
     index_NChw.add_(place_NChw.bitwise_right_shift(1), alpha=2 * x_NChw.shape[3])
-    return functional.max_unpool2d(x_NChw, index_NChw, 2)
+    return functional.max_unpool2d(x_NChw, index_NChw, (2, 2))
 
 
 def _unpool_by_masks(x_NChw: Tensor, place_NChw: Tensor) -> Tensor:
