@@ -64,3 +64,13 @@ def check_sides(network: str, x_NCHW: Tensor, multiple: int) -> None:
         if side < 1 or side % multiple:
             larger = (side // multiple + 1) * multiple
             raise ValueError(f"a side of {side} px does not pass {network}; the next larger one that does is {larger}")
+
+
+def draw_small_weights(network: nn.Module) -> None:
+    """Weights of all convolutions anew, from a normal distribution with a standard deviation of 0.02.
+
+    Source: Isola et al. 2017, section 6.2; after Radford, Metz and Chintala 2016 (DCGAN), section 4.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(layer.weight, std=0.02)

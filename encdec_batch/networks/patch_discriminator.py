@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from encdec_batch.networks.layers import check_numbers
+from encdec_batch.networks.layers import check_numbers, draw_small_weights
 
 
 class PatchDiscriminator(nn.Module):
@@ -38,6 +38,7 @@ class PatchDiscriminator(nn.Module):
                 nn.LeakyReLU(0.2),
             ]
         self.layers = nn.Sequential(*layers, nn.Conv2d(channels[-1], 1, 4, padding=1))
+        draw_small_weights(self)
 
     def forward(self, condition_NCHW: Tensor, image_NCHW: Tensor) -> Tensor:
         """(N, 1, ...): a 30x30 map of logits for 256x256 pixels."""

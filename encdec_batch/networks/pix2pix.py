@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from encdec_batch.networks.layers import check_numbers, check_sides
+from encdec_batch.networks.layers import check_numbers, check_sides, draw_small_weights
 
 
 class Pix2Pix(nn.Module):
@@ -55,6 +55,7 @@ class Pix2Pix(nn.Module):
             else:
                 last = nn.ConvTranspose2d(num_in, out_channels, 4, stride=2, padding=1)
                 self.ups.append(nn.Sequential(nn.ReLU(), last, nn.Tanh()))
+        draw_small_weights(self)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         check_sides("this Pix2Pix generator", x_NCHW, 2**self.depth)

@@ -73,7 +73,7 @@ def test_the_page_of_networks_is_made_of_the_rows(tmp_path: Path) -> None:
     assert (espcn["tile"], espcn["tax_64"]) == (72, 1.27)
     assert f"| `espcn` | `{espcn['arguments']}` | {espcn['parameters']:,} | 4 | 1 | exact | 1.27 | 72 |" in page
     kept = {(row["network"], row["precision"]): row["crossing_mib"] for row in rows if "crossing_mib" in row}
-    # 64 x 96 px: 16 channels at half the side, 32 at a quarter, ...: of a SegNet a byte for each, whatever the precision.
+    # 64 x 96 px: 16 channels at half the side, 32 at a quarter, ...: a SegNet keeps a byte for each.
     places = sum(16 * min(2**level, 8) * 64 * 96 / 4 ** (level + 1) for level in range(5))
     assert kept["segnet", "float32"] == kept["segnet", "bfloat16"] == round(places / 2**20, 2)
     # Of a U-Net four values of two or four bytes for each, and one level less.

@@ -84,6 +84,15 @@ def test_256_pixels_give_30_by_30_verdicts() -> None:
         assert PatchDiscriminator(3, 3)(image, image).shape == (1, 1, 30, 30)
 
 
+@pytest.mark.parametrize(
+    "network", [Pix2Pix(1, 1, width=16, depth=5), PatchDiscriminator(1, 1, width=16)], ids=["G", "D"]
+)
+def test_training_begins_where_the_paper_s_does(network: nn.Module) -> None:
+    """ "Weights were initialized from a Gaussian distribution with mean 0 and standard deviation 0.02": section 6.2."""
+    weights = [p.flatten() for name, p in network.named_parameters() if name.endswith("weight") and p.dim() == 4]
+    assert float(torch.cat(weights).detach().std()) == pytest.approx(0.02, rel=0.02)
+
+
 def test_no_card_names_the_discriminator() -> None:
     assert not any("discriminator" in place for place in ARCHITECTURES.values())
 
