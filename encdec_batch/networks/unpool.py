@@ -19,29 +19,21 @@ def pool(x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
         is the same in a tile as in the whole scene.
     """
     largest_NChw, index_NChw = functional.max_pool2d(x_NCHW, 2, return_indices=True)
-    offset_NChw = index_NChw - _corners(largest_NChw)
+    height, width = largest_NChw.shape[2:]
+    rows, cols = (torch.arange(side, dtype=torch.int32, device=x_NCHW.device) for side in (height, width))
+    # From each square's upper left pixel: 0, 1, W, W + 1. W is even.
+    offset_NChw = index_NChw.int() - ((4 * width * rows)[:, None] + 2 * cols)
     lower_NChw = (offset_NChw > 1).to(torch.uint8)
-    # The width is even: an offset is odd in the right column, whatever the row.
-    place_NChw = offset_NChw.to(torch.uint8).bitwise_and_(1).add_(lower_NChw, alpha=2)
-    return largest_NChw, place_NChw
+    return largest_NChw, offset_NChw.to(torch.uint8).bitwise_and_(1).add_(lower_NChw, alpha=2)
 
 
 def unpool(x_NChw: Tensor, place_NChw: Tensor) -> Tensor:
     """(N, C, H, W): each value where `pool` found its largest, and zeros between them.
 
+    Not by torch's own unpooling: it wants int64 indices, and refuses where it must be deterministic, as in jobs on
+    CUDA, since it cannot know that no two indices are equal.
+
     Source: Badrinarayanan et al. 2017, figure 3; Zeiler and Fergus 2014, section 2.1.
-    """
-    if torch.are_deterministic_algorithms_enabled():
-        return _unpool_by_masks(x_NChw, place_NChw)
-    index_NChw = place_NChw.bitwise_and(1).long()
-    index_NChw += _corners(x_NChw)
-    index_NChw.add_(place_NChw.bitwise_right_shift(1), alpha=2 * x_NChw.shape[3])
-    return functional.max_unpool2d(x_NChw, index_NChw, (2, 2))
-
-
-def _unpool_by_masks(x_NChw: Tensor, place_NChw: Tensor) -> Tensor:
-    """The same. torch refuses to unpool by indices when it must be deterministic, as jobs are on CUDA: it cannot know
-    that no two of them are equal. On a CPU this takes several times as long.
     """
     num, channels, height, width = x_NChw.shape
     layout = torch.channels_last if x_NChw.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
@@ -52,10 +44,3 @@ def _unpool_by_masks(x_NChw: Tensor, place_NChw: Tensor) -> Tensor:
     for place in range(4):
         out_NCHW[:, :, place // 2 :: 2, place % 2 :: 2] = torch.where(place_NChw == place, x_NChw, zero)
     return out_NCHW
-
-
-def _corners(x_NChw: Tensor) -> Tensor:
-    """(h, w): the flat index, in the image of twice the side, of each square's upper left pixel."""
-    height, width = x_NChw.shape[2:]
-    rows, cols = (torch.arange(side, device=x_NChw.device) for side in (height, width))
-    return (4 * width * rows)[:, None] + 2 * cols
