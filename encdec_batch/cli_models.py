@@ -15,11 +15,12 @@ from encdec_batch.command import as_json as _as_json
 from encdec_batch.command import command as _command
 from encdec_batch.command import parse_options as _parse_options
 from encdec_batch.command import storage as _storage
-from encdec_batch.errors import SpecError
+from encdec_batch.errors import ModelError, SpecError
 from encdec_batch.report.page import format_bytes
 
 if TYPE_CHECKING:
     from encdec_batch.models.alias import Alias
+    from encdec_batch.models.card import Card
     from encdec_batch.models.package import Package
     from encdec_batch.models.registry import Model, Moved
     from encdec_batch.models.version import Version
@@ -119,6 +120,47 @@ def add(*, package: str, registry: str, spec_file: Path | None, storage: tuple[s
     return 0
 
 
+@models.command("import")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("out")
+@click.option(
+    "--card",
+    "card_file",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="YAML: what the network takes and gives (docs/onnx.md).",
+)
+@click.option(
+    "--trusted",
+    is_flag=True,
+    help="FILE is a .pt2 of torch.export from a source that I would run a program of: opening it runs what is in it.",
+)
+@_as_json
+@_command
+def import_(*, file: Path, out: str, card_file: Path, trusted: bool, as_json: bool) -> int:
+    """Make a model package of an ONNX file, in the new folder OUT; what tiles must respect is measured.
+
+    A file of torch.export is converted to ONNX first, with --trusted alone.
+    """
+    from encdec_batch.models.package import PICKLED
+
+    if trusted and file.suffix != ".pt2":
+        raise SpecError(f"--trusted is for files of torch.export, {file} is none", hint="leave it out")
+    if file.suffix.lower() in PICKLED and not trusted:
+        raise SpecError(
+            f"{file}: a {file.suffix} file holds pickles, which run code when they are loaded; it was not opened",
+            hint="of torch.export and your own? say --trusted. Else export the network to ONNX where it comes from",
+        )
+    package = _imported(file, card_file, out, trusted=trusted)
+    card = package.card
+    if as_json:
+        click.echo(json.dumps({"package": out, "digest": package.digest, "card": card.model_dump(mode="json")}))
+    else:
+        said = f"{out}: {card.name} {card.version}, {_geometry(card)}"
+        console.stdout().print(said, highlight=False, soft_wrap=True)
+    return 0
+
+
 @models.command()
 @click.argument("reference")
 @_alias
@@ -191,7 +233,6 @@ def _print_versions(model: Model) -> None:
 
 def _print_version(version: Version, package: Package) -> None:
     card = package.card
-    geometry = card.geometry
     rows = {
         "model": f"{card.name} {card.version}",
         "package": f"sha256 {version.digest}",
@@ -199,7 +240,7 @@ def _print_version(version: Version, package: Package) -> None:
         "task": card.task,
         "network": f"{card.architecture}, {card.memory.parameters:,} parameters",
         "bands": ", ".join(band.name for band in card.bands),
-        "geometry": f"{geometry.exactness}: reach {geometry.reach}, stride {geometry.stride}, scale {geometry.scale}",
+        "geometry": _geometry(card),
         "trained on": f"{card.training.data} ({card.training.licence})",
         "parent": card.parent or "-",
         "metrics": json.dumps(card.metrics) if card.metrics else "-",
@@ -216,6 +257,29 @@ def _print_history(alias: Alias) -> None:
     for move in alias.moves:
         line = f"{alias.alias}  {move.number}  {_when(move.time)}  {move.kind}  {move.version}"
         out.print(line, highlight=False, soft_wrap=True)
+
+
+def _geometry(card: Card) -> str:
+    found = card.geometry
+    margin = f", margin {found.margin}" if found.margin else ""
+    return f"{found.exactness}: reach {found.reach}, stride {found.stride}, scale {found.scale}{margin}"
+
+
+def _imported(file: Path, card_file: Path, out: str, *, trusted: bool) -> Package:
+    try:
+        from encdec_batch.models.onnx_import import Source, import_onnx, read_declared, read_source
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"ONNX files need {error.name}, which is not installed", hint="pip install 'encdec-batch[onnx]'"
+        ) from error
+    declared = read_declared(card_file)
+    if not trusted:
+        return import_onnx(read_source(file), declared, out)
+    if not file.is_file():
+        raise SpecError(f"cannot read {file}")
+    from encdec_batch.models.exported import convert_exported
+
+    return import_onnx(Source(data=convert_exported(file), others={}, where=str(file)), declared, out)
 
 
 def _when(seconds: float) -> str:

@@ -37,6 +37,8 @@ from encdec_batch.store.store import Store
 CARD_NAME = "card.json"
 _MAX_CARD_BYTES = 4 * 2**20
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
+PICKLED = frozenset({".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".pt2"})
+"""Endings of files that run code when they are loaded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +219,7 @@ def _get_verified(store: Store, name: str, digest: str, uri: str) -> bytes:
 
 def _refuse_single_file(uri: str) -> None:
     suffix = PurePosixPath(uri.rstrip("/")).suffix.lower()
-    if suffix in {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".pt2"}:
+    if suffix in PICKLED:
         raise ModelError(
             f"{uri}: a {suffix} file is a pickle, which runs code when it is loaded; it was not opened",
             hint="name the folder of a model package (card.json, weights.safetensors, golden.safetensors)",
