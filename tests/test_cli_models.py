@@ -5,18 +5,33 @@ from __future__ import annotations
 import json
 
 import click
+import numpy as np
 import pytest
 import yaml
-from e2e.made import classes_package, command, paragraphs, write_spec, write_tiff
+from e2e.made import (
+    LOCAL,
+    classes_package,
+    command,
+    image_of,
+    markers,
+    paragraphs,
+    plain_logits,
+    random_network,
+    write_spec,
+    write_tiff,
+)
+from models.onnx_made import exported, write_card
 from models.registries import package_folder
 from rasters import coordinate_image
 
+import encdec_batch as eb
 from encdec_batch.cli_models import models
 from encdec_batch.models.package import load_package
 from encdec_batch.store.open import open_store
 
 FLAGS = {
     "add": {"package", "registry", "--spec", "--storage", "--json"},
+    "import": {"file", "out", "--card", "--trusted", "--json"},
     "list": {"registry", "--storage", "--json"},
     "promote": {"reference", "--alias", "--storage", "--json"},
     "rollback": {"model", "--alias", "--storage", "--json"},
@@ -137,3 +152,78 @@ def test_every_result_is_one_json_object_where_that_is_asked_for(registry):
         ended = command("models", *words, "--json")
         assert isinstance(json.loads(ended.stdout), dict)
         assert ended.stdout.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def onnx_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("onnx") / "net.onnx"
+    path.write_bytes(exported(random_network(1), bands=1))
+    return path
+
+
+def import_words(folder, onnx_file, **changes):
+    bands = {"bands": [{"name": "a"}], "normalization": {"kind": "constants", "mean": [125.0], "std": [70.0]}}
+    card = write_card(folder / "card.yaml", **(bands | changes))
+    return ["models", "import", onnx_file, folder / "package", "--card", card]
+
+
+def test_an_onnx_file_is_imported(tmp_path, onnx_file):
+    ended = command(*import_words(tmp_path, onnx_file))
+    assert ended.code == 0
+    geometry = load_package(classes_package()).card.geometry
+    said = f"exact: reach {geometry.reach}, stride {geometry.stride}, scale 1"
+    assert ended.stdout == f"{tmp_path}/package: made-for-tests 1, {said}\n"
+    assert (
+        command(*import_words(tmp_path, onnx_file), "--json").result["digest"]
+        == load_package(str(tmp_path / "package")).digest
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"bands": []}, "bands: should have at least 1"),
+        ({"nam": "x"}, "nam: unknown key"),
+        ({"architecture": "unet"}, "leave `architecture` and `arguments` out"),
+        ({"version": 1.0}, "version: should be a valid string"),
+    ],
+)
+def test_a_wrong_card_is_said_by_its_keys(tmp_path, onnx_file, changes, said):
+    ended = command(*import_words(tmp_path, onnx_file, **changes))
+    assert (ended.code, said in ended.stderr) == (2, True), ended.stderr
+    assert not (tmp_path / "package").exists()
+
+
+def test_what_cannot_be_read_is_said(tmp_path, onnx_file):
+    words = import_words(tmp_path, onnx_file)
+    for number, name in ((2, "none.onnx"), (5, "none.yaml")):
+        ended = command(*words[:number], tmp_path / name, *words[number + 1 :])
+        assert ended.code == 2
+        assert f"cannot read {tmp_path / name}: No such file" in ended.stderr
+    other = import_words(
+        tmp_path, onnx_file, bands=[{"name": "a"}, {"name": "b"}], normalization={"kind": "percentiles"}
+    )
+    assert "takes 1 channels, the card has 2 bands" in command(*other).stderr
+
+
+def test_a_job_with_an_onnx_network_is_exact_and_what_the_torch_network_makes(tmp_path, onnx_file):
+    assert command(*import_words(tmp_path, onnx_file)).code == 0
+    pixels = np.random.default_rng(0).integers(0, 255, (1, 700, 600), np.uint8)
+    write_tiff(tmp_path / "in/a.tif", pixels)
+    spec = write_spec(tmp_path, tmp_path / "in", str(tmp_path / "package"), compute=LOCAL | {"precision": "auto"})
+    assert command("run", spec, "--json").result["scenes_done"] == 1
+    (marker,) = markers(tmp_path / "out").values()
+    assert marker.certificate["result"] == "passed"
+    (found,) = image_of(tmp_path / "out", "a", "mask.tif")
+    np.testing.assert_array_equal(found, eb.predict_array(str(tmp_path / "package"), pixels, core=10_000))
+    # Where torch's own two classes are as close as rounding, either is right.
+    no, yes = plain_logits(classes_package(), pixels)
+    otherwise = found != (yes > no)
+    margin = load_package(str(tmp_path / "package")).card.tolerance["cpu/float32"].margin
+    assert otherwise.mean() < 1e-4
+    assert np.abs(yes - no)[otherwise].max(initial=0) <= margin
+    assert command("verify", tmp_path / "out", "--deep").code == 0
+    for setting in ("compute.precision=bfloat16", "compute.device=cuda"):
+        ended = command("plan", spec, "--set", setting, "--set", "output.uri=other")
+        assert ended.code == 2
+        assert "is an ONNX network, which runs on the CPU in float32" in ended.stderr

