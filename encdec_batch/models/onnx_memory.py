@@ -1,8 +1,8 @@
 """What an ONNX network holds in memory: the values of every node's outputs, until the last node that takes them.
 
-The runtime's own way of holding them is counted too: channels are filled up to a multiple of 16 for its kernels, and its
-arena grows by powers of two, so that it holds up to twice what is alive (measured on U-Nets of width 8 to 32 and tiles
-of 512 to 1024 px: 0.6 to 1.98 of what is counted without that factor).
+The runtime's own way of holding them is counted too: channels are filled up to a multiple of 16 for its kernels, and
+its arena grows by powers of two, so that it holds up to twice what is alive (measured on U-Nets of width 8 to 32 and
+tiles of 512 to 1024 px: 0.6 to 1.98 of what is counted without that factor).
 """
 
 from __future__ import annotations

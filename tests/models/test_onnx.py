@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import onnx
@@ -202,6 +203,40 @@ def test_damaged_bytes_are_one_error(pair):
             data[at] = rng.integers(256)
         with suppress(EncdecError):
             build_network(replace(pair[1], weights=bytes(data)))
+
+
+EXTREME = (0, -1, 1, 2, 7, 1 << 31, -(1 << 31), (1 << 63) - 1, -(1 << 63), 1 << 20)
+OTHERS = ("Add", "Reshape", "Concat", "Resize", "Gather", "ScatterND", "Tile", "Expand", "Range", "MaxUnpool", "Pad")
+
+
+def disturb(model: onnx.ModelProto, draw: Random) -> None:
+    """One number, one edge, one operator or one shape of a graph becomes another."""
+    node = draw.choice(model.graph.node)
+    match draw.choice(["attribute", "edge", "operator", "weight"]):
+        case "attribute":
+            numbers = [attribute for attribute in node.attribute if attribute.ints]
+            if numbers:
+                values = draw.choice(numbers).ints
+                values[draw.randrange(len(values))] = draw.choice(EXTREME)
+        case "edge" if node.input:
+            names = [name for other in model.graph.node for name in other.output]
+            node.input[draw.randrange(len(node.input))] = draw.choice([*names, "x", ""])
+        case "operator":
+            node.op_type = draw.choice(OTHERS)
+        case "weight":
+            dims = draw.choice([tensor for tensor in model.graph.initializer if tensor.dims]).dims
+            dims[draw.randrange(len(dims))] = draw.choice(EXTREME)
+
+
+@pytest.mark.integration
+def test_a_changed_graph_is_a_network_or_one_error(pair):
+    """Digests are right: whoever means ill can compute them."""
+    for seed in range(150):
+        draw, model = Random(seed), onnx.load_from_string(unet())
+        for _ in range(draw.randint(1, 3)):
+            disturb(model, draw)
+        with suppress(EncdecError):
+            build_network(replace(pair[1], weights=model.SerializeToString()))
 
 
 # External data
