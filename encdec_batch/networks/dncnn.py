@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from encdec_batch.networks.layers import check_numbers
+from encdec_batch.networks.layers import MOST_LAYERS, check_numbers
 
 
 class DnCNN(nn.Module):
@@ -24,10 +24,10 @@ class DnCNN(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, *, width: int = 64, depth: int = 17) -> None:
         super().__init__()
         check_numbers("a DnCNN", in_channels=in_channels, out_channels=out_channels, width=width)
-        if in_channels != out_channels or depth < 2:
+        if in_channels != out_channels or not 2 <= depth <= MOST_LAYERS:
             raise ValueError(
                 f"a DnCNN of depth={depth} from {in_channels} to {out_channels} bands cannot be; it has at least 2 "
-                "convolutions and gives the bands it takes"
+                f"convolutions, at most {MOST_LAYERS}, and gives the bands it takes"
             )
         layers: list[nn.Module] = [nn.Conv2d(in_channels, width, 3, padding=1), nn.ReLU(inplace=True)]
         for _ in range(depth - 2):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from encdec_batch.networks.layers import check_numbers
+from encdec_batch.networks.layers import MOST_LAYERS, check_numbers
 
 _STEPS = {2: (2,), 3: (3,), 4: (2, 2)}
 """Scale to the enlargements that make it."""
@@ -45,8 +45,10 @@ class EDSR(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, *, scale: int, width: int = 64, blocks: int = 16) -> None:
         super().__init__()
         check_numbers("an EDSR", in_channels=in_channels, out_channels=out_channels, width=width, blocks=blocks)
-        if scale not in _STEPS:
-            raise ValueError(f"an EDSR of scale={scale} cannot be; scale is 2, 3 or 4")
+        if scale not in _STEPS or blocks > MOST_LAYERS:
+            raise ValueError(
+                f"an EDSR of scale={scale}, blocks={blocks} cannot be; scale is 2, 3 or 4, blocks at most {MOST_LAYERS}"
+            )
         self.head = nn.Conv2d(in_channels, width, 3, padding=1)
         body = [ResidualBlock(width) for _ in range(blocks)]
         self.body = nn.Sequential(*body, nn.Conv2d(width, width, 3, padding=1))

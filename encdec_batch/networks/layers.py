@@ -13,6 +13,8 @@ Norm = Literal["none", "batch"]
 Up = Literal["transposed", "bilinear", "nearest"]
 MOST_LEVELS = 16
 """Each halves the image."""
+MOST_LAYERS = 512
+"""Of a network that stacks as many as its card asks for: a card is made before its weights are compared with it."""
 
 
 class DoubleConv(nn.Sequential):

@@ -145,6 +145,8 @@ def test_an_autoencoder_keeps_the_size(up: Any) -> None:
     [
         (EDSR, {"scale": 5}, "scale is 2, 3 or 4"),
         (EDSR, {"scale": 2, "blocks": 0}, "cannot be"),
+        (EDSR, {"scale": 2, "blocks": 1 << 20}, "at most 512"),
+        (DnCNN, {"depth": 1 << 20}, "at most 512"),
         (DnCNN, {"out_channels": 2}, "gives the bands it takes"),
         (DnCNN, {"depth": 1}, "at least 2"),
         (UNetDenoiser, {"out_channels": 3}, "gives the bands it takes"),
