@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-import sys
-import traceback
-from collections.abc import Callable
 from dataclasses import asdict
-from functools import wraps
 from pathlib import Path
-from typing import Any
 
 import click
 
-from encdec_batch import __version__, console, log
-from encdec_batch.errors import EncdecError, SpecError, unexpected
+from encdec_batch import __version__, console
+from encdec_batch.cli_models import models
+from encdec_batch.command import COULD_NOT_RUN, IN_QUARANTINE
+from encdec_batch.command import as_json as _as_json
+from encdec_batch.command import command as _command
+from encdec_batch.command import parse_options as _parse_options
+from encdec_batch.command import storage as _storage
+from encdec_batch.command import verbose as _verbose
+from encdec_batch.errors import SpecError
 
-COULD_NOT_RUN, WRONG_SPEC, IN_QUARANTINE = 1, 2, 3
 STAGES = ("plan", "read", "statistics", "predict", "write", "commit")
 
 
@@ -30,30 +31,7 @@ def main() -> None:
     """
 
 
-def _command(call: Callable[..., int]) -> Callable[..., None]:
-    """Ends with the call's exit code; an error of ours is one paragraph, a traceback only with -v."""
-
-    @wraps(call)
-    def wrapped(**options: Any) -> None:
-        verbose = bool(options.get("verbose"))
-        log.set_up(verbose=verbose)
-        try:
-            code = call(**options)
-        except (click.ClickException, click.Abort):
-            raise
-        except Exception as error:  # noqa: BLE001  (the boundary: no traceback for a user)
-            if verbose:
-                traceback.print_exc()
-            said = error if isinstance(error, EncdecError) else unexpected(error, call.__name__)
-            click.echo(f"error: {said}", err=True)
-            code = WRONG_SPEC if isinstance(error, SpecError) else COULD_NOT_RUN
-        except KeyboardInterrupt:
-            click.echo("interrupted; the same command goes on where this one was", err=True)
-            code = COULD_NOT_RUN
-        sys.exit(code)
-
-    return wrapped
-
+main.add_command(models)
 
 _spec_file = click.argument("spec_file", type=click.Path(dir_okay=False, path_type=Path))
 _output_uri = click.argument("uri")
@@ -64,11 +42,7 @@ _overrides = click.option(
     metavar="KEY=VALUE",
     help="Override a key of the spec; paths count from the current folder.",
 )
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-_verbose = click.option("-v", "--verbose", is_flag=True, help="Log events, let Ray talk, show tracebacks.")
-_options = click.option(
-    "--storage", "storage", multiple=True, metavar="KEY=VALUE", help="Option of the output's store."
-)
+_options = _storage("output")
 
 
 @main.command()
@@ -263,13 +237,3 @@ def report(*, uri: str, storage: tuple[str, ...], rebuild: bool, as_json: bool) 
     page = rebuild_report(uri, _parse_options(storage))
     click.echo(json.dumps({"report": page}) if as_json else page)
     return 0
-
-
-def _parse_options(pairs: tuple[str, ...]) -> dict[str, str | int | float | bool]:
-    parsed: dict[str, str | int | float | bool] = {}
-    for pair in pairs:
-        key, found, value = pair.partition("=")
-        if not found or not key:
-            raise SpecError(f"--storage {pair}", hint="write --storage endpoint_url=http://127.0.0.1:9000")
-        parsed[key] = value
-    return parsed

@@ -91,6 +91,8 @@ class Fault:
     """Only for requests whose query string holds this."""
     header: str = ""
     """Only for requests with this header, named as in WSGI."""
+    path: str = ""
+    """Only for requests whose path ends so."""
 
 
 @dataclass(slots=True)
@@ -171,6 +173,7 @@ def _serve_with_faults(
             if fault.method == environ["REQUEST_METHOD"]
             and fault.query in environ.get("QUERY_STRING", "")
             and (not fault.header or fault.header in environ)
+            and environ["PATH_INFO"].endswith(fault.path)
         ),
         None,
     )

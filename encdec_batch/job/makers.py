@@ -91,9 +91,8 @@ class Makers:
 
     def _engine(self, package: Package, marker: Marker) -> tuple[Engine, ToleranceCard]:
         """In the precision that the scene was made in, on a device of that family."""
-        from encdec_batch.models.network import build_network
-        from encdec_batch.predict.device import choose_device
-        from encdec_batch.predict.eager import EagerEngine
+        from encdec_batch.predict.engines import open_engine
+        from encdec_batch.predict.resolve import device_for
 
         precision, kind = str(marker.summary.get("precision")), str(marker.summary.get("device_kind"))
         family = "cuda" if kind.startswith("cuda") else "cpu"
@@ -103,9 +102,8 @@ class Makers:
         key = package.digest, family, precision
         if key not in self._engines:
             try:
-                device = choose_device(family, precision, "auto")
+                device = device_for(package.card, family, precision, "auto")
             except SpecError:
                 raise NotComparedError(f"made on {kind}, and there is none here") from None
-            network = build_network(package)
-            self._engines[key] = EagerEngine(network, device=device.torch_name, precision=device.precision)
+            self._engines[key] = open_engine(package, device=device.torch_name, precision=device.precision)
         return self._engines[key], tolerance

@@ -79,6 +79,8 @@ def place(spec: JobSpec) -> Placed:
         StoreError: the source does not answer.
     """
     package = load_package(spec.model.package, spec.model.storage)
+    # An alias may be moved tomorrow: from here on the spec, also the one that the run leaves, names the version.
+    spec = spec.model_copy(update={"model": spec.model.model_copy(update={"package": package.uri})})
     order = Order(spec=spec, card=package.card, package_digest=package.digest)
     order.check()
     candidates, unnamed, passed_over = find_scenes(spec.source)

@@ -76,7 +76,7 @@ def run(
         lease = stack.enter_context(acquire_lease(store, HolderInfo.current(run_id)))
         for prefix in ("scenes/", PARTS_PREFIX, STAGED_PREFIX):
             store.abort_uploads(prefix, before=lease.created)
-        runlog = stack.enter_context(RunLog(store, spec, watch))
+        runlog = stack.enter_context(RunLog(store, placed.order.spec, watch))
         try:
             census = Census(placed.order.wanted)
             prepared = prepare(placed, survey(store, census))

@@ -19,6 +19,8 @@ from encdec_batch.spec.text import unique_pairs
 FORMAT_VERSION = 1
 WEIGHTS_NAME = "weights.safetensors"
 GOLDEN_NAME = "golden.safetensors"
+ONNX, ONNX_NAME = "onnx", "model.onnx"
+"""The architecture of a network that is itself a file of the package, and that file."""
 MAX_CLASS_ID = 65534
 """65535 is the nodata value of a uint16 mask."""
 
@@ -198,7 +200,7 @@ class Declared(CardModel):
     description: str = ""
     task: Annotated[str, Field(min_length=1)]
     architecture: str
-    """A key of models/architectures.py."""
+    """A key of models/architectures.py; `onnx` for a network that is a file of the package."""
     arguments: dict[str, Any]
     """Of the architecture's constructor."""
     bands: Annotated[tuple[BandCard, ...], Field(min_length=1)]
@@ -233,6 +235,11 @@ class Declared(CardModel):
         return len(self.bands)
 
     @property
+    def weights_name(self) -> str:
+        """The file that holds the weights."""
+        return ONNX_NAME if self.architecture == ONNX else WEIGHTS_NAME
+
+    @property
     def by_statistics(self) -> bool:
         """Whether a scene is normalised by what all of it holds."""
         return isinstance(self.normalization, PercentileNormalization)
@@ -257,10 +264,14 @@ class Card(Declared):
                 raise ValueError(f"{name!r} is not a plain file name; a package's files lie beside its card")
             if name.lower().endswith(_PICKLED):
                 raise ValueError(f"{name!r} is a format that runs code when it is loaded; weights must be safetensors")
-        missing = {WEIGHTS_NAME, GOLDEN_NAME} - set(files)
-        if missing:
-            raise ValueError(f"{', '.join(sorted(missing))} must be among the files")
         return files
+
+    @model_validator(mode="after")
+    def _complete(self) -> Card:
+        missing = {self.weights_name, GOLDEN_NAME} - set(self.files)
+        if missing:
+            raise ValueError(f"files: {', '.join(sorted(missing))} must be among them")
+        return self
 
     @model_validator(mode="after")
     def _geometry_agrees(self) -> Card:

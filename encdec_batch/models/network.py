@@ -9,6 +9,7 @@ from torch import nn
 
 from encdec_batch.errors import CardError, ModelError
 from encdec_batch.models.architectures import construct
+from encdec_batch.models.card import ONNX
 from encdec_batch.models.golden import replay
 from encdec_batch.models.package import Package
 
@@ -18,7 +19,8 @@ _MOST_ARGUMENT = 1 << 20
 
 
 def build_network(package: Package) -> nn.Module:
-    """The package's network with its weights: float32 on the CPU, in eval mode, without gradients.
+    """The package's network with its weights: float32 on the CPU, in eval mode, without gradients; of an ONNX package
+    a module around its session (models/onnx_network.py).
 
     The golden sample is replayed, which takes milliseconds; whoever moves the network to another device or precision
     may `replay` it there once more.
@@ -28,6 +30,8 @@ def build_network(package: Package) -> nn.Module:
         ModelError: the weights cannot be parsed, or the golden sample does not come out.
     """
     card = package.card
+    if card.architecture == ONNX:
+        return _open_onnx(package)
     _check_size(package)
     network = construct(card.architecture, card.arguments)
     try:
@@ -46,6 +50,19 @@ def build_network(package: Package) -> nn.Module:
             hint="`architecture` and `arguments` must be those it was trained with",
         ) from error
     network = network.float().eval().requires_grad_(requires_grad=False)
+    replay(package, network)
+    return network
+
+
+def _open_onnx(package: Package) -> nn.Module:
+    try:
+        from encdec_batch.models.onnx_network import open_onnx
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"{package.uri}: is an ONNX network, and {error.name} is not installed",
+            hint="pip install 'encdec-batch[onnx]', on every machine that runs it",
+        ) from error
+    network = open_onnx(package)
     replay(package, network)
     return network
 

@@ -5,8 +5,8 @@ image is changed, on each of four sides, and one looks how far the change gets i
 convolutions, ReLU, pooling and interpolation however small the weights are; and by random values, because NaN can be
 swallowed (unpooling by indices, `where`). The larger counts.
 
-All probes but the first run in float64: equal means equal to the last digits, and no kernel that mixes neighbouring
-pixels (Winograd) widens what is seen.
+All probes but the first run in float64, where the network can: equal means equal to the last digits, and no kernel
+that mixes neighbouring pixels (Winograd) widens what is seen.
 
 Suffixes: C bands, H rows, W columns of one image.
 """
@@ -32,8 +32,8 @@ MAX_REACH = 1500
 MAX_STRIDE = 64
 _AMPLITUDES = (1.0, 1e3, 1e6)
 """Of the random changes, one seed each: a network of ReLUs passes large ones as large, one of sigmoids small ones."""
-_ROUNDING = 1e-9
-"""Two float64 results that differ by less than this share of the largest value are equal."""
+FLOAT64_ROUNDING, FLOAT32_ROUNDING = 1e-9, 1e-5
+"""Two results that differ by less than this share of the largest value are equal."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class Probe:
     """2: along the rows; 3: along the columns."""
     across: int
     """Length of the other axis, pixels."""
+    rounding: float
+    """Differences up to this share of the largest value are none."""
 
     def noise(self, length: int, seed: int) -> Tensor:
         """Standard normal (1, C, H, W), `length` pixels along the axis."""
@@ -67,11 +69,23 @@ class Probe:
         """The pixels [start, stop) of an image along the axis."""
         return image.narrow(self.axis, start, stop - start)
 
+    def equal(self, a: Tensor, b: Tensor) -> bool:
+        """Whether two results differ by rounding at most."""
+        if a.shape != b.shape:
+            return False
+        largest = float(torch.maximum(a.abs().max(), b.abs().max()))
+        return float((a - b).abs().max()) <= self.rounding * max(largest, 1e-300)
 
-def measure_geometry(network: nn.Module, num_bands: int) -> GeometryCard:
+
+def measure_geometry(network: nn.Module, num_bands: int, *, rounding: float = FLOAT64_ROUNDING) -> GeometryCard:
     """Scale, stride, reach, margin, size offset and class of exactness of a network in eval mode.
 
     Takes seconds on a CPU; the network is copied, not changed.
+
+    Args:
+        network: is asked in float64.
+        num_bands: of its images.
+        rounding: that of float32 for a network which computes in that all the same.
 
     Raises:
         ModelError: no image passes the network, or its output is no image of 1 to 8 times the size.
@@ -79,7 +93,7 @@ def measure_geometry(network: nn.Module, num_bands: int) -> GeometryCard:
     probed = copy.deepcopy(network).double().eval()
     sizes = find_sizes(probed, num_bands)
     quick = copy.deepcopy(network).float().eval()
-    probes = [Probe(probed, quick, num_bands, axis, sizes.smallest) for axis in (2, 3)]
+    probes = [Probe(probed, quick, num_bands, axis, sizes.smallest, rounding) for axis in (2, 3)]
     if not all(_repeats(probe, sizes) for probe in probes):
         return _global(sizes)
     if not sizes.padded:
@@ -130,15 +144,18 @@ def _reach(probe: Probe, sizes: Sizes, stride: int) -> int | None:
 
 
 def _far(probe: Probe, scale: int, step: int) -> int:
-    """How far NaN in a strip of one step gets, up to a little beyond MAX_REACH.
+    """How far NaN or large values in a strip of one step get, up to a little beyond MAX_REACH.
 
     Dilated convolutions have gaps: what they see may begin beyond the edges of a small image, so that a small probe
-    would not notice it at all.
+    would not notice it at all. Large values, since not every kernel lets NaN pass (onnxruntime's max-pooling does not).
     """
     before = step * ceil((MAX_REACH + MAX_STRIDE) / step)
     image = probe.noise(2 * before + step, seed=3).float()
-    probe.part(image, before, before + step).fill_(torch.nan)
-    touched = probe.run(image).isnan().any(dim=0)
+    plain, strip = probe.run(image), probe.part(image, before, before + step)
+    strip.mul_(_AMPLITUDES[-1])
+    touched = (probe.run(image) != plain).any(dim=0)
+    strip.fill_(torch.nan)
+    touched |= probe.run(image).isnan().any(dim=0)
     left = _extent(touched[: scale * (before + step)], changed_first=False, border=scale * before, scale=scale)
     right = _extent(touched, changed_first=True, border=scale * (before + step), scale=scale)
     return max(left, right)
@@ -185,7 +202,7 @@ def _is_equivariant(probe: Probe, sizes: Sizes, stride: int, border: int) -> boo
     k = sizes.scale
     inner = slice(k * border, k * (length - border))
     shifted = slice(k * (border + stride), k * (length - border + stride))
-    return _equal(first[:, inner], whole[:, inner]) and _equal(second[:, inner], whole[:, shifted])
+    return probe.equal(first[:, inner], whole[:, inner]) and probe.equal(second[:, inner], whole[:, shifted])
 
 
 def _unpadded(probes: list[Probe], sizes: Sizes) -> GeometryCard:
@@ -207,11 +224,4 @@ def _agrees_to_the_edge(probe: Probe, sizes: Sizes) -> bool:
     whole = probe.run(image)
     first = probe.run(probe.part(image, 0, length))
     second = probe.run(probe.part(image, step, length + step))
-    return _equal(first, whole[:, : first.shape[1]]) and _equal(second, whole[:, k * step :])
-
-
-def _equal(a: Tensor, b: Tensor) -> bool:
-    if a.shape != b.shape:
-        return False
-    largest = float(torch.maximum(a.abs().max(), b.abs().max()))
-    return float((a - b).abs().max()) <= _ROUNDING * max(largest, 1e-300)
+    return probe.equal(first, whole[:, : first.shape[1]]) and probe.equal(second, whole[:, k * step :])

@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from encdec_batch.errors import SpecError, UnsupportedScene
 from encdec_batch.grid import Stitch, Tiling, make_grid, round_up
 from encdec_batch.models.card import Card
-from encdec_batch.models.network import build_network
 from encdec_batch.models.package import Package, load_package
 from encdec_batch.plan.products import products_of
 from encdec_batch.plan.recipe import effective_halo
 from encdec_batch.plan.statistics import value_range_in
-from encdec_batch.predict.device import Device, Precision, choose_device
-from encdec_batch.predict.eager import EagerEngine
+from encdec_batch.predict.device import Device, Precision
+from encdec_batch.predict.engines import open_engine
 from encdec_batch.predict.head import Wanted
 from encdec_batch.predict.normalize import affine_of
 from encdec_batch.predict.predictor import Predictor
+from encdec_batch.predict.resolve import device_for
 from encdec_batch.read.block import pad
 from encdec_batch.read.patch import Patch
 from encdec_batch.spec.output import OutputSpec
@@ -79,7 +79,7 @@ def predict_array(  # noqa: PLR0913  (one call in a notebook, not a stage)
 
 def make_predictor(package: Package, device: Device, output: OutputSpec, weights: str = "hann") -> Predictor:
     """A predictor for all products that a job's output asks for."""
-    engine = EagerEngine(build_network(package), device=device.torch_name, precision=device.precision)
+    engine = open_engine(package, device=device.torch_name, precision=device.precision)
     wanted = Wanted(products=products_of(package.card, output))
     return Predictor(package.card, engine, wanted, batch=device.batch, weights=weights)
 
@@ -94,7 +94,7 @@ def _predictor(package: Package, precision: str) -> Predictor:
     if key not in _recent:
         if len(_recent) == _KEPT:
             del _recent[next(iter(_recent))]
-        device = choose_device("auto", precision, "auto")
+        device = device_for(package.card, "auto", precision, "auto")
         _recent[key] = make_predictor(package, device, OutputSpec(uri="memory"))
     return _recent[key]
 

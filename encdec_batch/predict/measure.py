@@ -8,10 +8,10 @@ from math import ceil
 import torch
 
 from encdec_batch.grid import Tiling, make_grid, round_up
-from encdec_batch.models.network import build_network
 from encdec_batch.models.package import Package
 from encdec_batch.predict.device import Device
-from encdec_batch.predict.eager import EagerEngine
+from encdec_batch.predict.engine import Engine
+from encdec_batch.predict.engines import open_engine
 from encdec_batch.window import Window
 
 CORES_PER_BLOCK = (2, 3, 4, 6)
@@ -30,7 +30,7 @@ def measure_cores(package: Package, device: Device, *, halo: int | None) -> dict
     if device.torch_name == "cpu":
         torch.set_num_threads(1)
     try:
-        engine = EagerEngine(build_network(package), device=device.torch_name, precision=device.precision)
+        engine = open_engine(package, device=device.torch_name, precision=device.precision)
         rates: dict[int, float] = {}
         for number in CORES_PER_BLOCK:
             core = round_up(ceil(USUAL_BLOCK / number), geometry.stride)
@@ -43,7 +43,7 @@ def measure_cores(package: Package, device: Device, *, halo: int | None) -> dict
         torch.set_num_threads(threads)
 
 
-def _seconds_per_tile(engine: EagerEngine, tile: tuple[int, int], device: Device, bands: int) -> float:
+def _seconds_per_tile(engine: Engine, tile: tuple[int, int], device: Device, bands: int) -> float:
     """The least of several batches: what else runs on the machine only ever adds."""
     tiles_NCHW = torch.zeros((device.batch, bands, *tile), device=device.torch_name)
     keep = [Window(0, 0, 1, 1)] * device.batch

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
 
 import numpy as np
 
-from encdec_batch.errors import SpecError
+from encdec_batch.errors import ModelError, SpecError
 from encdec_batch.grid import round_up
+from encdec_batch.models.card import ONNX, Card
 from encdec_batch.models.package import Package
 from encdec_batch.plan.recipe import Order, Recipe, Resolved
-from encdec_batch.predict.device import choose_device
+from encdec_batch.predict.device import Device, choose_device
 from encdec_batch.spec.job import JobSpec
 
 
@@ -22,7 +24,7 @@ def resolve(spec: JobSpec, package: Package) -> Resolved:
         ModelError: the network cannot be built.
     """
     compute, asked = spec.compute, spec.tiling.core
-    device = choose_device(compute.device, compute.precision, compute.batch)
+    device = device_for(package.card, compute.device, compute.precision, compute.batch)
     rates: dict[int, float] = {}
     if asked == "auto":
         from encdec_batch.predict.measure import measure_cores
@@ -37,7 +39,7 @@ def resolve(spec: JobSpec, package: Package) -> Resolved:
             torch_device=device.torch_name,
             precision=device.precision,
             batch=device.batch,
-            engine=eager_name(),
+            engine=engine_name(package.card),
             core=core,
             rates=tuple(sorted(rates.items())),
         )
@@ -54,6 +56,43 @@ def _fits(recipe: Recipe) -> bool:
     except SpecError:
         return False
     return True
+
+
+def device_for(card: Card, wanted: str, precision: str, batch: int | Literal["auto"]) -> Device:
+    """The device of this machine for a network, with `auto` resolved.
+
+    Raises:
+        SpecError: what is asked for is not there, or this network cannot be run so.
+    """
+    if card.architecture != ONNX:
+        return choose_device(wanted, precision, batch)
+    for name, value in (("device", wanted), ("precision", precision)):
+        if value not in ("auto", "cpu", "float32"):
+            raise SpecError(
+                f"compute.{name} is {value}, and {card.name} is an ONNX network, which runs on the CPU in float32",
+                hint=f"say {name}: auto",
+            )
+    return choose_device("cpu", "float32", batch)
+
+
+def engine_name(card: Card) -> str:
+    """Engine and version by which this network is run."""
+    return onnx_name() if card.architecture == ONNX else eager_name()
+
+
+def onnx_name() -> str:
+    """As `eager_name`.
+
+    Raises:
+        ModelError: onnxruntime is not installed.
+    """
+    try:
+        return f"onnxruntime-{version('onnxruntime').split('+')[0]}"
+    except PackageNotFoundError as error:
+        raise ModelError(
+            "the package is an ONNX network, and onnxruntime is not installed",
+            hint="pip install 'encdec-batch[onnx]', on every machine that runs it",
+        ) from error
 
 
 def eager_name() -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 
 from encdec_batch.grid import Block
-from encdec_batch.models.network import build_network
 from encdec_batch.models.package import Package
 from encdec_batch.plan.checks import check_block, check_grid
 from encdec_batch.plan.products import CELLS, check_products, needed_products
 from encdec_batch.plan.recipe import Recipe
 from encdec_batch.plan.scene import ScenePlan
-from encdec_batch.predict.eager import EagerEngine
+from encdec_batch.predict.engines import open_engine
 from encdec_batch.predict.head import Wanted
 from encdec_batch.predict.normalize import Affine, affine_of
 from encdec_batch.predict.prediction import Prediction
@@ -29,7 +28,7 @@ class BlockPredictor:
     def __init__(self, recipe: Recipe, package: Package) -> None:
         self._recipe = recipe
         resolved = recipe.resolved
-        self._engine = EagerEngine(build_network(package), device=resolved.torch_device, precision=resolved.precision)
+        self._engine = open_engine(package, device=resolved.torch_device, precision=resolved.precision)
         self._predictors: dict[tuple[Wanted, int], Predictor] = {}
         self._making = threading.Lock()
 

@@ -20,6 +20,7 @@ class ModelSpec(Spec):
     """The model package: a folder with card.json, weights and golden sample."""
 
     package: str
+    """The folder, or `REGISTRY/NAME@VERSION` or `REGISTRY/NAME@ALIAS` (models/reference.py)."""
     storage: StorageOptions = {}
 
 
