@@ -8,7 +8,16 @@ from pydantic import Field, model_validator
 
 from encdec_batch.spec.base import Spec
 from encdec_batch.spec.job import LimitsSpec
-from encdec_batch.spec.train_pairs import ColumnSplit, HashSplit, Pairs, Split, TablePairs
+from encdec_batch.spec.train_pairs import (
+    ColumnSplit,
+    FolderPairs,
+    HashSplit,
+    Pairs,
+    PairsSplit,
+    Split,
+    TablePairs,
+    has_targets,
+)
 from encdec_batch.spec.train_target import (
     CleanTarget,
     HighResolutionTarget,
@@ -178,11 +187,20 @@ class DataSpec(Spec):
         return self
 
     def _check_split(self) -> None:
-        table = isinstance(self.train, TablePairs)
-        if isinstance(self.split, ColumnSplit) and not table:
-            raise ValueError("split.kind column needs train.kind table")
-        if isinstance(self.split, HashSplit) and self.split.by == "group" and not (table and self.train.group):
+        group = self.train.group if isinstance(self.train, TablePairs) else None
+        if isinstance(self.split, ColumnSplit) and not isinstance(self.train, TablePairs):
+            raise ValueError("split.kind column needs train.kind table")  # noqa: TRY004 -- said to a user
+        if isinstance(self.split, HashSplit) and self.split.by == "group" and group is None:
             raise ValueError("split.by group needs a table with train.group, the column that names it")
+        sources = [self.train, *([self.split.pairs] if isinstance(self.split, PairsSplit) else [])]
+        made = isinstance(self.target, CleanTarget | HighResolutionTarget)
+        for source in sources:
+            if made and isinstance(source, FolderPairs):
+                raise ValueError(f"targets has no effect: one of kind {self.target.kind} is made; use kind images")
+            if isinstance(self.target, MaskTarget) and not has_targets(source):
+                raise ValueError("a target of kind mask needs files of its own: use kind folders, or a table")
+            if isinstance(self.target, ImageTarget) and not has_targets(source) and self.target.bands is None:
+                raise ValueError("target.bands is to say which of the image's own bands are the target")
 
     def _check_made(self) -> None:
         """Where the target is made from the image itself, whatever changes the input alone is noise to be removed."""
@@ -199,4 +217,6 @@ class DataSpec(Spec):
         if isinstance(kind, GivenNormalization) and len({*zip(kind.mean, kind.std, strict=True)}) > 1:
             raise ValueError(f"a target of kind {self.target.kind} needs equal mean and std for all bands")
         if isinstance(kind, PercentilesNormalization):
-            raise ValueError(f"a target of kind {self.target.kind} needs constants, not percentiles of each scene")
+            raise ValueError(  # noqa: TRY004 -- said to a user
+                f"a target of kind {self.target.kind} needs constants, not percentiles of each scene"
+            )

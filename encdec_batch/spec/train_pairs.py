@@ -74,6 +74,11 @@ class ImagesAlone(Spec):
 Pairs = Annotated[TablePairs | FolderPairs | ImagesAlone, Field(discriminator="kind")]
 
 
+def has_targets(source: Pairs) -> bool:
+    """Whether it names targets apart from images."""
+    return not isinstance(source, ImagesAlone) and not (isinstance(source, TablePairs) and source.target is None)
+
+
 class PairsSplit(Spec):
     """Pairs to validate on, named apart."""
 
