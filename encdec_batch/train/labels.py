@@ -29,9 +29,17 @@ def channels_of(
     Raises:
         UnsupportedScene: a label that the spec names nowhere; file and value are named.
     """
-    found, where = np.unique(labels_HW, return_inverse=True)
-    channels = np.array([_channel(value, classes, ignore, uri) for value in found.tolist()], dtype=np.uint8)
-    return channels[where].reshape(labels_HW.shape)
+    if labels_HW.dtype.kind == "f":
+        found, where = np.unique(labels_HW, return_inverse=True)
+        channels = np.array([_channel(value, classes, ignore, uri) for value in found.tolist()], dtype=np.uint8)
+        return channels[where].reshape(labels_HW.shape)
+    # Of 16 bits at most: a table of all values between the least and the greatest, as sorting pixels is slow.
+    least = int(labels_HW.min())
+    shifted = labels_HW.astype(np.int32).ravel() - least
+    table = np.zeros(int(shifted.max()) + 1, np.uint8)
+    for value in np.flatnonzero(np.bincount(shifted)).tolist():
+        table[value] = _channel(value + least, classes, ignore, uri)
+    return table[shifted].reshape(labels_HW.shape)
 
 
 def _channel(value: float, classes: Sequence[MaskClass], ignore: _Ignored, uri: str) -> int:
@@ -49,7 +57,7 @@ def _channel(value: float, classes: Sequence[MaskClass], ignore: _Ignored, uri: 
 
 
 def _among(value: float, ranges: Sequence[tuple[int, int]]) -> bool:
-    return value == int(value) and any(first <= value <= last for first, last in ranges) if value == value else False  # noqa: PLR0124
+    return float(value).is_integer() and any(first <= value <= last for first, last in ranges)
 
 
 def coded(channels_HW: NDArray[np.uint8], spec: LabelsInput) -> NDArray[np.float32]:
@@ -58,8 +66,9 @@ def coded(channels_HW: NDArray[np.uint8], spec: LabelsInput) -> NDArray[np.float
     Ignored pixels are zero in all bands.
     """
     if spec.code == "one_hot":
-        bands = channels_HW[None] == np.arange(len(spec.classes), dtype=np.uint8)[:, None, None]
+        bands: NDArray[np.bool_] = channels_HW[None] == np.arange(len(spec.classes), dtype=np.uint8)[:, None, None]
         return bands.astype(np.float32)
     colours = np.zeros((256, 3), np.float32)
     colours[: len(spec.classes)] = [one.color for one in spec.classes]
-    return np.ascontiguousarray(colours[channels_HW].transpose(2, 0, 1))
+    seen: NDArray[np.float32] = np.ascontiguousarray(colours[channels_HW].transpose(2, 0, 1))
+    return seen

@@ -55,7 +55,8 @@ def quantised(pixels: NDArray[np.float32], dtype: str) -> NDArray[np.float32]:
     if np.dtype(dtype).kind == "f":
         return pixels
     held = np.iinfo(np.dtype(dtype))
-    return np.clip(np.floor(pixels + np.float32(0.5)), held.min, held.max).astype(np.float32)
+    rounded: NDArray[np.float32] = np.clip(np.floor(pixels + np.float32(0.5)), held.min, held.max)
+    return rounded.astype(np.float32, copy=False)
 
 
 def _drawn(amount: float | tuple[float, float], rng: np.random.Generator) -> float:

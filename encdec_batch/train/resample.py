@@ -55,12 +55,9 @@ def _along(x: NDArray[np.float32], axis: int, size: int, scale: float, kernel: K
     indices, weights = _taps(x.shape[axis], size, scale, kernel)
     shape = [1] * x.ndim
     shape[axis] = size
-    out: NDArray[np.float32] | None = None
-    for tap in range(indices.shape[1]):
-        term = x.take(indices[:, tap], axis=axis)
-        term *= weights[:, tap].reshape(shape)
-        out = term if out is None else np.add(out, term, out=out)
-    assert out is not None  # a kernel has taps
+    out = x.take(indices[:, 0], axis=axis) * weights[:, 0].reshape(shape)
+    for tap in range(1, indices.shape[1]):
+        out += x.take(indices[:, tap], axis=axis) * weights[:, tap].reshape(shape)
     return out
 
 
@@ -96,7 +93,8 @@ def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _linear(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.maximum(1 - np.abs(x), 0.0)
+    weights: NDArray[np.float64] = np.maximum(1 - np.abs(x), 0.0)
+    return weights
 
 
 _KERNELS: dict[Kernel, tuple[float, Callable[[NDArray[np.float64]], NDArray[np.float64]]]] = {
