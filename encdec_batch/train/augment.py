@@ -61,29 +61,30 @@ def draw_geometry(spec: AugmentSpec, *, square: bool, rng: np.random.Generator) 
     )
 
 
-def zoomed(raw: Raw, height: int, width: int, *, smooth_target: bool) -> Raw:
+def zoomed(raw: Raw, height: int, width: int, *, labels_seen: bool, labels_wanted: bool) -> Raw:
     """A window brought to another size: pictures by linear interpolation, labels and masks by nearest neighbour.
 
     Invalid pixels lend nothing to their neighbours; an ignored label stays one.
 
     Args:
-        raw: as stored; of labels as input, channels.
+        raw: as stored.
         height: wanted.
         width: wanted.
-        smooth_target: the target is a picture, not labels.
+        labels_seen: the image is one of labels.
+        labels_wanted: the target is.
     """
     if raw.valid.shape == (height, width):
         return raw
-    is_label = raw.pixels.dtype == np.uint8 and raw.pixels.shape[0] == 1 and not smooth_target and raw.target is None
-    pixels = nearest(raw.pixels, height, width) if is_label else _smooth(raw.pixels, raw.valid, height, width)
     target = raw.target
-    if target is not None:
-        target = _smooth(target, raw.counts, height, width) if smooth_target else nearest(target, height, width)
+    if target is not None and labels_wanted:
+        target = nearest(target, height, width)
+    elif target is not None:
+        target = _smooth(target, raw.counts, height, width)
     return Raw(
-        pixels=pixels,
-        valid=nearest(raw.valid, height, width).astype(np.bool_, copy=False),
+        pixels=nearest(raw.pixels, height, width) if labels_seen else _smooth(raw.pixels, raw.valid, height, width),
+        valid=nearest(raw.valid, height, width),
         target=target,
-        counts=nearest(raw.counts, height, width).astype(np.bool_, copy=False),
+        counts=nearest(raw.counts, height, width),
     )
 
 
@@ -92,7 +93,7 @@ def _smooth(pixels: NDArray[Any], valid: NDArray[np.bool_], height: int, width: 
         return resized(pixels.astype(np.float32), height, width)
     known = resized(valid[None].astype(np.float32), height, width)
     summed = resized(np.where(valid, pixels, 0).astype(np.float32), height, width)
-    return summed / np.maximum(known, np.float32(1e-6))
+    return (summed / np.maximum(known, np.float32(1e-6))).astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ Moments = tuple[tuple[Piece, ...], ...]
 
 def moments_of(pixels_CHW: NDArray[np.generic], valid_HW: NDArray[np.bool_]) -> Moments:
     """Of the valid pixels of one window; exact for integers, NaN in a band left out."""
-    return tuple(_piece(band_HW[valid_HW]) for band_HW in pixels_CHW)
+    return tuple((_piece(band_HW[valid_HW]),) for band_HW in pixels_CHW)
 
 
 def merged(all_moments: Iterable[Moments]) -> Moments:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,7 @@ def resized(image_CHW: NDArray[np.float32], height: int, width: int) -> NDArray[
     return _along(out, 2, width, width / cols, "linear")
 
 
-def nearest(image: NDArray[np.generic], height: int, width: int) -> NDArray[np.generic]:
+def nearest(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     """The same for labels and masks, whose last two axes are rows and columns: each pixel is one that was there."""
     rows = ((np.arange(height) + 0.5) * image.shape[-2] / height).astype(np.intp)
     cols = ((np.arange(width) + 0.5) * image.shape[-1] / width).astype(np.intp)
