@@ -52,7 +52,7 @@ class _Decoded:
 
 
 class ImageReader:
-    """A `Reader` of a PNG, JPEG or WebP. The first read fetches and decodes all of it; pixels are kept until `close`."""
+    """A `Reader` of a PNG, JPEG or WebP. The first read fetches and decodes all of it; it is kept until `close`."""
 
     def __init__(self, source: PinnedObject, decoder: Decoder, plan: BandPlan, header: SceneHeader) -> None:
         self._source = source

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from affine import Affine
+import numpy as np
+from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from encdec_batch.errors import UnsupportedScene
 from encdec_batch.read.header import SceneHeader
 from encdec_batch.window import Window
 
+Transform = tuple[float, float, float, float, float, float]
+"""Pixel to world, as in `SceneHeader`."""
 SAME_PX = 1.0
 """Footprints whose borders are no farther apart are the same."""
 _FITS_PX = 0.5
@@ -22,23 +25,27 @@ class Footprint:
     """A rectangle of pixels, and from pixel to world."""
 
     crs_wkt: str
-    transform: tuple[float, float, float, float, float, float]
+    transform: Transform
     window: Window
 
     def in_pixels_of(self, other: Footprint) -> tuple[float, float, float, float]:
         """Left, top, right and bottom of what this one covers, in pixels of the other's image."""
-        to_other = ~Affine(*other.transform) * Affine(*self.transform)
+        to_other = np.linalg.inv(_matrix(other.transform)) @ _matrix(self.transform)
         w = self.window
-        corners = [to_other * (col, row) for col in (w.col_off, w.col_stop) for row in (w.row_off, w.row_stop)]
-        cols, rows = zip(*corners, strict=True)
-        return min(cols), min(rows), max(cols), max(rows)
+        corners = [(col, row, 1) for col in (w.col_off, w.col_stop) for row in (w.row_off, w.row_stop)]
+        cols, rows, _ = to_other @ np.array(corners, float).T
+        return float(cols.min()), float(rows.min()), float(cols.max()), float(rows.max())
 
 
 def footprint_of(header: SceneHeader, window: Window) -> Footprint | None:
     """Of a part of an image; None: it does not say where it lies, or only by ground control points."""
-    if header.transform is None or header.crs_wkt is None or Affine(*header.transform).is_degenerate:
+    if header.transform is None or header.crs_wkt is None or np.linalg.det(_matrix(header.transform)) == 0:
         return None
     return Footprint(crs_wkt=header.crs_wkt, transform=header.transform, window=window)
+
+
+def _matrix(transform: Transform) -> NDArray[np.float64]:
+    return np.array([transform[:3], transform[3:], (0, 0, 1)])
 
 
 def same_crs(one: str, other: str) -> bool:
