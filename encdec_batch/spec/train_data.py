@@ -95,9 +95,11 @@ class SamplingSpec(Spec):
     weight: Literal["area", "scene"] = "area"
     """Every place is as likely as any other, or every scene."""
     class_balance: Part = 0.0
-    """0: as they come; 1: windows are drawn until all classes come about equally often; between: by this power."""
+    """0: as they come; 1: a class is drawn first, each as likely as any other, then a window where it is; between: by
+    this power of its frequency."""
     min_valid: Part = 0.25
-    """A window with a smaller share of pixels that are learned from is drawn anew, up to 8 times."""
+    """A window with a smaller share of pixels that are learned from is drawn anew, up to 8 times, and the best taken;
+    places where no window has as many are left out."""
     small: Literal["refuse", "pad"] = "refuse"
     """An image smaller than the window is set aside, or mirrored to its size; what is mirrored is not learned from."""
 

@@ -60,24 +60,26 @@ def generator_of(seed: int, epoch: int, number: int) -> np.random.Generator:
 def make_cells(train: Sequence[Inspected], spec: SamplingSpec) -> Cells:
     """The cells of all scenes.
 
-    A cell counts as many times as it has places for a window, and with `class_balance` times the mean over its labels
-    of (1 / share of the label's class)^balance. Cells of which no window can have `min_valid` are left out.
+    A cell counts as many times as it has places for a window. With `class_balance` 1 a class is drawn, each as likely
+    as any other, and then a cell by its share of that class; below 1 classes are as likely as that power between that
+    and their own frequency makes them. Cells of which no window can have `min_valid` are left out.
 
     Raises:
         SpecError: none is left.
     """
-    class_pixels = np.sum([one.class_pixels for one in train], axis=0)
-    rarity = (class_pixels.sum() / np.maximum(class_pixels, 1)) ** spec.class_balance
-    parts = [_cells_of(number, one, spec, rarity) for number, one in enumerate(train)]
+    parts = [_cells_of(number, one, spec) for number, one in enumerate(train)]
     scene, row, col = (np.concatenate([part[n] for part in parts]).astype(np.int32) for n in range(3))
-    weight = np.concatenate([part[3] for part in parts])
-    if not weight.sum() > 0:
+    mass = np.concatenate([part[3] for part in parts])
+    by_class = mass.sum(axis=0)
+    if not by_class.sum() > 0:
         raise SpecError(
             f"no window of {spec.sides[1]} x {spec.sides[0]} px has {spec.min_valid:.0%} of pixels to learn from",
             hint="lower data.sampling.min_valid or data.sampling.crop",
         )
+    present = by_class > 0
+    weight = mass[:, present] @ (by_class[present] / by_class.sum()) ** -spec.class_balance
     kept = weight > 0
-    cumulated = np.cumsum(weight[kept] / weight.sum())
+    cumulated = np.cumsum(weight[kept])
     return Cells(
         scene=scene[kept],
         row=row[kept],
@@ -88,18 +90,18 @@ def make_cells(train: Sequence[Inspected], spec: SamplingSpec) -> Cells:
 
 
 def _cells_of(
-    number: int, one: Inspected, spec: SamplingSpec, rarity: NDArray[np.float64]
+    number: int, one: Inspected, spec: SamplingSpec
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Scene, row, column and weight of each cell of a scene."""
-    lattice = one.lattice
-    places = lattice.places()
-    seen = lattice.seen(one.counts)
+    """Scene, row and column of each cell of a scene, and how likely it is: (cells, classes), the sum over classes."""
+    places = one.lattice.places()
+    seen = one.lattice.seen(one.counts)
     total = seen.sum(axis=2)
     size = one.region.height * one.region.width if spec.weight == "area" else 1.0
-    weight = size * places / places.sum() * (seen @ rarity) / np.maximum(total, 1)
+    weight = size * places / places.sum() / np.maximum(total, 1)
     weight[total < one.least_known(spec.min_valid)] = 0.0
     row, col = np.indices(places.shape)
-    return np.full(places.size, number), row.ravel(), col.ravel(), weight.ravel()
+    mass = (weight[..., None] * seen).reshape(places.size, -1)
+    return np.full(places.size, number), row.ravel(), col.ravel(), mass
 
 
 def _num_samples(train: Sequence[Inspected], spec: SamplingSpec) -> int:
