@@ -15,7 +15,9 @@ from encdec_batch.train.sources import PairReader, Raw
 from encdec_batch.window import Window
 
 _OPEN = 8
-"""Files that stay open, in pairs of image and target."""
+"""Files that stay open, in pairs of image and target; only one where they are of formats without windows, as a reader
+keeps all pixels of such a file.
+"""
 _LARGE = 4
 """An image of more than this fraction of the cache is read by windows."""
 
@@ -79,7 +81,7 @@ class Scenes:
 
     def _reader(self, number: int, scene: Inspected) -> PairReader:
         if number not in self._open:
-            while len(self._open) >= _OPEN:
+            while len(self._open) >= (1 if scene.whole else _OPEN):
                 self._open.popitem(last=False)[1].close()
             self._open[number] = self._opened(scene)
         self._open.move_to_end(number)

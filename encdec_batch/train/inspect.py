@@ -59,6 +59,8 @@ class Inspected:
     footprint: Footprint | None
     num_bytes: int
     """Decoded, image and target."""
+    whole: bool
+    """Image or target is of a format without windows: a reader decodes and keeps all of it."""
 
     def least_known(self, share: float) -> float:
         """This share of the pixels of a window, as far as it is not beyond a smaller image."""
@@ -129,6 +131,7 @@ def _looked_through(reader: PairReader, data: DataSpec, *, learns: bool) -> Insp
         digest=tally.digest.hexdigest(),
         footprint=footprint_of(header, region),
         num_bytes=tally.num_bytes,
+        whole="whole" in (header.layout, reader.target_header.layout if reader.target_header else ""),
     )
 
 
