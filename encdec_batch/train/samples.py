@@ -15,7 +15,7 @@ from encdec_batch.train.augment import Geometry, draw_geometry, draw_light, zoom
 from encdec_batch.train.batch import Batch
 from encdec_batch.train.cache import Scenes
 from encdec_batch.train.inspect import Inspected
-from encdec_batch.train.normalization import num_bands_of, units_of
+from encdec_batch.train.normalization import units_of
 from encdec_batch.train.prepare import Prepared
 from encdec_batch.train.sampling import Cell, generator_of
 from encdec_batch.train.sources import Raw
@@ -23,7 +23,7 @@ from encdec_batch.train.task import Posed, pose
 from encdec_batch.window import Window
 
 _REDRAWN = 8
-"""Times that a window with too little to learn from is drawn anew, in the same cell."""
+"""Times that a window with too little to learn from is drawn anew: half of them in the same cell, then anywhere."""
 _MARGIN = 2
 """Input pixels around a window of super-resolution that the bicubic kernel sees: it reaches two of them."""
 
@@ -68,13 +68,12 @@ class Samples:
     def sample(self, seed: int, epoch: int, number: int) -> Sample:
         """One sample; the same whoever makes it, and whatever was made before."""
         data, rng = self._data, generator_of(seed, epoch, number)
-        cell = self._prepared.cells[int(self._order(seed, epoch)[number])]
-        scene = self._scenes[cell.scene]
         rows, cols = data.sampling.sides
         geometry = draw_geometry(data.augment, square=rows == cols, rng=rng)
-        light = draw_light(data.augment, num_bands_of(data, scene), rng)
+        light = draw_light(data.augment, self._prepared.num_bands, rng)
+        cell, window, raw = self._drawn(int(self._order(seed, epoch)[number]), geometry.zoom, rng)
+        scene = self._scenes[cell.scene]
         units = units_of(self._prepared.normalization, scene.value_range)
-        window, raw = self._drawn(cell, scene, geometry.zoom, rng)
         grown, raw = self._with_margin(cell, scene, window, raw)
         raw = zoomed(
             raw,
@@ -97,16 +96,19 @@ class Samples:
         name = f"{scene.pair.image.uri}@{place.col_off},{place.row_off}"
         return Sample(posed=posed, image=image, name=name)
 
-    def _drawn(self, cell: Cell, scene: Inspected, zoom: float, rng: np.random.Generator) -> tuple[Window, Raw]:
-        """A window of the cell, in input pixels, with enough to learn from, or the best of some."""
-        best: tuple[Window, Raw] | None = None
+    def _drawn(self, number: int, zoom: float, rng: np.random.Generator) -> tuple[Cell, Window, Raw]:
+        """A window of a cell, in input pixels, with enough to learn from, or the best of some."""
+        cells = self._prepared.cells
+        best: tuple[Cell, Window, Raw] | None = None
         most = -1.0
-        for _ in range(1 + _REDRAWN):
+        for trial in range(1 + _REDRAWN):
+            cell = cells[number if trial <= _REDRAWN // 2 else cells.drawn(rng)]
+            scene = self._scenes[cell.scene]
             window = _zoomed_window(scene, scene.lattice.drawn(cell.row, cell.col, rng), zoom)
             raw = self._read(cell.scene, scene, window)
             share = raw.counts.sum() / _inside(scene, window.scale(scene.scale)).num_pixels
             if share > most:
-                best, most = (window, raw), share
+                best, most = (cell, window, raw), share
             if share >= self._data.sampling.min_valid and share > 0:
                 break
         if best is None:

@@ -48,6 +48,11 @@ class Cells:
         drawn = np.searchsorted(self.cumulated, points, side="right")
         return rng.permutation(np.minimum(drawn, len(self.cumulated) - 1)).astype(np.int64)
 
+    def drawn(self, rng: np.random.Generator) -> int:
+        """The number of one more cell, as likely as its weight says."""
+        found = int(np.searchsorted(self.cumulated, rng.random(), side="right"))
+        return min(found, len(self.cumulated) - 1)
+
     def __getitem__(self, number: int) -> Cell:
         return Cell(int(self.scene[number]), int(self.row[number]), int(self.col[number]))
 
