@@ -65,11 +65,7 @@ def prepare(data: DataSpec, *, mapper: Mapper | None = None) -> Prepared:
         StoreError: the store does not answer.
     """
     sides = split_pairs(data)
-    mapper = mapper or _by_threads
-    train, val = (
-        _looked_through(pairs, data, mapper, learns=learns)
-        for pairs, learns in ((sides.train, True), (sides.val, False))
-    )
+    train, val = _looked_through((sides.train, sides.val), data, mapper or _by_threads)
     aside = [*sides.aside, *(one for one in (*train, *val) if isinstance(one, Aside))]
     good, judged = ([one for one in side if isinstance(one, Inspected)] for side in (train, val))
     alike, other = _of_one_kind(good, judged)
@@ -95,17 +91,21 @@ def prepare(data: DataSpec, *, mapper: Mapper | None = None) -> Prepared:
     )
 
 
-def _looked_through(pairs: Sequence[Pair], data: DataSpec, mapper: Mapper, *, learns: bool) -> list[Inspected | Aside]:
-    found = list(mapper(partial(inspect, data=data, learns=learns), pairs))
-    if not data.expand_single_band:
-        return found
+def _looked_through(
+    sides: tuple[Sequence[Pair], Sequence[Pair]], data: DataSpec, mapper: Mapper
+) -> tuple[list[Inspected | Aside], list[Inspected | Aside]]:
+    def look(num_bands: int | None, *, learns: bool) -> Look:
+        return partial(inspect, data=data, num_bands=num_bands, learns=learns)
+
+    train, val = (list(mapper(look(None, learns=side is sides[0]), side)) for side in sides)
     # What one band stands for is only known once the others were seen.
-    most = max((len(one.bands) for one in found if isinstance(one, Inspected)), default=1)
-    few = [n for n, one in enumerate(found) if isinstance(one, Inspected) and len(one.bands) == 1 < most]
-    again = mapper(partial(inspect, data=data, num_bands=most, learns=learns), [pairs[n] for n in few])
-    for number, one in zip(few, again, strict=True):
-        found[number] = one
-    return found
+    most = max((len(one.bands) for one in (*train, *val) if isinstance(one, Inspected)), default=1)
+    for found, side in ((train, sides[0]), (val, sides[1])) if data.expand_single_band else ():
+        few = [n for n, one in enumerate(found) if isinstance(one, Inspected) and len(one.bands) == 1 < most]
+        again = mapper(look(most, learns=side is sides[0]), [side[n] for n in few])
+        for number, one in zip(few, again, strict=True):
+            found[number] = one
+    return train, val
 
 
 def _by_threads(look: Look, pairs: Sequence[Pair]) -> Iterator[Inspected | Aside]:

@@ -48,7 +48,8 @@ def nearest(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     """The same for labels and masks, whose last two axes are rows and columns: each pixel is one that was there."""
     rows = ((np.arange(height) + 0.5) * image.shape[-2] / height).astype(np.intp)
     cols = ((np.arange(width) + 0.5) * image.shape[-1] / width).astype(np.intp)
-    return image.take(rows, axis=-2).take(cols, axis=-1)
+    taken: NDArray[Any] = image.take(rows, axis=-2).take(cols, axis=-1)
+    return taken
 
 
 def _along(x: NDArray[np.float32], axis: int, size: int, scale: float, kernel: Kernel) -> NDArray[np.float32]:

@@ -82,7 +82,7 @@ class PairReader:
             if pair.target is not None:
                 self._target = open_held(pair.target, self._reading, etag=version.target_etag)
                 stack.callback(self._target.close)
-            wanted = num_bands if data.expand_single_band else None
+            wanted = (num_bands or len(pair.bands or ()) or None) if data.expand_single_band else None
             self.bands = bands_to_read(self._image.header, pair.bands, wanted, uri=pair.image.uri)
             self._stack = stack.pop_all()
 

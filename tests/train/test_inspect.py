@@ -160,6 +160,19 @@ def test_one_band_among_images_of_three(tmp_path):
     prepared = made(spec_of(tmp_path, expand_single_band=True))
     assert prepared.aside == ()
     assert {one.bands for one in (*prepared.train, *prepared.val)} == {(1, 2, 3), (1, 1, 1)}
+    asked = spec_of(tmp_path).train.model_dump() | {"bands": [3, 1]}
+    prepared = made(spec_of(tmp_path, expand_single_band=True, train=asked))
+    assert {one.bands for one in (*prepared.train, *prepared.val)} == {(3, 1), (1, 1)}
+
+
+def test_grey_images_alone_on_one_side(tmp_path):
+    write_pairs(tmp_path / "train", 3)
+    for number in (10, 11):
+        write_png(tmp_path / f"val/images/{number}.png", picture(number)[..., 0])
+        write_png(tmp_path / f"val/masks/{number}.png", mask_of(picture(number)))
+    split = {"kind": "pairs", "pairs": spec_of(tmp_path / "val").train}
+    prepared = made(spec_of(tmp_path / "train", split=split, expand_single_band=True))
+    assert {one.bands for one in prepared.val} == {(1, 1, 1)}
 
 
 def test_a_region_is_all_that_is_looked_at(tmp_path):

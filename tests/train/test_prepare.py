@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 
+import fsspec
 import numpy as np
 import pytest
 from train.made import alone, made, mask_of, picture, spec_of, write_pairs, write_png
@@ -110,3 +111,32 @@ def test_an_empty_data_set(tmp_path):
     (tmp_path / "masks").mkdir()
     with pytest.raises(SpecError, match="holds no images to learn from"):
         made(spec_of(tmp_path))
+
+
+def test_pairs_of_any_store(tmp_path):
+    """By whatever fsspec knows: here in the memory of this process."""
+    write_pairs(tmp_path, 4)
+    memory = fsspec.filesystem("memory")
+    try:
+        memory.put(str(tmp_path), "/pairs", recursive=True)
+        near, far = (
+            made(
+                spec_of(
+                    tmp_path, train={"kind": "folders", "images": f"{at}/images", "targets": f"{at}/masks"}, split=NONE
+                )
+            )
+            for at in (str(tmp_path), "memory://pairs")
+        )
+        assert far.train[0].pair.image.uri == "memory://pairs/images/00.png"
+        assert far.normalization == near.normalization
+        spec = spec_of(tmp_path, split=NONE)
+        for ours, theirs in zip(
+            *(vars_of(Samples(prepared, spec).batch(0, 0, range(8))) for prepared in (near, far)), strict=True
+        ):
+            np.testing.assert_array_equal(ours, theirs)
+    finally:
+        memory.rm("/pairs", recursive=True)
+
+
+def vars_of(batch):
+    return batch.image, batch.target, batch.valid
