@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,24 +49,13 @@ class Reading:
         return patch
 
 
-@contextmanager
-def open_file(file: File, reading: Reading, *, etag: str = "") -> Iterator[Reader]:
-    """A reader of the file, of the version that `etag` names where it is not empty.
+def open_held(file: File, reading: Reading, *, etag: str = "") -> Reader:
+    """A reader of the file, of the version that `etag` names where it is not empty; the caller closes it.
 
     Raises:
         SceneError: missing, damaged, replaced, beyond the limits.
         TransientStoreError: the store, not the file.
     """
-    reader = open_held(file, reading, etag=etag)
-    try:
-        with as_scene_errors(file.uri):
-            yield reader
-    finally:
-        reader.close()
-
-
-def open_held(file: File, reading: Reading, *, etag: str = "") -> Reader:
-    """The same for a caller who closes it."""
     with as_scene_errors(file.uri):
         try:
             store, path = locate(file.uri, file.source.storage)

@@ -114,7 +114,9 @@ def _looked_through(reader: PairReader, data: DataSpec, *, learns: bool) -> Insp
     for window in _windows(region, lattice.side * scale_of(data)):
         tally.add(reader.read(window), window.shift(-region.row_off, -region.col_off))
     if not tally.counts.any():
-        raise UnsupportedScene(f"{pair.image.uri}: no pixel of it can be learned from", hint="", uri=pair.image.uri)
+        raise UnsupportedScene(
+            f"{pair.image.uri}: no pixel of it can be learned from", hint="leave it out", uri=pair.image.uri
+        )
     return Inspected(
         pair=pair,
         version=reader.version,
@@ -177,7 +179,7 @@ def _region(reader: PairReader, scale: int) -> Window:
         )
     region = asked or whole
     if min(region.width, region.height) < scale:
-        raise UnsupportedScene(f"{uri}: {region.width} x {region.height} px are too few", hint="", uri=uri)
+        raise UnsupportedScene(f"{uri}: {region.width} x {region.height} px are too few", hint="leave it out", uri=uri)
     return Window(region.col_off, region.row_off, region.width // scale * scale, region.height // scale * scale)
 
 
