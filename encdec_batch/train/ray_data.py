@@ -1,0 +1,188 @@
+"""Batches made by other processes: one Ray Data expression from sample numbers to batches, in order.
+
+A row is one batch, so that Ray's object store holds a few batches and backpressure reaches whoever makes them. The
+expression goes on over the ends of epochs: its actors keep what they have decoded, and the first batches of an epoch
+are made while the last one is being validated.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from encdec_batch.errors import EncdecError, unexpected
+from encdec_batch.spec.train_data import DataSpec, LoadingSpec
+from encdec_batch.train.batch import Batch, Turn
+from encdec_batch.train.batches import check_turn
+from encdec_batch.train.prepare import Prepared
+from encdec_batch.train.samples import Samples
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
+_SLICE = 64
+"""Batches whose numbers travel as one Ray block; they leave the first stage one by one."""
+_STEPS = 16_384
+"""Batches of one expression, at most; the next begins where it ended."""
+_IN_FLIGHT = 2
+"""Batches that an actor has or waits for; with 1 it would wait for the driver between two."""
+_NUMBERING_CPUS = 0
+"""Other than what actors are given, or Ray Data would make one stage of both and give each actor a whole slice."""
+
+Row = dict[str, Any]
+
+
+class RayBatches:
+    """`Batches` made by a pool of actors. Ray must have been started. Used by one thread; pickles without its actors.
+
+    Epochs that follow each other are one stream; any other turn ends it and begins a new one.
+    """
+
+    def __init__(self, prepared: Prepared, data: DataSpec) -> None:
+        self._prepared, self._data = prepared, data
+        self._rows: Iterator[Row] | None = None
+        self._next: Turn | None = None
+
+    def __reduce__(self) -> tuple[type[RayBatches], tuple[Prepared, DataSpec]]:
+        return type(self), (self._prepared, self._data)
+
+    @property
+    def num_samples(self) -> int:
+        return self._prepared.cells.num_samples
+
+    def epoch(self, turn: Turn) -> Iterator[Batch]:
+        """See `Batches.epoch`."""
+        check_turn(turn, self.num_samples)
+        if turn != self._next:
+            self.close()
+        for number, _ in enumerate(turn.steps(self.num_samples)):
+            at = replace(turn, start=turn.start + number * turn.global_batch)
+            batch = self._take(at)
+            # Before it is given away: a consumer that stops here goes on elsewhere, and that is another turn.
+            self._next = self._after(at)
+            yield batch
+
+    def close(self) -> None:
+        """Ends the actors. The next epoch starts new ones."""
+        rows, self._rows, self._next = self._rows, None, None
+        if rows is not None:
+            rows.close()  # type: ignore[attr-defined]  # a generator of ours
+
+    def _take(self, turn: Turn) -> Batch:
+        row = None if self._rows is None else next(self._rows, None)
+        if row is None:
+            self._rows = _rows(self._prepared, self._data, turn)
+            row = next(self._rows)
+        made = pickle.loads(row["payload"])  # noqa: S301  (written by our own workers)
+        if isinstance(made, EncdecError):
+            self.close()
+            raise made
+        batch: Batch = made
+        return batch
+
+    def _after(self, turn: Turn) -> Turn:
+        """What follows without a break."""
+        start = turn.start + turn.global_batch
+        if start + turn.global_batch <= self.num_samples:
+            return replace(turn, start=start)
+        return replace(turn, epoch=turn.epoch + 1, start=0)
+
+
+def _rows(prepared: Prepared, data: DataSpec, turn: Turn) -> Iterator[Row]:
+    """Pickled batches, or the error of ours that kept one from being made, from this turn on."""
+    import ray
+
+    try:
+        yield from _expression(prepared, data, turn)
+    except ray.exceptions.RayError as error:
+        said = " ".join(str(error).split())[-300:]
+        raise EncdecError(
+            f"Ray gave up making batches: {type(error).__name__}: {said}", hint="train again: it goes on where it was"
+        ) from error
+
+
+def _expression(prepared: Prepared, data: DataSpec, turn: Turn) -> Iterator[Row]:
+    import ray.data
+    from ray.data import ActorPoolStrategy, DataContext, ExecutionResources, TaskPoolStrategy
+
+    tables = [pa.Table.from_pylist(rows) for rows in _slices(turn, prepared.cells.num_samples)]
+    context = DataContext.get_current().copy()
+    # One row, one Ray block.
+    context.target_max_block_size = 1
+    context.max_errored_blocks = 0
+    # Validation may take longer than Ray Data puts up with standing still.
+    context.execution_no_progress_timeout_s = -1
+    context.execution_options.preserve_order = True
+    loading = data.loading
+    context.execution_options.resource_limits = ExecutionResources.for_limits(
+        object_store_memory=(loading.ahead + 2 * loading.workers) * batch_bytes(prepared, data, len(turn.share))
+    )
+    with DataContext.current(context):
+        made = (
+            ray.data.from_arrow(tables)
+            .map(_numbered, num_cpus=_NUMBERING_CPUS, compute=TaskPoolStrategy(size=1))
+            .map_batches(
+                _Making,
+                fn_constructor_args=(ray.put(prepared), data),
+                batch_size=1,
+                num_cpus=loading.cpus_per_worker,
+                compute=_pool(loading, ActorPoolStrategy),
+            )
+        )
+        return iter(made.iter_rows())
+
+
+def _pool(loading: LoadingSpec, strategy: type[Any]) -> Any:
+    return strategy(size=loading.workers, max_tasks_in_flight_per_actor=_IN_FLIGHT)
+
+
+def _slices(turn: Turn, num_samples: int) -> Iterator[list[Row]]:
+    """What is to be made, from this turn through the epochs that follow."""
+
+    def steps() -> Iterator[Row]:
+        at = turn
+        while True:
+            for numbers in at.steps(num_samples):
+                yield {"seed": at.seed, "epoch": at.epoch, "first": numbers.start, "stop": numbers.stop}
+            at = replace(at, epoch=at.epoch + 1, start=0)
+
+    left = islice(steps(), _STEPS)
+    while rows := list(islice(left, _SLICE)):
+        yield rows
+
+
+def _numbered(row: Row) -> Row:
+    return row
+
+
+class _Making:
+    """An actor of the pool: makes batches, keeps decoded images."""
+
+    def __init__(self, prepared_ref: ObjectRef[Prepared], data: DataSpec) -> None:
+        import ray
+
+        self._samples = Samples(ray.get(prepared_ref), data)
+
+    def __call__(self, rows: Row) -> Row:
+        seed, epoch, first, stop = (int(rows[name][0]) for name in ("seed", "epoch", "first", "stop"))
+        made: Batch | EncdecError
+        try:
+            made = self._samples.batch(seed, epoch, range(first, stop))
+        except EncdecError as error:
+            made = error
+        except Exception as error:  # noqa: BLE001 -- the boundary of this process: an error is a row
+            made = unexpected(error, f"making samples {first} to {stop - 1} of epoch {epoch}")
+        return {"payload": [pickle.dumps(made, protocol=5)]}
+
+
+def batch_bytes(prepared: Prepared, data: DataSpec, size: int) -> int:
+    """Of a batch of so many samples, in memory."""
+    scene = prepared.train[0]
+    rows, cols = data.sampling.sides
+    target = 8 if not scene.target_bands and scene.scale == 1 else 4 * max(prepared.num_bands, scene.target_bands)
+    return size * rows * cols * (4 * prepared.num_bands + (target + 1) * scene.scale**2)
