@@ -12,8 +12,15 @@ if TYPE_CHECKING:
     from torch import nn
 
 ARCHITECTURES: Mapping[str, str] = {
+    "autoencoder": "encdec_batch.networks.autoencoder:Autoencoder",
+    "dncnn": "encdec_batch.networks.dncnn:DnCNN",
+    "edsr": "encdec_batch.networks.edsr:EDSR",
     "espcn": "encdec_batch.networks.espcn:ESPCN",
+    "pix2pix": "encdec_batch.networks.pix2pix:Pix2Pix",
+    "segnet": "encdec_batch.networks.segnet:SegNet",
+    "segnet-basic": "encdec_batch.networks.segnet:SegNetBasic",
     "unet": "encdec_batch.networks.unet:UNet",
+    "unet-denoiser": "encdec_batch.networks.denoiser:UNetDenoiser",
 }
 """Key in the card to `module:class`. A key is never given to another network: old packages name it."""
 

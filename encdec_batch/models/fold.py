@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import TypeGuard
 
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -18,7 +19,13 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
         names = list(module._modules)  # noqa: SLF001  (nn.Sequential has no public way to replace a layer by its name)
         for first, second in pairwise(names):
             convolution, norm = module._modules[first], module._modules[second]  # noqa: SLF001
-            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and norm.track_running_stats:
-                module._modules[first] = fuse_conv_bn_eval(convolution, norm)  # noqa: SLF001
+            if _is_foldable(convolution) and isinstance(norm, nn.BatchNorm2d) and norm.track_running_stats:
+                transposed = isinstance(convolution, nn.ConvTranspose2d)
+                module._modules[first] = fuse_conv_bn_eval(convolution, norm, transpose=transposed)  # noqa: SLF001
                 module._modules[second] = nn.Identity()  # noqa: SLF001
     return network
+
+
+def _is_foldable(layer: nn.Module | None) -> TypeGuard[nn.Conv2d | nn.ConvTranspose2d]:
+    # Grouped transposed ones are left as they are: their output channels lie on two axes of the weights.
+    return isinstance(layer, nn.Conv2d) or (isinstance(layer, nn.ConvTranspose2d) and layer.groups == 1)

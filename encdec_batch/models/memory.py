@@ -63,8 +63,8 @@ class _LiveValues(TorchDispatchMode):
         if storage in self._seen:
             return
         self._seen.add(storage)
-        # In float32: indices of max-pooling (int64) count double, as they would beside it.
-        values = storage.nbytes() / 4
+        # Whole numbers (indices of max-pooling) are as large beside bfloat16 as beside float32: they count as there.
+        values = storage.nbytes() / (4 if tensor.is_floating_point() else 2)
         self._now += values
         weakref.finalize(storage, self._drop, values)
 

@@ -30,6 +30,7 @@ makes the tile 2.25 times the core, so that more than half of the work is thrown
 MAX_REACH = 1500
 """Beyond this a network counts as global: its tiles would be larger than most memory."""
 MAX_STRIDE = 64
+"""Larger ones are tried only for networks that take no other sides."""
 _AMPLITUDES = (1.0, 1e3, 1e6)
 """Of the random changes, one seed each: a network of ReLUs passes large ones as large, one of sigmoids small ones."""
 FLOAT64_ROUNDING, FLOAT32_ROUNDING = 1e-9, 1e-5
@@ -131,16 +132,21 @@ def _global(sizes: Sizes) -> GeometryCard:
 
 def _reach(probe: Probe, sizes: Sizes, stride: int) -> int | None:
     """Pixels that a change beyond a border at a multiple of `stride` gets across it, or None where it does not end."""
-    step = lcm(stride, sizes.step)
+    step, slack = lcm(stride, sizes.step), _slack(sizes)
     found = _far(probe, sizes.scale, step)
     while found <= MAX_REACH:
-        half = step * ceil((found + 2 * MAX_STRIDE) / step)
+        half = step * ceil((found + 2 * slack) / step)
         found = max(_crossings(probe, sizes.scale, half))
-        if found <= half - MAX_STRIDE:
+        if found <= half - slack:
             return found
         # A change that got to the image's edge says nothing of how far it would have got: look at twice the size.
         found = 2 * half
     return None
+
+
+def _slack(sizes: Sizes) -> int:
+    """How much farther than for borders at multiples of the stride a change may get for others."""
+    return max(MAX_STRIDE, sizes.step)
 
 
 def _far(probe: Probe, scale: int, step: int) -> int:
@@ -186,15 +192,15 @@ def _extent(differs: Tensor, *, changed_first: bool, border: int, scale: int) ->
 
 def _stride(probe: Probe, sizes: Sizes, reach: int) -> int | None:
     """The least shift of the image that shifts the result and does nothing else, or None."""
-    for stride in range(1, MAX_STRIDE + 1):
-        if stride % sizes.step == 0 and _is_equivariant(probe, sizes, stride, reach + MAX_STRIDE):
+    for stride in range(sizes.step, _slack(sizes) + 1, sizes.step):
+        if _is_equivariant(probe, sizes, stride, reach + _slack(sizes)):
             return stride
     return None
 
 
 def _is_equivariant(probe: Probe, sizes: Sizes, stride: int, border: int) -> bool:
     """Whether images cut from one larger image, `stride` pixels apart, agree beyond `border` pixels of their edges."""
-    length = stride * ceil((2 * border + 2 * MAX_STRIDE) / stride)
+    length = stride * ceil((2 * border + 2 * _slack(sizes)) / stride)
     image = probe.noise(length + stride, seed=7)
     whole = probe.run(image)
     first = probe.run(probe.part(image, 0, length))

@@ -17,6 +17,8 @@ _BASES = range(48, 257, 16)
 """48 is a multiple of the strides 1, 2, 3, 4, 6, 8, 12, 16, 24 and 48; the others find theirs further on."""
 _MAX_SCALE = 8
 _MAX_STEP = 64
+_MAX_PADDED_STEP = 256
+"""Of Pix2Pix, which halves an image eight times. Sides beyond it are tried only for networks that take no others."""
 _MAX_SMALLEST = 640
 """The U-Net of 2015 begins at 188 px; a network that takes nothing up to here is not tiled."""
 
@@ -75,7 +77,7 @@ def _find_padded(network: nn.Module, num_bands: int) -> Sizes | None:
         if not once or once % base or twice != 2 * once or once // base > _MAX_SCALE:
             continue
         scale = once // base
-        for step in range(1, _MAX_STEP + 1):
+        for step in range(1, _MAX_PADDED_STEP + 1):
             first = -(-base // step) * step
             tried = (first, first + step, first + 2 * step)
             if all(output_side(network, num_bands, n, base) == scale * n for n in tried):

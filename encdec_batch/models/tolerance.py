@@ -83,13 +83,14 @@ def _compare(network: nn.Module, num_bands: int, geometry: GeometryCard, seed: i
     def valid(side: int) -> int:
         return round_up(side + context - offset, s) + offset
 
-    image = _noise(num_bands, valid(_WHOLE), seed)
+    # Tiles of the largest strides must have room to be elsewhere.
+    image = _noise(num_bands, valid(max(_WHOLE, 2 * s)), seed)
     whole = forward(network, image)
     largest = float(whole.abs().max())
     if geometry.exactness == "global":
         return largest, []
     differences: list[float] = []
-    for tile in map(valid, _CORES):
+    for tile in dict.fromkeys(map(valid, _CORES)):
         for row, col in _origins(image.shape[2] - tile, s):
             part = forward(network, image[:, :, row : row + tile, col : col + tile])
             answered = tile - 2 * geometry.margin - 2 * halo

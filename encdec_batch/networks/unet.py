@@ -5,29 +5,11 @@ Suffixes: N images of a batch, C channels, H and W rows and columns.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Norm = Literal["none", "batch"]
-MOST_LEVELS = 16
-"""Each halves the image and doubles the channels."""
-
-
-class DoubleConv(nn.Sequential):
-    """Two 3x3 convolutions, each followed by ReLU; with `norm="batch"` each is normalised before it."""
-
-    def __init__(self, in_channels: int, out_channels: int, *, padding: bool, norm: Norm) -> None:
-        layers: list[nn.Module] = []
-        for num_in in (in_channels, out_channels):
-            # Batch norm subtracts the mean, so that a bias before it would have no effect.
-            layers.append(nn.Conv2d(num_in, out_channels, 3, padding=int(padding), bias=norm == "none"))
-            if norm == "batch":
-                layers.append(nn.BatchNorm2d(out_channels))
-            layers.append(nn.ReLU(inplace=True))
-        super().__init__(*layers)
+from encdec_batch.networks.layers import DoubleConv, Norm, Up, check_choices, check_numbers, make_up
 
 
 class UNet(nn.Module):
@@ -41,6 +23,8 @@ class UNet(nn.Module):
         padding: True keeps the image's size, which must then be a multiple of 2**depth. False is the paper's network
             (572 px in, 388 px out): smaller results, no invented border, only certain sizes.
         norm: "none" as in the paper, or "batch".
+        up: "transposed" as in the paper (its "up-convolution"), or "bilinear" or "nearest" interpolation and a 3x3
+            convolution, for which the image must be padded.
 
     Raises:
         ValueError: (forward) the image's size does not fit; the message names the next one that does.
@@ -57,13 +41,14 @@ class UNet(nn.Module):
         depth: int = 4,
         padding: bool = True,
         norm: Norm = "batch",
+        up: Up = "transposed",
     ) -> None:
         super().__init__()
-        if min(in_channels, out_channels, width, depth) < 1 or depth > MOST_LEVELS or norm not in ("none", "batch"):
-            raise ValueError(
-                f"a U-Net of in_channels={in_channels}, out_channels={out_channels}, width={width}, depth={depth}, "
-                f"norm={norm!r} cannot be; the numbers are at least 1, norm is 'none' or 'batch'"
-            )
+        name = "a U-Net"
+        check_numbers(name, in_channels=in_channels, out_channels=out_channels, width=width, depth=depth)
+        check_choices(name, norm=norm, up=up)
+        if not padding and up != "transposed":
+            raise ValueError(f"{name} of padding=False, up={up!r} cannot be: interpolation invents a border")
         self.depth, self.padding = depth, padding
         channels = [width * 2**level for level in range(depth + 1)]
         inputs = [in_channels, *channels[:-1]]
@@ -71,7 +56,7 @@ class UNet(nn.Module):
             DoubleConv(num_in, num_out, padding=padding, norm=norm)
             for num_in, num_out in zip(inputs, channels, strict=True)
         )
-        self.ups = nn.ModuleList(nn.ConvTranspose2d(2 * num, num, 2, stride=2) for num in channels[:-1])
+        self.ups = nn.ModuleList(make_up(up, 2 * num, num) for num in channels[:-1])
         self.decoders = nn.ModuleList(DoubleConv(2 * num, num, padding=padding, norm=norm) for num in channels[:-1])
         self.head = nn.Conv2d(width, out_channels, 1)
 

@@ -61,3 +61,22 @@ def test_an_unknown_figure_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         main(["speed", "--folder", str(tmp_path)])
     assert not (tmp_path / "results.jsonl").exists()
+
+
+def test_the_page_of_networks_is_made_of_the_rows(tmp_path: Path) -> None:
+    main(["networks", "--quick", "--folder", str(tmp_path)])
+    rows = json.loads((tmp_path / "results.jsonl").read_text())["rows"]
+    page = (tmp_path / "networks.md").read_text()
+    [espcn] = [row for row in rows if "reach" in row]
+    assert (espcn["network"], espcn["reach"], espcn["stride"], espcn["class"]) == ("espcn", 4, 1, "exact")
+    # A core of 64 px with 4 px on each side.
+    assert (espcn["tile"], espcn["tax_64"]) == (72, 1.27)
+    assert f"| `espcn` | `{espcn['arguments']}` | {espcn['parameters']:,} | 4 | 1 | exact | 1.27 | 72 |" in page
+    kept = {(row["network"], row["precision"]): row["crossing_mib"] for row in rows if "crossing_mib" in row}
+    # 64 x 96 px: 16 channels at half the side, 32 at a quarter, ...: a SegNet keeps a byte for each.
+    places = sum(16 * min(2**level, 8) * 64 * 96 / 4 ** (level + 1) for level in range(5))
+    assert kept["segnet", "float32"] == kept["segnet", "bfloat16"] == round(places / 2**20, 2)
+    # Of a U-Net four values of two or four bytes for each, and one level less.
+    skips = sum(16 * 2**level * 64 * 96 / 4**level for level in range(4))
+    assert kept["unet", "float32"] == round(4 * skips / 2**20, 2)
+    assert kept["unet", "bfloat16"] == round(2 * skips / 2**20, 2)

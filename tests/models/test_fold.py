@@ -27,6 +27,21 @@ def test_a_folded_u_net_gives_what_it_gave() -> None:
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize(("groups", "left"), [(1, 0), (2, 1)])
+def test_transposed_convolutions_are_folded_unless_grouped(groups: int, left: int) -> None:
+    torch.manual_seed(0)
+    up, norm = nn.ConvTranspose2d(4, 6, 4, stride=2, padding=1, groups=groups), nn.BatchNorm2d(6)
+    norm.running_mean.uniform_(-1, 1)  # type: ignore[union-attr]
+    norm.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
+    network = nn.Sequential(up, norm).eval()
+    x = torch.randn(1, 4, 9, 7)
+    before = network(x)
+    folded = fold_batch_norm(network)
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules()) == left
+    torch.testing.assert_close(folded(x), before, rtol=1e-4, atol=1e-5)
+
+
+@torch.inference_mode()
 @pytest.mark.parametrize("seed", range(20))
 def test_any_network_gives_what_it_gave(seed: int) -> None:
     network, description = random_network(seed)

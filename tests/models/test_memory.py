@@ -6,6 +6,7 @@ import pytest
 import torch
 from models.made import network
 from torch import Tensor, nn
+from torch.nn import functional
 
 from encdec_batch.models.card import GeometryCard
 from encdec_batch.models.memory import measure_memory
@@ -31,6 +32,19 @@ class Skip(TwoConvolutions):
     def forward(self, x_NCHW: Tensor) -> Tensor:
         early = self.first(x_NCHW)
         return torch.cat([self.second(torch.relu(early)), early], dim=1)
+
+
+class Indices(nn.Module):
+    """Max-pooling gives int64 indices, which are needed until they were added."""
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        values, indices = functional.max_pool2d(x_NCHW, 2, return_indices=True)
+        return values + indices.float()
+
+
+def test_whole_numbers_count_as_beside_bfloat16():
+    # Image, pooled, indices of four times two bytes, the same as values, and the sum.
+    assert measure_memory(Indices(), 4, PLAIN).activations == 4 + 1 + 4 * 1 + 1 + 1
 
 
 def test_values_are_counted_while_they_live():
