@@ -110,7 +110,7 @@ def _fit(spec: TrainSpec, stream: RayTraining, config: dict[str, Any], folder: s
     )
     try:
         result: Any = trainer.fit()
-    except TrainingFailedError as error:
+    except (TrainingFailedError, ray.exceptions.RayError) as error:
         raise _failure(error, stream.max_failures) from error
     if isinstance(result.return_value, EncdecError):
         raise result.return_value

@@ -50,6 +50,14 @@ def points(spec):
     return [point for point in read_curve(open_store(spec.output.uri)) if "loss" in point]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _tests_are_importable():
+    """By Ray's workers too, which take these batches out of their pickle."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
+        yield
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     """Spec and report of a training by two workers."""
