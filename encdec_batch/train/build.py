@@ -15,10 +15,11 @@ from encdec_batch.models.architectures import construct
 from encdec_batch.models.package import load_package
 from encdec_batch.spec.train import TrainSpec
 from encdec_batch.spec.train_loss import AdversarialLoss, Balance, CrossEntropyLoss, DiceLoss, FocalLoss, TrainLoss
+from encdec_batch.spec.train_target import HighResolutionTarget
 from encdec_batch.train.learner import Discriminator, Generator, Learner, Mapper, Term
 from encdec_batch.train.loop import Loop
 from encdec_batch.train.losses import CrossEntropy, Dice, Difference, Focal, Loss, Verdicts, median_frequency
-from encdec_batch.train.material import Facts, arguments_of, num_channels
+from encdec_batch.train.material import Facts, arguments_of, num_channels, output_of
 
 
 def build_loop(spec: TrainSpec, facts: Facts, *, device: torch.device, precision: str) -> Loop:
@@ -31,6 +32,7 @@ def build_loop(spec: TrainSpec, facts: Facts, *, device: torch.device, precision
     """
     torch.manual_seed(spec.learn.seed)
     network = build_network(spec, facts)
+    margin = margin_of(network, spec, facts)
     terms = tuple(Term(name=loss.kind, factor=loss.factor, loss=_loss(loss, facts)) for loss in spec.learn.losses)
     learners: list[Learner] = [Mapper(network, terms)]
     rates = [spec.learn.optimizer.learning_rate]
@@ -39,7 +41,39 @@ def build_loop(spec: TrainSpec, facts: Facts, *, device: torch.device, precision
         # In turns, as in the paper (section 3.3), which begins with the discriminator: with the second turn, here.
         learners = [Generator(network, judge, terms), Discriminator(judge, network)]
         rates.append(adversarial.learning_rate or rates[0])
-    return Loop(learners, spec.learn, rates=rates, precision=precision, device=device)
+    return Loop(learners, spec.learn, rates=rates, precision=precision, device=device, margin=margin)
+
+
+def margin_of(network: nn.Module, spec: TrainSpec, facts: Facts) -> int:
+    """By how many output pixels the network's result is smaller than its input on each side: 0 if it pads.
+
+    Found by passing a window of zeros through it, so what does not fit is said before anything is learned.
+
+    Raises:
+        SpecError: windows of this size do not pass, or what comes out is not what the target is.
+    """
+    height, width = spec.data.sampling.sides
+    target = spec.data.target
+    scale = target.scale if isinstance(target, HighResolutionTarget) else 1
+    channels = output_of(spec, facts).num_channels
+    try:
+        with torch.inference_mode():
+            made = network.eval()(torch.zeros(1, facts.num_bands, height, width))
+    except (ValueError, RuntimeError) as error:
+        raise SpecError(
+            f"data.sampling.crop: {spec.network.architecture} does not take windows of {height}x{width} px: "
+            f"{' '.join(str(error).split())[:200]}"
+        ) from error
+    finally:
+        network.train()
+    rows, cols = height * scale - made.shape[2], width * scale - made.shape[3]
+    if made.shape[1] != channels or rows != cols or rows < 0 or rows % 2:
+        raise SpecError(
+            f"{spec.network.architecture} makes {tuple(made.shape[1:])} of {(facts.num_bands, height, width)}, the "
+            f"target is {(channels, height * scale, width * scale)}",
+            hint="correct network.arguments",
+        )
+    return int(rows // 2)
 
 
 def build_network(spec: TrainSpec, facts: Facts) -> nn.Module:

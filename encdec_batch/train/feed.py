@@ -26,12 +26,13 @@ class Feed:
         batches: where they come from.
         turn: of the first one.
         device: `cpu` or `cuda:n`.
+        margin: taken off on each side of the targets, for networks that give less than they take.
 
     Use it in a `with` block; leaving it ends the thread.
     """
 
-    def __init__(self, batches: Batches, turn: Turn, device: torch.device) -> None:
-        self._batches, self._turn, self._device = batches, turn, device
+    def __init__(self, batches: Batches, turn: Turn, device: torch.device, *, margin: int = 0) -> None:
+        self._batches, self._turn, self._device, self._margin = batches, turn, device, margin
         self._ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=2)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="feed", daemon=True)
@@ -68,7 +69,9 @@ class Feed:
     def _part(self, batch: Batch, numbers: NDArray[np.int64]) -> Sample:
         part = slice(int(numbers[0]), int(numbers[-1]) + 1)
         image_NCHW = self._moved(batch.image[part]).contiguous(memory_format=torch.channels_last)
-        truth = Truth(target=self._moved(batch.target[part]), valid_NHW=self._moved(batch.valid[part]))
+        inside = (..., slice(self._margin, -self._margin or None), slice(self._margin, -self._margin or None))
+        target, valid = batch.target[part][inside], batch.valid[part][inside]
+        truth = Truth(target=self._moved(target), valid_NHW=self._moved(valid))
         return Sample(image_NCHW=image_NCHW, truth=truth, level_N=self._moved(batch.noise_level[part]))
 
     def _moved(self, array: NDArray[Any]) -> Tensor:

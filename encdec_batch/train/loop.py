@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from encdec_batch.errors import CheckpointError, EncdecError, LossNotFinite, TrainingError
+from encdec_batch.errors import CheckpointError, EncdecError, LossNotFinite, SpecError, TrainingError
 from encdec_batch.spec.train import AdamW, LearnSpec, Optimizer
 from encdec_batch.train.batch import Batch, Batches, Turn
 from encdec_batch.train.checkpoint import State
@@ -60,9 +60,10 @@ class Loop:
         learn: how they learn.
         precision: `float32`, `bfloat16` or `float16` (the last on CUDA alone).
         device: where the networks are.
+        margin: pixels that the networks take off on each side of what they give.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (they are the whole of a training)
         self,
         learners: Sequence[Learner],
         learn: LearnSpec,
@@ -70,11 +71,12 @@ class Loop:
         rates: Sequence[float],
         precision: str,
         device: torch.device,
+        margin: int = 0,
     ) -> None:
         if precision == "float16" and device.type != "cuda":
             raise TrainingError("float16 is for CUDA", hint="set compute.precision to bfloat16 or float32")
         self.learners, self._learn, self._device = tuple(learners), learn, device
-        self._rates, self._precision = tuple(rates), precision
+        self._rates, self._precision, self._margin = tuple(rates), precision, margin
         for learner in self.learners:
             learner.network.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self._optimizers = [make_optimizer(one.network, learn.optimizer, device) for one in self.learners]
@@ -93,13 +95,13 @@ class Loop:
         """Train to the last step, yielding after each; between two the networks may be looked at, not changed.
 
         Raises:
-            TrainingError: an epoch has fewer samples than a step wants.
+            SpecError: an epoch has fewer samples than a step wants.
             LossNotFinite: NaN or infinity in a loss or gradient; the samples are named, the step is not taken.
             EncdecError: a batch could not be made, here or by another worker.
         """
         learn, per_epoch = self._learn, batches.num_samples // self._learn.batch
         if not per_epoch:
-            raise TrainingError(
+            raise SpecError(
                 f"an epoch has {batches.num_samples} samples, a step wants {learn.batch}",
                 hint="lower learn.batch, or raise data.sampling.samples",
             )
@@ -112,7 +114,7 @@ class Loop:
             world_size=team.size,
             start=position * learn.batch,
         )
-        with Feed(batches, turn, self._device) as feed:
+        with Feed(batches, turn, self._device, margin=self._margin) as feed:
             while self.step < learn.steps:
                 began, waited = time.monotonic(), feed.waited_s
                 losses, gradient = self._take_step(feed, team)

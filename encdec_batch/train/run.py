@@ -13,7 +13,7 @@ from typing import Any
 
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import acquire_lease
-from encdec_batch.errors import CheckpointError, ObjectMissing, PreconditionFailed, TrainingError
+from encdec_batch.errors import CheckpointError, ObjectMissing, PreconditionFailed, SpecError, TrainingError
 from encdec_batch.plan.keys import canonical_json
 from encdec_batch.spec.text import parse_json
 from encdec_batch.spec.train import TrainSpec
@@ -72,6 +72,7 @@ def train(
         return finished
     with acquire_lease(store, HolderInfo.current("train")):
         material = load()
+        _check(spec, material)
         _claim(store, spec, material.facts)
         stream = spec.compute.stream
         if not _at_its_end(store, spec):
@@ -82,6 +83,18 @@ def train(
             else:
                 _train_here(spec, material, report)
         return _publish(store, spec, material)
+
+
+def _check(spec: TrainSpec, material: Material) -> None:
+    """What is wrong with the spec is said before a worker is started for it."""
+    from encdec_batch.train.build import build_network, margin_of
+
+    if material.batches.num_samples < spec.learn.batch:
+        raise SpecError(
+            f"an epoch has {material.batches.num_samples} samples, a step wants {spec.learn.batch}",
+            hint="lower learn.batch, or raise data.sampling.samples",
+        )
+    margin_of(build_network(spec, material.facts), spec, material.facts)
 
 
 def _at_its_end(store: Store, spec: TrainSpec) -> bool:

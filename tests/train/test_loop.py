@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from train.squares import Squares
 
-from encdec_batch.errors import CheckpointError, LossNotFinite, SceneUnreadable, TrainingError
+from encdec_batch.errors import CheckpointError, LossNotFinite, SceneUnreadable, SpecError, TrainingError
 from encdec_batch.networks.espcn import ESPCN
 from encdec_batch.networks.unet import UNet
 from encdec_batch.spec.train import LearnSpec
@@ -226,7 +226,7 @@ def test_a_batch_that_one_worker_cannot_make_stops_all_of_them():
 
 
 def test_an_epoch_smaller_than_a_batch():
-    with pytest.raises(TrainingError, match="an epoch has 5 samples, a step wants 8"):
+    with pytest.raises(SpecError, match="an epoch has 5 samples, a step wants 8"):
         curve(make_loop(), Squares(num_samples=5))
 
 

@@ -124,7 +124,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_sample(tmp_path):
         ),
         ({"network.arguments": {"width": 8, "depth": 1, "norm": "none"}}, "network.arguments.width was 4, is 8"),
         ({"learn.steps": 13}, "learn.steps was 12, is 13"),
-        ({"data.sampling": {"crop": 128}}, "data.sampling.crop was 256, is 128"),
+        ({"data.sampling": {"crop": 64}}, "data.sampling.crop was 32, is 64"),
     ],
 )
 @pytest.mark.parametrize("finished", [True, False])
@@ -223,6 +223,29 @@ def test_an_adversarial_pair_ends_in_a_package_of_the_generator(tmp_path):
     assert set(summary.scores) >= {"psnr", "ssim", "mae", "pooled_psnr"}
     points = read_curve(open_store(spec.output.uri))
     assert "discriminator/real" in points[0]
+
+
+def test_a_network_without_padding_learns_from_the_middle_of_its_windows(tmp_path):
+    """A window of 32 px gives 16: two convolutions before the pooling, two below, two after."""
+    changes = {"network.arguments": {"width": 4, "depth": 1, "norm": "none", "padding": False}, "learn.steps": 30}
+    summary = train(train_spec(tmp_path, changes), material)
+    assert load_package(summary.package).card.geometry.margin == 8
+    assert summary.scores["accuracy"] > 0.6
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"network.arguments": {"width": 4, "depth": 6}}, r"does not take windows of 32x32 px: a side of 32 px"),
+        ({"network": {"architecture": "espcn", "arguments": {"scale": 2}}}, r"makes \(2, 64, 64\) of \(2, 32, 32\)"),
+        ({"network.arguments": {"out_channels": 3}}, "the target has 2 classes"),
+        ({"learn.batch": 25}, "an epoch has 24 samples"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_anything_is_learned(tmp_path, changes, said):
+    with pytest.raises(SpecError, match=said):
+        train(train_spec(tmp_path, changes), material)
+    assert not (tmp_path / "training/training.json").exists()
 
 
 def test_a_registry_gets_the_package_and_the_spec(tmp_path):

@@ -26,6 +26,7 @@ def train_spec(folder: Path, changes: dict[str, Any] | None = None, *, kind: str
             "train": {"kind": "folders", "images": str(folder / "images"), "targets": str(folder / "targets")},
             "split": {"kind": "hash"},
             "target": target,
+            "sampling": {"crop": 32},
         },
         "network": {"architecture": "unet", "arguments": {"width": 4, "depth": 1, "norm": "none"}},
         "learn": {
