@@ -129,6 +129,22 @@ def test_killed_by_the_system_the_same_command_goes_on_to_the_same_package(tmp_p
     assert (tmp_path / "package/weights.safetensors").read_bytes() == (tmp_path / "pa/weights.safetensors").read_bytes()
 
 
+def test_on_ray_the_same_command_gives_the_same_package(tmp_path, spec):
+    """One worker, and a process beside it that makes the samples."""
+    assert command("train", spec).code == 0
+    ray = "{kind: ray, cpus_per_worker: 0.5}"
+    more = ("--set", f"output.uri={tmp_path}/b", "--set", f"output.package={tmp_path}/pb")
+    ended = command("train", spec, "--json", "--set", f"compute.stream={ray}", *more)
+    assert ended.code == 0, ended.stderr
+    assert (tmp_path / "package/weights.safetensors").read_bytes() == (tmp_path / "pb/weights.safetensors").read_bytes()
+
+
+def test_more_workers_than_the_machine_has_room_for(spec):
+    ended = command("train", spec, "--set", "compute.stream={kind: ray, workers: 4, cpus_per_worker: 1000}")
+    assert ended.code == 2
+    assert "workers and those that make their samples want 4002 CPUs" in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("change", "code", "said"),
     [
