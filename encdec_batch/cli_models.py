@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from encdec_batch.models.alias import Alias
     from encdec_batch.models.card import Card
     from encdec_batch.models.package import Package
-    from encdec_batch.models.registry import Model, Moved
+    from encdec_batch.models.registry import Model, Moved, Shown
     from encdec_batch.models.version import Version
 
 _options = _storage("registry")
@@ -73,11 +73,13 @@ def show(*, model: str, storage: tuple[str, ...], as_json: bool) -> int:
 
     options = _parse_options(storage)
     if "@" in model.rpartition("/")[2]:
-        version, package = show_version(expect_reference(model), options)
+        shown = show_version(expect_reference(model), options)
         if as_json:
-            click.echo(json.dumps(_version(version) | {"card": package.card.model_dump(mode="json")}))
+            parent = shown.parent.version if shown.parent else None
+            card = shown.package.card.model_dump(mode="json")
+            click.echo(json.dumps(_version(shown.version) | {"parent": parent, "card": card}))
         else:
-            _print_version(version, package)
+            _print_version(shown)
         return 0
     found = show_model(model, options)
     if as_json:
@@ -103,7 +105,8 @@ def show(*, model: str, storage: tuple[str, ...], as_json: bool) -> int:
 @_as_json
 @_command
 def add(*, package: str, registry: str, spec_file: Path | None, storage: tuple[str, ...], as_json: bool) -> int:
-    """Bring a model package into a registry, as the version that its card says.
+    """Bring a model package into a registry, as the version that its card says: a folder, or REGISTRY/NAME@VERSION of
+    another registry.
 
     After an interruption the same command goes on. A version that is there already is never changed.
     """
@@ -231,8 +234,8 @@ def _print_versions(model: Model) -> None:
     console.stdout().print(table)
 
 
-def _print_version(version: Version, package: Package) -> None:
-    card = package.card
+def _print_version(shown: Shown) -> None:
+    version, card = shown.version, shown.package.card
     rows = {
         "model": f"{card.name} {card.version}",
         "package": f"sha256 {version.digest}",
@@ -242,7 +245,7 @@ def _print_version(version: Version, package: Package) -> None:
         "bands": ", ".join(band.name for band in card.bands),
         "geometry": _geometry(card),
         "trained on": f"{card.training.data} ({card.training.licence})",
-        "parent": card.parent or "-",
+        "parent": f"{shown.parent.version}  {card.parent}" if shown.parent else card.parent or "-",
         "metrics": json.dumps(card.metrics) if card.metrics else "-",
         "spec": f"{len(version.spec.splitlines())} lines, in --json" if version.spec else "-",
     }

@@ -67,8 +67,6 @@ def open_session(model: ModelProto, *, optimise: bool = True) -> ort.InferenceSe
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.use_deterministic_compute = True
-    # Its arena keeps the most that it ever took, rounded up; malloc's memory is kept by predict/heap.py already.
-    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
     # What is wrong comes back as an error; it would be said on the terminal as well.
     options.log_severity_level = 4
     if not optimise:

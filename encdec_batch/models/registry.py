@@ -46,6 +46,16 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """One version with all of its lineage."""
+
+    version: Version
+    package: Package
+    parent: Version | None
+    """The version that it was trained from, where that is one of this model here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Added:
     """A version that is there now."""
 
@@ -70,7 +80,7 @@ def add_package(uri: str, registry: str, options: Options | None = None, *, spec
     After an interruption the same call goes on. The version is seen by others when it is complete, and not before.
 
     Args:
-        uri: of a package, e.g. a folder of this machine.
+        uri: of a package, e.g. a folder of this machine, or a version of another registry.
         registry: URI; made if nothing is there.
         options: of the registry's store.
         spec: text of the training spec, to be kept with the version.
@@ -122,15 +132,19 @@ def show_model(uri: str, options: Options | None = None) -> Model:
     return _model(store, name, versions)
 
 
-def show_version(reference: Reference, options: Options | None = None) -> tuple[Version, Package]:
-    """One version and its package, every byte checked.
+def show_version(reference: Reference, options: Options | None = None) -> Shown:
+    """One version, its package with every byte checked, and where it came from.
 
     Raises:
         ModelError: it is not there, or its package cannot be used.
     """
-    package = load_package(str(reference), options)
-    store = open_store(reference.registry, options)
-    return expect_version(store, package.card.name, package.card.version), package
+    version, package = _load(reference, options)
+    parent = None
+    if package.card.parent is not None:
+        store = open_store(reference.registry, options)
+        siblings = read_versions(store, list(version_names(store, f"{reference.name}/versions/")))
+        parent = next((one for one in siblings if one.digest == package.card.parent), None)
+    return Shown(version=version, package=package, parent=parent)
 
 
 def promote(reference: str, alias: str, options: Options | None = None) -> Moved:
@@ -150,7 +164,7 @@ def promote(reference: str, alias: str, options: Options | None = None) -> Moved
     store = open_store(wanted.registry, options)
     read = read_alias(store, wanted.name, alias)
     # Nothing that would be refused by a job is put into production: every byte is read.
-    version, _ = show_version(wanted, options)
+    version, _ = _load(wanted, options)
     if read is not None and read[0].version == version.version:
         return Moved(alias=read[0], moved=False)
     _check_store(store, if_match=True)
@@ -176,9 +190,15 @@ def rollback(uri: str, alias: str = "production", options: Options | None = None
     if read is None or before is None:
         there = f"is {read[0].version}, and was none before" if read else "was never set"
         raise ModelError(f"{registry}: {alias} of {name} {there}", hint=f"say which one: models promote {uri}@VERSION")
-    version, _ = show_version(Reference(registry=registry, name=name, wanted=before), options)
+    version, _ = _load(Reference(registry=registry, name=name, wanted=before), options)
     _check_store(store, if_match=True)
     return Moved(alias=move_alias(store, alias, version, "rollback", read), moved=True)
+
+
+def _load(reference: Reference, options: Options | None) -> tuple[Version, Package]:
+    package = load_package(str(reference), options)
+    store = open_store(reference.registry, options)
+    return expect_version(store, package.card.name, package.card.version), package
 
 
 def _model(store: Store, name: str, versions: list[Version]) -> Model:

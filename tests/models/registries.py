@@ -46,11 +46,12 @@ def shipped() -> Package:
     return load_package(str(SHIPPED))
 
 
-def package_folder(parent: Path, version: str = "1", **changes: object) -> Path:
+def package_folder(where: Path, version: str = "1", **changes: object) -> Path:
     """A package in a folder of its own, sealed."""
     package = shipped()
     card = package.card.model_copy(update={"version": version} | changes)
-    folder = parent / f"{card.name}-{version}-{len(list(parent.iterdir())) if parent.exists() else 0}"
+    number = len(list(where.iterdir())) if where.exists() else 0
+    folder = where / f"{card.name}-{version}-{number}"
     folder.mkdir(parents=True)
     for name, data in (package.files | {"card.json": card_bytes(card)}).items():
         (folder / name).write_bytes(data)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import onnx
@@ -81,7 +82,7 @@ def test_what_tiles_must_respect_is_the_same(pair):
     assert theirs.card.geometry == ours.card.geometry
     assert set(theirs.card.tolerance) == {"cpu/float32"}
     assert theirs.card.memory.parameters == pytest.approx(ours.card.memory.parameters, rel=0.2)
-    assert theirs.card.memory.activations == pytest.approx(ours.card.memory.activations, rel=0.5)
+    assert theirs.card.memory.activations > ours.card.memory.activations
 
 
 def test_both_engines_give_the_same_tiles(pair):
@@ -202,6 +203,40 @@ def test_damaged_bytes_are_one_error(pair):
             data[at] = rng.integers(256)
         with suppress(EncdecError):
             build_network(replace(pair[1], weights=bytes(data)))
+
+
+EXTREME = (0, -1, 1, 2, 7, 1 << 31, -(1 << 31), (1 << 63) - 1, -(1 << 63), 1 << 20)
+OTHERS = ("Add", "Reshape", "Concat", "Resize", "Gather", "ScatterND", "Tile", "Expand", "Range", "MaxUnpool", "Pad")
+
+
+def disturb(model: onnx.ModelProto, draw: Random) -> None:
+    """One number, one edge, one operator or one shape of a graph becomes another."""
+    node = draw.choice(model.graph.node)
+    match draw.choice(["attribute", "edge", "operator", "weight"]):
+        case "attribute":
+            numbers = [attribute for attribute in node.attribute if attribute.ints]
+            if numbers:
+                values = draw.choice(numbers).ints
+                values[draw.randrange(len(values))] = draw.choice(EXTREME)
+        case "edge" if node.input:
+            names = [name for other in model.graph.node for name in other.output]
+            node.input[draw.randrange(len(node.input))] = draw.choice([*names, "x", ""])
+        case "operator":
+            node.op_type = draw.choice(OTHERS)
+        case "weight":
+            dims = draw.choice([tensor for tensor in model.graph.initializer if tensor.dims]).dims
+            dims[draw.randrange(len(dims))] = draw.choice(EXTREME)
+
+
+@pytest.mark.integration
+def test_a_changed_graph_is_a_network_or_one_error(pair):
+    """Digests are right: whoever means ill can compute them."""
+    for seed in range(150):
+        draw, model = Random(seed), onnx.load_from_string(unet())
+        for _ in range(draw.randint(1, 3)):
+            disturb(model, draw)
+        with suppress(EncdecError):
+            build_network(replace(pair[1], weights=model.SerializeToString()))
 
 
 # External data
@@ -458,10 +493,19 @@ def test_the_runtime_takes_every_opset_that_is_let_in(opset):
     assert OnnxNetwork(model)(-torch.ones(1, 2, 3, 4)).max() == 0
 
 
-def test_memory_is_counted_like_that_of_torch():
-    """A chain of layers: what is alive at a time are the tile, and input and output of one of them."""
-    made = nn.Sequential(nn.Conv2d(2, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1), nn.Conv2d(16, 2, 1)).eval()
+def test_memory_is_counted_as_the_runtime_holds_it():
+    """A chain of layers: alive at a time are the tile, and input and output of one, channels filled up to 16."""
+    made = nn.Sequential(nn.Conv2d(2, 16, 3, padding=1), nn.Conv2d(16, 20, 3, padding=1), nn.Conv2d(20, 2, 1)).eval()
     geometry = measure_geometry(made, 2)
     found = measure_onnx_memory(parse_onnx(exported(made), {}, num_bands=2, where="x"), 2, geometry)
-    assert found.activations == pytest.approx(2 + 16 + 16)
-    assert found.activations == pytest.approx(measure_memory(made, 2, geometry).activations, rel=0.2)
+    assert found.activations == pytest.approx(2 * (2 + 16 + 32))
+    assert found.activations > measure_memory(made, 2, geometry).activations
+
+
+def test_a_graph_that_asks_for_all_memory_is_one_error(pair):
+    shape = numpy_helper.from_array(np.array([1, 2, 1 << 20, 1 << 20]), "s")
+    model = graph_of(
+        helper.make_node("ConstantOfShape", ["s"], ["c"]), helper.make_node("Add", ["x", "c"], ["y"]), weights=[shape]
+    )
+    with pytest.raises((EncdecError, MemoryError)):
+        build_network(replace(pair[1], weights=model.SerializeToString()))

@@ -93,8 +93,9 @@ def test_what_was_added_is_what_is_loaded(place, tmp_path):
     assert str(added.reference) == reference(place, "1.2.0")
     found, original = load_package(reference(place, "1.2.0"), place.options), load_package(str(folder))
     assert found == replace(original, uri=reference(place, "1.2.0"))
-    version, package = show_version(added.reference, place.options)
-    assert (version.digest, version.spec, package.digest) == (original.digest, "kind: train\n", original.digest)
+    shown = show_version(added.reference, place.options)
+    version = shown.version
+    assert (version.digest, version.spec, shown.package.digest) == (original.digest, "kind: train\n", original.digest)
     assert version.size_bytes == sum(path.stat().st_size for path in folder.iterdir())
 
 
@@ -102,6 +103,21 @@ def test_the_folder_of_a_version_is_a_package_as_any_other(place, tmp_path):
     (added,) = add(place, tmp_path, "1")
     plain = load_package(f"{place.uri}/{added.version.folder}", place.options)
     assert plain.digest == added.version.digest
+
+
+def test_a_parent_is_found_by_its_digest(place, tmp_path):
+    (parent,) = add(place, tmp_path, "1")
+    for version, digest, found in (("2", parent.version.digest, parent.version), ("3", "0" * 64, None)):
+        folder = package_folder(tmp_path / "made", version, parent=digest)
+        added = add_package(str(folder), place.uri, place.options)
+        assert show_version(added.reference, place.options).parent == found
+
+
+def test_a_version_is_brought_from_one_registry_to_another(place, tmp_path):
+    added = add_package(str(package_folder(tmp_path / "made")), str(tmp_path / "other"))
+    copied = add_package(str(added.reference), place.uri, place.options)
+    assert copied.version.digest == added.version.digest
+    assert load_package(reference(place, "1"), place.options).others == {}
 
 
 def test_adding_again_changes_nothing(place, tmp_path):
