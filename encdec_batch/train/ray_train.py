@@ -63,6 +63,8 @@ def _check_room(spec: TrainSpec, stream: RayTraining) -> None:
     """Workers that find no CPU would be waited for without end, and so would those that make their samples."""
     import ray
 
+    if spec.compute.device == "cuda" and not ray.cluster_resources().get("GPU"):
+        raise SpecError("compute.device is cuda, but this Ray has no GPU", hint="say device: auto or cpu")
     loading, workers = spec.data.loading, stream.workers
     least = workers if isinstance(workers, int) else workers[0]
     wanted = least * (stream.cpus_per_worker + loading.workers * loading.cpus_per_worker)
@@ -129,18 +131,29 @@ def _work(config: dict[str, Any]) -> EncdecError | None:
     spec: TrainSpec = config["spec"]
     torch.set_num_threads(spec.compute.threads)
     device = ray.train.torch.get_device() if spec.compute.device != "cpu" else torch.device("cpu")
-    store = open_store(spec.output.uri, spec.output.storage)
-    mine: EncdecError | None = None
+    speaker = _Speaker(open_store(spec.output.uri, spec.output.storage))
+
+    def told(error: EncdecError | None) -> EncdecError | None:
+        """The error of any worker: what happened, rather than that it happened to another."""
+        said: list[EncdecError | None] = [None] * dist.get_world_size()
+        dist.all_gather_object(said, error)
+        errors = [one for one in said if one is not None]
+        return next((one for one in errors if not one.context.get("elsewhere")), errors[0] if errors else None)
+
+    session, failure = None, None
     try:
-        speaker = _Speaker(store)
-        Session(spec, config["material"], team=TorchTeam(device), device=device, report=speaker).run()
+        session = Session(spec, config["material"], team=TorchTeam(device), device=device, report=speaker)
     except EncdecError as error:
-        mine = error
-    said: list[EncdecError | None] = [None] * dist.get_world_size()
-    dist.all_gather_object(said, mine)
-    # What happened, rather than that it happened to another.
-    errors = [error for error in said if error is not None]
-    return next((error for error in errors if not error.context.get("elsewhere")), errors[0] if errors else None)
+        failure = error
+    # Before any of them waits for another in a step.
+    failure = told(failure)
+    if session is None or failure is not None:
+        return failure
+    try:
+        session.run()
+    except EncdecError as error:
+        failure = error
+    return told(failure)
 
 
 def _failure(error: Exception, max_failures: int) -> EncdecError:
@@ -167,7 +180,11 @@ class _Speaker:
         if time.monotonic() - self._said < _WRITE_EVERY_S and now.step < now.steps:
             return
         self._said = time.monotonic()
-        self._store.put(PROGRESS, canonical_json(now.to_dict()))
+        try:
+            self._store.put(PROGRESS, canonical_json(now.to_dict()))
+        except StoreError as error:
+            # A comfort; and the other workers are in their next step already.
+            log.warning("train.progress_not_written", extra={"error": str(error)})
 
 
 class _Listener:
@@ -195,7 +212,7 @@ class _Listener:
         try:
             data = self._store.get(PROGRESS)
         except (ObjectMissing, StoreError):
-            # Progress is a comfort: what is wrong with the store the workers will say.
+            # A comfort: what is wrong with the store the workers will say.
             return seen
         if data != seen:
             self._report(Progress(**parse_json(data)))

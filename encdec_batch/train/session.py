@@ -85,8 +85,9 @@ class Session:
             EncdecError: it cannot go on; the newest checkpoint is from where the next attempt will.
         """
         self._restore()
-        spec, loop = self._spec, self._loop
-        curve = self._curve() if self._team.rank == 0 else None
+        spec, loop, curve = self._spec, self._loop, None
+        with self._agreed():
+            curve = self._curve() if self._team.rank == 0 else None
         mean, pace = Mean(), _Pace(spec.learn.steps)
         try:
             for done in loop.run(self._material.batches, self._team):

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import json
 import resource
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from train.squares import Scenes, Squares
+from train.test_loop import Threads
 from train.trainings import material, train_spec
 
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import acquire_lease
-from encdec_batch.errors import CheckpointError, LeaseHeld, LossNotFinite, PermanentStoreError, SpecError
+from encdec_batch.errors import CheckpointError, EncdecError, LeaseHeld, LossNotFinite, PermanentStoreError, SpecError
 from encdec_batch.models.package import load_package
 from encdec_batch.predict.array import predict_array
 from encdec_batch.store.open import open_store
 from encdec_batch.train.checkpoint import Checkpoints
 from encdec_batch.train.curve import read_curve
 from encdec_batch.train.run import train
+from encdec_batch.train.session import Session
 
 pytestmark = pytest.mark.integration
 
@@ -177,6 +181,33 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(tmp_path, limit):
     assert (tmp_path / "training/newest.json").read_bytes() == newest
     assert Checkpoints(open_store(spec.output.uri)).newest().step == 4
     assert train(spec, material).step == 12
+
+
+def test_a_disk_that_is_full_for_the_one_that_writes_stops_the_others_too(tmp_path):
+    """Rank 1 writes nothing; were it not told, it would wait in its next step."""
+    spec = train_spec(tmp_path)
+    shared, barrier, errors = [None] * 2, threading.Barrier(2), {}
+
+    def work(rank):
+        team = Threads(rank, 2, shared, barrier)
+        session = Session(spec, material(), team=team, device=torch.device("cpu"), report=lambda _: None)
+        try:
+            session.run()
+        except EncdecError as error:
+            errors[rank] = error
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(2)]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "free space" in str(errors[0])
+    assert errors[1].context["elsewhere"]
 
 
 def test_two_trainings_at_a_time_on_one_folder(tmp_path):
