@@ -34,6 +34,10 @@ def train(*, spec_file: Path, overrides: tuple[str, ...], as_json: bool, verbose
 
     jobs/train.yaml has every option of a spec with a comment.
     """
+    from encdec_batch.predict.heap import keep_freed_memory
+
+    # Before any thread starts; what a training without Ray computes, it computes here.
+    keep_freed_memory()
     from encdec_batch.spec.load_train import load_train_spec
     from encdec_batch.train.collect import collect
     from encdec_batch.train.run import train as train_network

@@ -1,4 +1,4 @@
-"""Batches to the device, one ahead of the network: copied while it computes, page-locked on the way to CUDA."""
+"""Batches on the device before the network wants them: made, cut and copied by a thread while it computes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -18,6 +20,23 @@ from encdec_batch.train.batch import Batch, Batches, Turn
 from encdec_batch.train.learner import Sample
 from encdec_batch.train.losses import Truth
 
+_AHEAD = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """One batch, ready."""
+
+    batch: Batch
+    parts: tuple[Sample, ...]
+    """The batch on the device, in as many parts as were asked for; images channels-last."""
+    copied: torch.cuda.Event | None
+    """On CUDA: when the copies are there."""
+
+    def tensors(self) -> Iterator[Tensor]:
+        for part in self.parts:
+            yield from (part.image_NCHW, part.truth.target, part.truth.valid_NHW, part.level_N)
+
 
 class Feed:
     """The batches of one worker, epoch after epoch, made by a thread that is at most two ahead.
@@ -26,14 +45,18 @@ class Feed:
         batches: where they come from.
         turn: of the first one.
         device: `cpu` or `cuda:n`.
+        parts: that each is cut into; none is empty, so a small batch may have fewer.
         margin: taken off on each side of the targets, for networks that give less than they take.
 
     Use it in a `with` block; leaving it ends the thread.
     """
 
-    def __init__(self, batches: Batches, turn: Turn, device: torch.device, *, margin: int = 0) -> None:
-        self._batches, self._turn, self._device, self._margin = batches, turn, device, margin
-        self._ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=2)
+    def __init__(self, batches: Batches, turn: Turn, device: torch.device, *, parts: int = 1, margin: int = 0) -> None:
+        self._batches, self._turn, self._device = batches, turn, device
+        self._parts, self._margin = parts, margin
+        # Copies run on a stream of their own, beside the kernels of the step before.
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._ready: queue.Queue[Loaded | BaseException] = queue.Queue(maxsize=_AHEAD)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="feed", daemon=True)
         self.waited_s = 0.0
@@ -49,7 +72,7 @@ class Feed:
             self._drain()
             self._thread.join(timeout=0.05)
 
-    def next(self) -> Batch:
+    def next(self) -> Loaded:
         """The next batch.
 
         Raises:
@@ -60,14 +83,37 @@ class Feed:
         self.waited_s += time.monotonic() - began
         if isinstance(found, BaseException):
             raise found
+        if found.copied is not None:
+            current = torch.cuda.current_stream(self._device)
+            current.wait_event(found.copied)
+            for tensor in found.tensors():
+                # The allocator must not hand this memory out again before the current stream is through with it.
+                tensor.record_stream(current)
         return found
 
-    def to_device(self, batch: Batch, parts: int) -> list[Sample]:
-        """The batch in so many parts, of which none is empty; images channels-last."""
-        return [self._part(batch, numbers) for numbers in np.array_split(np.arange(len(batch)), parts) if len(numbers)]
+    def _work(self) -> None:
+        try:
+            for batch in self._all():
+                if not self._put(self._loaded(batch)):
+                    return
+        except BaseException as error:  # noqa: BLE001  (told to the thread that waits, which raises it)
+            self._put(error)
 
-    def _part(self, batch: Batch, numbers: NDArray[np.int64]) -> Sample:
-        part = slice(int(numbers[0]), int(numbers[-1]) + 1)
+    def _all(self) -> Iterator[Batch]:
+        turn = self._turn
+        while True:
+            yield from self._batches.epoch(turn)
+            turn = replace(turn, epoch=turn.epoch + 1, start=0)
+
+    def _loaded(self, batch: Batch) -> Loaded:
+        cuts = np.array_split(np.arange(len(batch)), self._parts)
+        on_stream: AbstractContextManager[Any] = torch.cuda.stream(self._stream) if self._stream else nullcontext()
+        with on_stream:
+            parts = tuple(self._part(batch, slice(int(cut[0]), int(cut[-1]) + 1)) for cut in cuts if len(cut))
+            copied = self._stream.record_event() if self._stream else None
+        return Loaded(batch=batch, parts=parts, copied=copied)
+
+    def _part(self, batch: Batch, part: slice) -> Sample:
         image_NCHW = self._moved(batch.image[part]).contiguous(memory_format=torch.channels_last)
         inside = (..., slice(self._margin, -self._margin or None), slice(self._margin, -self._margin or None))
         target, valid = batch.target[part][inside], batch.valid[part][inside]
@@ -81,30 +127,10 @@ class Feed:
             host = torch.from_numpy(np.ascontiguousarray(array))
         if self._device.type == "cpu":
             return host
-        # The copy runs while the CPU goes on; the allocator of page-locked memory waits for it before it reuses any.
+        # The allocator of page-locked memory waits for the copy before it uses the memory again.
         return host.pin_memory().to(self._device, non_blocking=True)
 
-    def _work(self) -> None:
-        try:
-            for batch in self._all():
-                if not self._put(batch):
-                    return
-        except BaseException as error:  # noqa: BLE001  (told to the thread that waits, which raises it)
-            self._put(error)
-
-    def _all(self) -> Iterator[Batch]:
-        turn = self._turn
-        while True:
-            yield from self._batches.epoch(turn)
-            turn = Turn(
-                seed=turn.seed,
-                epoch=turn.epoch + 1,
-                global_batch=turn.global_batch,
-                rank=turn.rank,
-                world_size=turn.world_size,
-            )
-
-    def _put(self, item: Batch | BaseException) -> bool:
+    def _put(self, item: Loaded | BaseException) -> bool:
         while not self._over.is_set():
             try:
                 self._ready.put(item, timeout=0.1)

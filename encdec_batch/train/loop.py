@@ -27,7 +27,7 @@ from encdec_batch.spec.train import AdamW, LearnSpec, Optimizer
 from encdec_batch.train.batch import Batch, Batches, Turn
 from encdec_batch.train.checkpoint import State
 from encdec_batch.train.ema import Follower
-from encdec_batch.train.feed import Feed
+from encdec_batch.train.feed import Feed, Loaded
 from encdec_batch.train.learner import Learner, Sample
 from encdec_batch.train.schedule import learning_rate
 from encdec_batch.train.team import Team
@@ -114,7 +114,7 @@ class Loop:
             world_size=team.size,
             start=position * learn.batch,
         )
-        with Feed(batches, turn, self._device, margin=self._margin) as feed:
+        with Feed(batches, turn, self._device, parts=learn.accumulate, margin=self._margin) as feed:
             while self.step < learn.steps:
                 began, waited = time.monotonic(), feed.waited_s
                 losses, gradient = self._take_step(feed, team)
@@ -131,36 +131,34 @@ class Loop:
                 )
 
     def _take_step(self, feed: Feed, team: Team) -> tuple[dict[str, float], float]:
-        batch, failure = _next(feed)
-        parts = feed.to_device(batch, self._learn.accumulate) if batch else []
+        loaded, failure = _next(feed)
+        parts = loaded.parts if loaded else ()
         # One sum before anything is computed: by what the losses are divided, and whether everybody has a batch.
         weights = [_weights(learner, parts, self._device) for learner in self.learners]
         failed = torch.tensor([float(failure is not None)], device=self._device)
         team.sum([*weights, failed])
         if failure:
             raise failure
-        if batch is None or failed.item():
+        if loaded is None or failed.item():
             raise TrainingError("another worker got no batch; its own error says why", elsewhere=True)
         torch.manual_seed(_seed(self._learn.seed, self.step, team.rank))
         losses: dict[str, float] = {}
         gradient = 0.0
         for number, learner in enumerate(self.learners):
-            found, length = self._take_turn(number, parts, weights[number], team, batch)
+            found, length = self._take_turn(number, loaded, weights[number], team)
             losses |= {f"{learner.name}/{name}": value for name, value in found.items()}
             if not number:
                 gradient = length
                 losses["loss"] = sum(term.factor * found[term.name] for term in learner.terms)
         return losses, gradient
 
-    def _take_turn(
-        self, number: int, parts: Sequence[Sample], weights: Tensor, team: Team, batch: Batch
-    ) -> tuple[dict[str, float], float]:
+    def _take_turn(self, number: int, loaded: Loaded, weights: Tensor, team: Team) -> tuple[dict[str, float], float]:
         learner, optimizer, scaler = self.learners[number], self._optimizers[number], self._scalers[number]
         factors = torch.tensor([term.factor for term in learner.terms], device=self._device)
         weights = weights.clamp_min(1e-12)  # where nothing counts the sum is 0 too
         totals = torch.zeros_like(weights)
         optimizer.zero_grad()
-        for part in parts:
+        for part in loaded.parts:
             with self._autocast():
                 outputs = learner.outputs(part)
             sums = torch.stack(
@@ -173,7 +171,7 @@ class Loop:
         scaler.unscale_(optimizer)
         length = nn.utils.clip_grad_norm_(learner.network.parameters(), self._learn.clip or float("inf"))
         found: list[float] = torch.stack([*(totals / weights), length, mine.sum()]).tolist()
-        self._check(learner, found, scaled=scaler.is_enabled(), batch=batch)
+        self._check(learner, found, scaled=scaler.is_enabled(), batch=loaded.batch)
         for group in optimizer.param_groups:
             group["lr"] = self._rate(number, self.step)
         scaler.step(optimizer)
@@ -275,7 +273,7 @@ def make_optimizer(network: nn.Module, spec: Optimizer, device: torch.device) ->
     )
 
 
-def _next(feed: Feed) -> tuple[Batch | None, EncdecError | None]:
+def _next(feed: Feed) -> tuple[Loaded | None, EncdecError | None]:
     try:
         return feed.next(), None
     except EncdecError as error:

@@ -51,8 +51,8 @@ def test_a_state_brings_optimiser_and_scale_back(precision):
 
 
 def test_batches_are_copied_channels_last():
-    with Feed(Squares(), Turn(seed=0, epoch=0, global_batch=8), CUDA) as feed:
-        parts = feed.to_device(feed.next(), 2)
+    with Feed(Squares(), Turn(seed=0, epoch=0, global_batch=8), CUDA, parts=2) as feed:
+        parts = feed.next().parts
     assert [len(part) for part in parts] == [4, 4]
     assert parts[0].image_NCHW.is_contiguous(memory_format=torch.channels_last)
     assert parts[0].truth.target.device.type == "cuda"
