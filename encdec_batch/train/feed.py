@@ -21,6 +21,7 @@ from encdec_batch.train.learner import Sample
 from encdec_batch.train.losses import Truth
 
 _AHEAD = 2
+_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,9 @@ class Feed:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        while self._thread.is_alive():
+        # One that waits for a batch that never comes is left: it is a daemon, and the process is at its end.
+        patience = time.monotonic() + _PATIENCE_S
+        while self._thread.is_alive() and time.monotonic() < patience:
             self._drain()
             self._thread.join(timeout=0.05)
 
