@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-HEADER_FORMAT = 1
+HEADER_FORMAT = 2
 """Raised when a field of `SceneHeader` changes, or what it means, or how a reader finds it: headers that plans hold
 under another number are read again.
 """

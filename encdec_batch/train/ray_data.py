@@ -11,9 +11,7 @@ import pickle
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from encdec_batch.errors import EncdecError, unexpected
 from encdec_batch.spec.train_data import DataSpec, LoadingSpec
@@ -25,16 +23,23 @@ from encdec_batch.train.samples import Samples
 if TYPE_CHECKING:
     from ray import ObjectRef
 
-_SLICE = 64
-"""Batches whose numbers travel as one Ray block; they leave the first stage one by one."""
-_STEPS = 16_384
-"""Batches of one expression, at most; the next begins where it ended."""
+_RUN = 4
+"""Batches that an actor is asked for at a time, one after the other: each costs Ray a block and a task."""
+_STEPS = 4096
+"""Batches of one expression, at most, whose numbers are in Ray's store from its start; the next goes on from there."""
 _IN_FLIGHT = 2
-"""Batches that an actor has or waits for; with 1 it would wait for the driver between two."""
-_NUMBERING_CPUS = 0
-"""Other than what actors are given, or Ray Data would make one stage of both and give each actor a whole slice."""
+"""Runs that an actor has or waits for; with 1 it would wait for the driver between two."""
 
 Row = dict[str, Any]
+
+
+class _Numbers(NamedTuple):
+    """Samples of one batch."""
+
+    seed: int
+    epoch: int
+    first: int
+    stop: int
 
 
 class RayBatches:
@@ -108,9 +113,9 @@ def _rows(prepared: Prepared, data: DataSpec, turn: Turn) -> Iterator[Row]:
 
 def _expression(prepared: Prepared, data: DataSpec, turn: Turn) -> Iterator[Row]:
     import ray.data
-    from ray.data import ActorPoolStrategy, DataContext, ExecutionResources, TaskPoolStrategy
+    from ray.data import ActorPoolStrategy, DataContext, ExecutionResources
 
-    tables = [pa.Table.from_pylist(rows) for rows in _slices(turn, prepared.cells.num_samples)]
+    runs = list(_runs(turn, prepared.cells.num_samples))
     context = DataContext.get_current().copy()
     # One row, one Ray block.
     context.target_max_block_size = 1
@@ -120,19 +125,20 @@ def _expression(prepared: Prepared, data: DataSpec, turn: Turn) -> Iterator[Row]
     context.execution_options.preserve_order = True
     loading = data.loading
     context.execution_options.resource_limits = ExecutionResources.for_limits(
-        object_store_memory=(loading.ahead + 2 * loading.workers) * batch_bytes(prepared, data, len(turn.share))
+        # Whoever is not next in order makes a run and waits with it.
+        object_store_memory=(loading.ahead + _RUN * loading.workers) * batch_bytes(prepared, data, len(turn.share))
     )
     with DataContext.current(context):
-        made = (
-            ray.data.from_arrow(tables)
-            .map(_numbered, num_cpus=_NUMBERING_CPUS, compute=TaskPoolStrategy(size=1))
-            .map_batches(
-                _Making,
-                fn_constructor_args=(ray.put(prepared), data),
-                batch_size=1,
-                num_cpus=loading.cpus_per_worker,
-                compute=_pool(loading, ActorPoolStrategy),
-            )
+        # Each run a block of its own, put there by the driver: with a stage that hands out numbers, Ray Data runs
+        # through all of them at once, as blocks that small are nothing to hold back.
+        made = ray.data.from_items(
+            [{"run": pickle.dumps(run)} for run in runs], override_num_blocks=len(runs)
+        ).map_batches(
+            _Making,
+            fn_constructor_args=(ray.put(prepared), data),
+            batch_size=1,
+            num_cpus=loading.cpus_per_worker,
+            compute=_pool(loading, ActorPoolStrategy),
         )
         return iter(made.iter_rows())
 
@@ -141,23 +147,19 @@ def _pool(loading: LoadingSpec, strategy: type[Any]) -> Any:
     return strategy(size=loading.workers, max_tasks_in_flight_per_actor=_IN_FLIGHT)
 
 
-def _slices(turn: Turn, num_samples: int) -> Iterator[list[Row]]:
+def _runs(turn: Turn, num_samples: int) -> Iterator[list[_Numbers]]:
     """What is to be made, from this turn through the epochs that follow."""
 
-    def steps() -> Iterator[Row]:
+    def steps() -> Iterator[_Numbers]:
         at = turn
         while True:
             for numbers in at.steps(num_samples):
-                yield {"seed": at.seed, "epoch": at.epoch, "first": numbers.start, "stop": numbers.stop}
+                yield _Numbers(at.seed, at.epoch, numbers.start, numbers.stop)
             at = replace(at, epoch=at.epoch + 1, start=0)
 
     left = islice(steps(), _STEPS)
-    while rows := list(islice(left, _SLICE)):
-        yield rows
-
-
-def _numbered(row: Row) -> Row:
-    return row
+    while run := list(islice(left, _RUN)):
+        yield run
 
 
 class _Making:
@@ -168,16 +170,17 @@ class _Making:
 
         self._samples = Samples(ray.get(prepared_ref), data)
 
-    def __call__(self, rows: Row) -> Row:
-        seed, epoch, first, stop = (int(rows[name][0]) for name in ("seed", "epoch", "first", "stop"))
-        made: Batch | EncdecError
-        try:
-            made = self._samples.batch(seed, epoch, range(first, stop))
-        except EncdecError as error:
-            made = error
-        except Exception as error:  # noqa: BLE001 -- the boundary of this process: an error is a row
-            made = unexpected(error, f"making samples {first} to {stop - 1} of epoch {epoch}")
-        return {"payload": [pickle.dumps(made, protocol=5)]}
+    def __call__(self, rows: Row) -> Iterator[Row]:
+        """The batches of a run; a generator, so that they leave as they are made."""
+        for at in pickle.loads(rows["run"][0]):  # noqa: S301  (written by our own driver)
+            made: Batch | EncdecError
+            try:
+                made = self._samples.batch(at.seed, at.epoch, range(at.first, at.stop))
+            except EncdecError as error:
+                made = error
+            except Exception as error:  # noqa: BLE001 -- the boundary of this process: an error is a row
+                made = unexpected(error, f"making samples {at.first} to {at.stop - 1} of epoch {at.epoch}")
+            yield {"payload": [pickle.dumps(made, protocol=5)]}
 
 
 def batch_bytes(prepared: Prepared, data: DataSpec, size: int) -> int:

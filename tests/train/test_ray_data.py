@@ -24,8 +24,10 @@ from encdec_batch.errors import SceneError
 from encdec_batch.stream.ray_session import ray_session
 from encdec_batch.train.batch import Turn
 from encdec_batch.train.batches import LocalBatches
+from encdec_batch.train import ray_data
 from encdec_batch.train.ray_data import RayBatches
 
+ray_data._STEPS = 24  # three epochs of eight: expressions follow each other
 folder = Path(sys.argv[1])
 spec, prepared = pickle.loads((folder / "prepared").read_bytes())
 local = LocalBatches(prepared, spec)
