@@ -38,7 +38,7 @@ def test_nuclei_are_found_better_than_by_saying_what_is_most_frequent(tmp_path):
         "network": {"architecture": "unet", "arguments": {"width": 8, "depth": 3, "out_channels": 1}},
         "learn": {
             "losses": [{"kind": "cross_entropy"}, {"kind": "dice"}],
-            "steps": 60,
+            "steps": 150,
             "batch": 8,
             "warmup": 5,
             "optimizer": {"kind": "adamw", "learning_rate": 4e-3},
