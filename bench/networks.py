@@ -53,6 +53,9 @@ CLASSES, SHAPE = 11, (384, 480)
 
 
 def measure(bench: Bench) -> Figure:
+    import torch
+
+    torch.set_num_threads(1)
     figure = Figure(title="networks: random weights, one thread, one tile at a time")
     cores = bench.pick(CORES, (64,))
     for name, made in bench.pick(NETWORKS, NETWORKS[18:19]):
@@ -102,7 +105,7 @@ def _described(name: str, made: Mapping[str, Any], cores: Sequence[int], rounds:
         "class": found.exactness,
         **{f"tax_{core}": round((tile(side) / side) ** 2, 2) for core, side in zip(cores, usual, strict=True)},
         "tile": case.height,
-        "mpx_per_s": usual[0] ** 2 / cost.seconds / 1e6,
+        "mpx_per_cpu_s": usual[0] ** 2 / cost.seconds / 1e6,
         "peak_mib": round(cost.peak_mib),
     }
 
@@ -114,7 +117,7 @@ def _weighed(name: str, made: Mapping[str, Any], case: Case, rounds: int) -> dic
         "arguments": json.dumps(dict(made)),
         "parameters": _parameters(name, case.arguments),
         "precision": case.precision,
-        "seconds": cost.seconds,
+        "cpu_s": cost.seconds,
         "peak_mib": round(cost.peak_mib),
         "crossing_mib": round(cost.crossing_mib, 2),
     }

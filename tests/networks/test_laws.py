@@ -13,7 +13,7 @@ from predict.whole import card_of, plain_pass, tiled
 from torch import nn
 
 import encdec_batch as eb
-from encdec_batch.grid import Tiling, make_grid
+from encdec_batch.grid import Tiling, make_grid, round_up
 from encdec_batch.models.architectures import ARCHITECTURES, construct
 from encdec_batch.models.card import ImageOutput
 from encdec_batch.models.fold import fold_batch_norm
@@ -86,8 +86,12 @@ def test_tiles_give_the_plain_pass_in_float32(name: str, arguments: dict[str, An
     geometry = measure_geometry(network, BANDS)
     assert geometry.exactness == "exact"
     card = card_of(geometry, bands=BANDS, channels=BANDS)
-    s = geometry.stride
-    for height, width, core, block in ((131, 90, 24, 400), (77, 203, 40, 5 * s + 64), (1, 150, 33, 70)):
+    s, context = geometry.stride, 2 * (card.network_geometry.halo + geometry.margin)
+    for core, block, odd in ((24, 2000, 3), (40, 5 * s + 64, 7), (33, 70, 1)):
+        # Longer than a tile and a quarter: what is shorter is one tile.
+        height, width = 2 * (round_up(core, s) + context) + odd, context // 2 + odd
+        if odd == 7:
+            height, width = width, height
         image = np.random.default_rng(height).random((BANDS, height, width), np.float32) * 4
         reference = plain_pass(network, card, image)
         tiling = Tiling(core=core, block=max(block, core, s))
