@@ -27,7 +27,7 @@ SCENES = {"pair": (1100, 300), "one": (64, 80), "two": (50, 60)}
 """Two blocks, and two scenes that are committed from memory."""
 LANES = 2
 """Cases that are tried at a time."""
-SAMPLE = int(os.environ.get("ENCDEC_KILL_POINTS", "16"))
+SAMPLE = int(os.environ.get("ENCDEC_KILL_POINTS", "12"))
 """Of the steps on a file system, and of the moments before a call, so many are tried; 0: all, as `make soak` does."""
 FILE_STEPS = 200
 """How many such a run makes, about."""

@@ -94,12 +94,6 @@ def quiet(place) -> tuple[str, int]:
     return digest, len(place.proxy.requests)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_undisturbed_on_ray(place, quiet, workers):
-    name = f"ray-{workers}"
-    assert place.digest(name, place.start(name, RAY % workers)) == quiet[0]
-
-
 @pytest.mark.parametrize(("killed", "then"), [(LOCAL, LOCAL), (RAY % 2, RAY % 1)], ids=["local", "ray"])
 def test_the_driver_is_killed_in_mid_run(place, quiet, killed, then):
     name = f"killed-{'ray' if 'ray' in killed else 'local'}"

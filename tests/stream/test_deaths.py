@@ -7,7 +7,7 @@ import signal
 
 import pytest
 from contracts.stream import LEASE
-from jobs_made import BLOCK, make_archive, make_job
+from jobs_made import BLOCK, make_archive, make_job, write_scene
 from stream.deaths import PLANTED, RULES, Faults, attempts, begin_apart, fault, run_apart
 
 from encdec_batch.commit.attempts import count_death
@@ -126,7 +126,7 @@ def test_an_object_replaced_in_mid_run_by_one_that_kills_its_reader(tmp_path, pa
     """It is planned once more under the same guard: not the driver dies of it."""
     job = job_of(tmp_path, package, {"bad": (90, 100)})
     plan, changed = build_plan(job.spec()), (90, 104)
-    make_archive(tmp_path / "archive", {"bad": changed})
+    write_scene(tmp_path / "archive/bad.tif", *changed, seed=1)
     faults.plant(fault("plan", changed, "kill"))
     openers = ray_host.openers(plan.recipe)
     aside = replan_scene(plan.recipe, plan.scenes[0], survey_scene(job.store, "bad"), openers)
