@@ -21,6 +21,9 @@ EncdecError
 │   ├── CredentialsExpired   ends the run: no object will be had until they are renewed
 │   └── PreconditionFailed   412: the object is not the one that was named
 ├── OutOfMemory              of the device or the machine
+├── TrainingError            a training cannot begin or go on
+│   ├── LossNotFinite        NaN or infinity; `context["names"]` has the samples it came from
+│   └── CheckpointError      what lies there is damaged or of another training
 ├── RunStopped               scene after scene is condemned: the cause is probably not the data
 └── CommitError              a scene could not be committed
     ├── CommitConflict       the marker is of another key or generation
@@ -121,6 +124,18 @@ class OutOfMemory(EncdecError):
     """The device or the machine has no memory left for this block."""
 
     transient = True
+
+
+class TrainingError(EncdecError):
+    """A training cannot begin, or cannot go on."""
+
+
+class LossNotFinite(TrainingError):
+    """The loss or its gradient is NaN or infinite."""
+
+
+class CheckpointError(TrainingError):
+    """A checkpoint is damaged, or of another training than the one asked for."""
 
 
 class RunStopped(EncdecError):

@@ -1,4 +1,4 @@
-"""Whole files to damage: every TIFF of tests/rasters.py, PNG and JPEG in Pillow's ways, real scenes."""
+"""Whole files to damage: every TIFF of tests/rasters.py, PNG, JPEG and WebP in Pillow's ways, real scenes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ SHARED = Path("/work/shared/data")
 """Real scenes, where there are."""
 LARGEST_BYTES = 400 << 10
 _FROM_EACH = 6
-_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".webp": "WEBP"}
+_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".webp")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +73,13 @@ def _images() -> Iterator[Seed]:
         "progressive.jpg": (Image.fromarray(colour), {"progressive": True, "comment": "words"}),
         "full.jpg": (Image.fromarray(colour), {"subsampling": 0, "restart_marker_blocks": 3}),
         "cmyk.jpg": (Image.fromarray(alpha, "CMYK"), {}),
+        "lossy.webp": (Image.fromarray(colour), {"quality": 80}),
+        "lossless.webp": (Image.fromarray(colour), {"lossless": True, "exif": exif}),
+        "alpha.webp": (Image.fromarray(alpha), {"icc_profile": profile}),
     }
     for name, (image, options) in images.items():
         buffer = io.BytesIO()
-        image.save(buffer, "PNG" if name.endswith("png") else "JPEG", **options)
+        image.save(buffer, _FORMATS[Path(name).suffix], **options)
         yield Seed(name=name, data=buffer.getvalue())
     yield Seed(name="tiny.png", data=tiny_png(8, 8, (b"\0" + bytes(range(8))) * 8))
 

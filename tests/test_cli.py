@@ -24,6 +24,8 @@ FLAGS = {
     "retry": {"uri", "--storage", "--json", "--stage", "--reason", "--dry-run"},
     "report": {"uri", "--storage", "--json", "--rebuild"},
     "prune": {"uri", "--storage", "--json", "--keep-hours", "--removed", "--dry-run"},
+    "train": {"spec_file", "--set", "--json", "-v/--verbose"},
+    "evaluate": {"spec_file", "--set", "--json", "-v/--verbose", "--package"},
     "models": set(),  # commands of its own: test_cli_models.py
 }
 """Frozen: settings go into the spec."""

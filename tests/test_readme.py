@@ -12,6 +12,7 @@ import pytest
 import rasterio
 
 from encdec_batch.cli import main
+from encdec_batch.spec.load_train import load_train_spec
 
 ROOT = Path(__file__).parents[1]
 README, ARCHITECTURE = (ROOT / "README.md").read_text(), (ROOT / "ARCHITECTURE.md").read_text()
@@ -30,7 +31,7 @@ def tree(name: str) -> set[str]:
 @pytest.mark.integration
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_the_python_example_makes_what_it_says(tmp_path, monkeypatch):
-    (spec,), (example,) = blocks("yaml"), blocks("python")
+    (spec, _), (example,) = blocks("yaml"), blocks("python")
     monkeypatch.chdir(tmp_path)
     Path("jobs").symlink_to(ROOT / "jobs")
     Path("job.yaml").write_text(spec)
@@ -58,6 +59,11 @@ def test_a_command_that_is_shown_is_there(line):
     else:
         assert program == "encdec-batch"
         assert command in main.commands
+
+
+def test_the_training_is_one(tmp_path):
+    (tmp_path / "train.yaml").write_text(blocks("yaml")[1])
+    assert load_train_spec(tmp_path / "train.yaml").learn.steps == 2000
 
 
 def test_every_command_is_shown():

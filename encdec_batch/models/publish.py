@@ -22,12 +22,14 @@ from encdec_batch.store.secrets import Options
 _GOLDEN_CORE = 48
 
 
-def publish_package(
+def publish_package(  # noqa: PLR0913  (two of them are for few callers)
     uri: str,
     network: nn.Module,
     declared: Declared,
     sample: NDArray[np.generic],
     options: Options | None = None,
+    *,
+    measured: Measured | None = None,
 ) -> Package:
     """Write a trained network as a package and load it back, golden sample and all.
 
@@ -37,18 +39,21 @@ def publish_package(
         declared: what its author says of it.
         sample: (bands, height, width) of real pixels as stored, for the golden sample; a part of it is used.
         options: of the store.
+        measured: what is known of this network already; None: it is measured, as it must be for a package that is to
+            be kept.
 
     Raises:
         CardError: network and card do not fit each other, or the sample is too small.
         ModelError: the network cannot be measured, or another package lies there.
     """
-    geometry = measure_geometry(network, declared.num_bands)
-    measured = Measured(
-        geometry=geometry,
-        tolerance=measure_tolerances(network, declared.num_bands, geometry),
-        memory=measure_memory(network, declared.num_bands, geometry),
-    )
-    image_CHW = _golden_image(declared, geometry, sample)
+    if measured is None:
+        geometry = measure_geometry(network, declared.num_bands)
+        measured = Measured(
+            geometry=geometry,
+            tolerance=measure_tolerances(network, declared.num_bands, geometry),
+            memory=measure_memory(network, declared.num_bands, geometry),
+        )
+    image_CHW = _golden_image(declared, measured.geometry, sample)
     with torch.inference_mode():
         num_channels = int(network(image_CHW[None]).shape[1])
     if num_channels != declared.output.num_channels:

@@ -122,7 +122,7 @@ def _trusted(source: TableSource, rows: list[tuple[str, Candidate]]) -> tuple[li
 
 
 def _tabled(source: TableSource) -> Iterator[tuple[str, Candidate]]:
-    table = _read_table(source)
+    table = read_table(source)
     if "uri" not in table.column_names:
         raise SpecError(f"{source.uri} has no column uri", hint=f"its columns are {', '.join(table.column_names)}")
     for number, row in enumerate(table.to_pylist(), 1):
@@ -134,10 +134,10 @@ def _tabled(source: TableSource) -> Iterator[tuple[str, Candidate]]:
                 hint="write a uri and, where wanted, a scene_id in UTF-8 in each row",
             )
         scene_id = str(wanted) if wanted not in (None, "") else path_id(PurePosixPath(uri).name)
-        yield scene_id, _unseen(_beside(source.uri, uri), _bands(row.get("bands"), source.uri))
+        yield scene_id, _unseen(beside(source.uri, uri), bands_of(row.get("bands"), source.uri))
 
 
-def _beside(table: str, uri: str) -> str:
+def beside(table: str, uri: str) -> str:
     """A uri of a row: one that is relative lies beside the table, whichever folder a process is in."""
     if "://" in uri or uri.startswith("/"):
         return uri
@@ -149,7 +149,12 @@ def _beside(table: str, uri: str) -> str:
     return f"{scheme}{separator}{place}{slash}{joined.removeprefix('/') if separator else joined}"
 
 
-def _read_table(source: TableSource) -> pa.Table:
+def read_table(source: TableSource) -> pa.Table:
+    """All rows of the table.
+
+    Raises:
+        SpecError: it cannot be had, or is neither CSV nor Parquet.
+    """
     try:
         store, path = locate(source.uri, source.storage)
         data = store.get(path)
@@ -164,7 +169,7 @@ def _read_table(source: TableSource) -> pa.Table:
     return table
 
 
-def _bands(value: object, where: str) -> tuple[int, ...] | None:
+def bands_of(value: object, where: str) -> tuple[int, ...] | None:
     """`1;2;3`, a list, or nothing."""
     if value is None or value == "":
         return None

@@ -52,14 +52,14 @@ def open_scene(
         SceneUnreadable, UnsupportedScene, SceneChanged: a property of the scene.
         TransientStoreError: the store, not the scene.
     """
-    with _as_scene_errors(uri):
+    with as_scene_errors(uri):
         store, path = _locate(spec, uri)
         limits = limits_of(spec.limits)
         if max_header_bytes is not None:
             limits = replace(limits, max_header_bytes=max_header_bytes)
         reader = open_reader(store, path, etag=etag or None, limits=limits, whole=whole)
     try:
-        with _as_scene_errors(uri):
+        with as_scene_errors(uri):
             yield reader
     finally:
         reader.close()
@@ -110,7 +110,7 @@ def look_up(spec: JobSpec, uri: str) -> ObjectInfo:
     Raises:
         SceneUnreadable: missing or forbidden.
     """
-    with _as_scene_errors(uri):
+    with as_scene_errors(uri):
         store, path = _locate(spec, uri)
         return store.info(path)
 
@@ -125,7 +125,7 @@ def _locate(spec: JobSpec, uri: str) -> tuple[Store, str]:
 
 
 @contextmanager
-def _as_scene_errors(uri: str) -> Iterator[None]:
+def as_scene_errors(uri: str) -> Iterator[None]:
     """What a store says of one object is said of its scene."""
     try:
         yield

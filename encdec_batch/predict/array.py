@@ -60,7 +60,22 @@ def predict_array(  # noqa: PLR0913  (one call in a notebook, not a stage)
     _check_choices(stitch, precision)
     _check_sides(card, core, halo, stitch)
     _check(image, card)
-    _, height, width = image.shape
+    scene = Patch(pixels=image, valid_mask=_valid(image, card))
+    return predict_patch(package, scene, core=core, halo=halo, stitch=stitch, precision=precision)
+
+
+def predict_patch(  # noqa: PLR0913  (as above)
+    package: Package,
+    scene: Patch,
+    *,
+    core: int | None = None,
+    halo: int | None = None,
+    stitch: Stitch = "crop",
+    precision: Literal["auto"] | Precision = "auto",
+) -> NDArray[np.generic]:
+    """As `predict_array`, of pixels of any dtype whose validity is known; nothing is checked."""
+    card = package.card
+    _, height, width = scene.pixels.shape
     # Rounded before a halo is made of it, as a job's is.
     side = round_up(DEFAULT_CORE if core is None else core, card.geometry.stride)
     halo = effective_halo(card, side, halo)
@@ -68,10 +83,10 @@ def predict_array(  # noqa: PLR0913  (one call in a notebook, not a stage)
     grid = make_grid(height, width, card.network_geometry, tiling)
     block = grid.block(0, 0)
     window = grid.source_window(block, card.padding)
-    valid = _valid(image, card)
-    patch = Patch(pixels=image[:, window.rows, window.cols], valid_mask=valid[window.rows, window.cols])
-    scene = Patch(pixels=image, valid_mask=valid)
-    affine = affine_of(card, (1.0,) * len(image), (0.0,) * len(image), value_range_in(card, scene))
+    inside = window.rows, window.cols
+    patch = Patch(pixels=scene.pixels[:, *inside], valid_mask=scene.valid_mask[inside])
+    num_bands = len(scene.pixels)
+    affine = affine_of(card, (1.0,) * num_bands, (0.0,) * num_bands, value_range_in(card, scene))
     prediction = _predictor(package, precision).predict(pad(patch, grid, block, card.padding), grid, block, affine)
     main = next(iter(prediction.rasters.values()))
     return main[0] if card.output.kind == "classes" else main

@@ -30,7 +30,9 @@ class Decoder:
     of its own, and whatever touches the dataset, its end included, runs in it.
     """
 
-    def __init__(self, source: PinnedObject, driver: Literal["GTiff", "PNG", "JPEG"], **options: object) -> None:
+    def __init__(
+        self, source: PinnedObject, driver: Literal["GTiff", "PNG", "JPEG", "WEBP"], **options: object
+    ) -> None:
         self._source, self._driver, self._options = source, driver, options
         self._context = contextvars.Context()
         self._dataset = self._guarded("open it", lambda: _open(source, driver, options))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-HEADER_FORMAT = 1
+HEADER_FORMAT = 2
 """Raised when a field of `SceneHeader` changes, or what it means, or how a reader finds it: headers that plans hold
 under another number are read again.
 """
@@ -26,7 +26,7 @@ class GroundControlPoint:
 class SceneHeader:
     """Size, type, place and layout of one scene. Values are those rasterio gives for the file."""
 
-    driver: Literal["GTiff", "PNG", "JPEG"]
+    driver: Literal["GTiff", "PNG", "JPEG", "WEBP"]
     height: int
     width: int
     num_bands: int
@@ -48,7 +48,7 @@ class SceneHeader:
     gcps: tuple[GroundControlPoint, ...]
     gcps_crs_wkt: str | None
     layout: Literal["tiled", "striped", "whole"]
-    """`whole`: the format has no windows (PNG, JPEG)."""
+    """`whole`: the format has no windows (PNG, JPEG, WebP)."""
     tile_height: int
     tile_width: int
     compression: str

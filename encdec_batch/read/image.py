@@ -1,9 +1,9 @@
-"""PNG and JPEG: no windows in the file, so the whole image is decoded once, if it is small enough."""
+"""PNG, JPEG and WebP: no windows in the file, so the whole image is decoded once, if it is small enough."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from encdec_batch.read.request import check_request
 from encdec_batch.read.validity import valid_of_bands
 from encdec_batch.window import Window
 
-Format = Literal["PNG", "JPEG"]
+Format = Literal["PNG", "JPEG", "WEBP"]
 
 _PNG_COLOURS = frozenset({0, 2, 3, 4, 6})
 """Colour types: PNG specification, table 11.1."""
@@ -30,6 +30,7 @@ _PNG_INFLATED = frozenset({b"zTXt", b"iTXt", b"tEXt", b"iCCP"})
 _MOST_TEXTS = 64
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers SOF0 to SOF15; the three others are tables and a reserved one: ITU T.81, table B.1."""
+_WEBP_ANIMATION, _WEBP_LOSSLESS, _WEBP_KEY_FRAME = 0x02, 0x2F, b"\x9d\x01\x2a"
 _JPEG_SCAN, _JPEG_END = 0xDA, b"\xff\xd9"
 
 
@@ -51,7 +52,7 @@ class _Decoded:
 
 
 class ImageReader:
-    """A `Reader` of a PNG or JPEG. The first read fetches and decodes all of it; its pixels are kept until `close`."""
+    """A `Reader` of a PNG, JPEG or WebP. The first read fetches and decodes all of it; it is kept until `close`."""
 
     def __init__(self, source: PinnedObject, decoder: Decoder, plan: BandPlan, header: SceneHeader) -> None:
         self._source = source
@@ -117,7 +118,7 @@ class ImageReader:
 
     @property
     def _format(self) -> Format:
-        return "PNG" if self._header.driver == "PNG" else "JPEG"
+        return "JPEG" if self._header.driver == "GTiff" else self._header.driver
 
     def _read_all(self, dataset: Any) -> _Decoded:
         pixels = dataset.read(self._plan.pixel_bands)
@@ -131,13 +132,13 @@ class ImageReader:
 
 
 def open_image(source: PinnedObject, driver: Format) -> ImageReader:
-    """A reader of a PNG or JPEG within `source.limits`.
+    """A reader of a PNG, JPEG or WebP within `source.limits`.
 
     Raises:
         SceneUnreadable: it is no such image.
         UnsupportedScene: it is too large to be decoded whole, or of a type that is not read.
     """
-    _check_size(source, png_size(source) if driver == "PNG" else jpeg_size(source))
+    _check_size(source, _SIZES[driver](source))
     if driver == "PNG":
         check_text(_chunks_before_pixels(source), uri=source.uri)
     decoder = Decoder(source, driver)
@@ -215,6 +216,36 @@ def jpeg_size(source: PinnedObject) -> ImageSize:
         position += 2 + length
 
 
+def webp_size(source: PinnedObject) -> ImageSize:
+    """What the first chunk says: RFC 9649, sections 2.4 to 2.7.
+
+    Raises:
+        SceneUnreadable: it is none of an image.
+        UnsupportedScene: it has several pictures.
+    """
+    kind, data = _exactly(source, 12, 4, "WebP"), _exactly(source, 20, 10, "WebP")
+    if kind == b"VP8X":
+        if data[0] & _WEBP_ANIMATION:
+            raise UnsupportedScene(
+                f"{source.uri}: a WebP of several pictures", hint="save the one that is meant", uri=source.uri
+            )
+        return ImageSize(height=int.from_bytes(data[7:], "little") + 1, width=int.from_bytes(data[4:7], "little") + 1)
+    if kind == b"VP8L" and data[0] == _WEBP_LOSSLESS:
+        bits = int.from_bytes(data[1:5], "little")
+        return ImageSize(height=(bits >> 14 & 0x3FFF) + 1, width=(bits & 0x3FFF) + 1)
+    if kind == b"VP8 " and data[3:6] == _WEBP_KEY_FRAME:
+        width, height = struct.unpack("<HH", data[6:])
+        return ImageSize(height=height & 0x3FFF, width=width & 0x3FFF)
+    raise _damaged(source.uri, "its WebP has no image header")
+
+
+_SIZES: dict[Format, Callable[[PinnedObject], ImageSize]] = {
+    "PNG": png_size,
+    "JPEG": jpeg_size,
+    "WEBP": webp_size,
+}
+
+
 def check_end(data: bytes, driver: Format, *, uri: str) -> None:
     """Does nothing when the image in these bytes has its end: decoders fill up what is missing.
 
@@ -222,7 +253,9 @@ def check_end(data: bytes, driver: Format, *, uri: str) -> None:
         SceneUnreadable: it has none.
     """
     position = 8
-    if driver == "JPEG":
+    if driver == "WEBP":
+        whole = len(data) >= int.from_bytes(data[4:8], "little") + 8
+    elif driver == "JPEG":
         position = 2
         while position + 4 <= len(data) and data[position + 1] != _JPEG_SCAN:
             position += 2 + int.from_bytes(data[position + 2 : position + 4])
@@ -252,7 +285,7 @@ def _check_size(source: PinnedObject, size: ImageSize) -> None:
     else:
         return
     raise UnsupportedScene(
-        f"{source.uri}: a PNG or JPEG is decoded whole, and this one {claim}",
+        f"{source.uri}: a PNG, JPEG or WebP is decoded whole, and this one {claim}",
         hint=f"{way_out} to a tiled TIFF, e.g. gdal_translate -of COG",
         uri=source.uri,
     )
@@ -265,10 +298,10 @@ def _segment(source: PinnedObject, position: int) -> tuple[int, int]:
     return marker, length
 
 
-def _exactly(source: PinnedObject, position: int, size: int) -> bytes:
+def _exactly(source: PinnedObject, position: int, size: int, name: str = "JPEG") -> bytes:
     data = source.bytes_at(position, position + size)
     if len(data) < size:
-        raise _damaged(source.uri, "its JPEG ends within the header")
+        raise _damaged(source.uri, f"its {name} ends within the header")
     return data
 
 

@@ -17,7 +17,7 @@ class Limits:
     max_pixels: int = 1 << 37
     """Of a scene with windows: 370,000 px a side."""
     max_whole_pixels: int = 1 << 26
-    """Of a scene without windows (PNG, JPEG): 8192 px a side. Decoded, a pixel has 1 to 8 bytes, 3 in most."""
+    """Of a scene without windows (PNG, JPEG, WebP): 8192 px a side. Decoded, a pixel has 1 to 8 bytes, 3 in most."""
     max_whole_bytes: int = 256 * MIB
     """Encoded size of a scene without windows, which is fetched by one get and held until it is decoded."""
     max_bands: int = 2048

@@ -21,6 +21,7 @@ from encdec_batch.store.store import Store
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
+_WEBP = b"WEBP"
 
 _OTHERS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
@@ -32,7 +33,6 @@ _OTHERS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"CDF\x02", "NetCDF"),
     (0, b"GIF8", "GIF"),
     (0, b"BM", "BMP"),
-    (8, b"WEBP", "WebP"),
     (128, b"DICM", "DICOM"),
     (0, b"NITF", "NITF"),
     (0, b"PK\x03\x04", "ZIP"),
@@ -76,6 +76,8 @@ def open_reader(
         return open_image(source, "PNG")
     if head.startswith(_JPEG):
         return open_image(source, "JPEG")
+    if head.startswith(b"RIFF") and head.startswith(_WEBP, 8):
+        return open_image(source, "WEBP")
     raise _not_read(head, uri)
 
 
@@ -101,6 +103,6 @@ def _not_read(head: bytes, uri: str) -> SceneUnreadable | UnsupportedScene:
             )
     return SceneUnreadable(
         f"{uri}: not an image: it begins with {head[:8]!r}",
-        hint="scenes are TIFF, PNG or JPEG; a VRT or other list of files is refused, name the files themselves",
+        hint="scenes are TIFF, PNG, JPEG or WebP; a VRT or other list of files is refused, name the files themselves",
         uri=uri,
     )

@@ -57,7 +57,7 @@ def _words(fault: dict[str, Any], place: str) -> str:
         case "missing":
             return "this key is missing"
         case "model_type" | "model_attributes_type" | "dict_type":
-            return "should have keys of its own, as in jobs/archive.yaml"
+            return "should have keys of its own, as in jobs/archive.yaml or jobs/train.yaml"
         case "union_tag_not_found":
             return f"has no {named}, which says what it is"
         case "union_tag_invalid":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,25 @@ def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> JobSpec:
         SpecError: the file cannot be read, or what it says is not a job; one line per fault.
     """
     path = Path(path)
+    data = read_values(path, overrides, paths=_PATHS)
+    return _anchored(parse_spec(data, name=str(path)), path.resolve().parent)
+
+
+def read_values(path: Path, overrides: Sequence[str], *, paths: Collection[str]) -> dict[str, Any]:
+    """What stands in a spec file, with some keys changed.
+
+    Args:
+        path: YAML, JSON or TOML.
+        overrides: as of `load_spec`.
+        paths: keys whose values are paths: with all that is above them, or `*.key` wherever they stand.
+
+    Raises:
+        SpecError: the file cannot be read, or an override is none.
+    """
     data = _parse(path)
     for override in overrides:
-        _apply(data, override)
-    return _anchored(parse_spec(data, name=str(path)), path.resolve().parent)
+        _apply(data, override, paths)
+    return data
 
 
 def parse_spec(data: Any, *, name: str = "spec") -> JobSpec:
@@ -85,7 +100,7 @@ def _parse(path: Path) -> dict[str, Any]:
     return values
 
 
-def _apply(data: dict[str, Any], override: str) -> None:
+def _apply(data: dict[str, Any], override: str, paths: Collection[str]) -> None:
     key, found, value = override.partition("=")
     if not found or not key:
         raise SpecError(f"--set {override}", hint="write --set tiling.core=1024")
@@ -97,7 +112,8 @@ def _apply(data: dict[str, Any], override: str) -> None:
     try:
         given = parse_yaml(value)
         # Typed in a shell, a path is meant from there, not from the folder of a file that may be anywhere.
-        data[last] = _absolute(given, Path.cwd()) if key in _PATHS and isinstance(given, str) else given
+        is_path = isinstance(given, str) and (key in paths or f"*.{last}" in paths)
+        data[last] = absolute(given, Path.cwd()) if is_path else given
     except ValueError:
         raise SpecError(
             f"--set {override}: the value is not YAML", hint="quote text that YAML reads otherwise: --set 'key=\"*\"'"
@@ -108,17 +124,18 @@ def _anchored(spec: JobSpec, folder: Path) -> JobSpec:
     """The same job with its local paths made absolute, so that it means the same from every folder."""
     source = spec.source
     if source.kind == "list":
-        source = source.model_copy(update={"uris": tuple(_absolute(uri, folder) for uri in source.uris)})
+        source = source.model_copy(update={"uris": tuple(absolute(uri, folder) for uri in source.uris)})
     else:
-        source = source.model_copy(update={"uri": _absolute(source.uri, folder)})
+        source = source.model_copy(update={"uri": absolute(source.uri, folder)})
     if source.kind == "table" and source.prefixes is not None:
-        source = source.model_copy(update={"prefixes": tuple(_absolute(uri, folder) for uri in source.prefixes)})
-    model = spec.model.model_copy(update={"package": _absolute(spec.model.package, folder)})
-    output = spec.output.model_copy(update={"uri": _absolute(spec.output.uri, folder)})
+        source = source.model_copy(update={"prefixes": tuple(absolute(uri, folder) for uri in source.prefixes)})
+    model = spec.model.model_copy(update={"package": absolute(spec.model.package, folder)})
+    output = spec.output.model_copy(update={"uri": absolute(spec.output.uri, folder)})
     return spec.model_copy(update={"source": source, "model": model, "output": output})
 
 
-def _absolute(uri: str, folder: Path) -> str:
+def absolute(uri: str, folder: Path) -> str:
+    """A path of this machine, counted from a folder; other URIs as they are."""
     if "://" in uri:
         return uri
     trailing = "/" if uri.endswith("/") else ""

@@ -115,7 +115,7 @@ ROWS = ("a.tif", "sub/b.tif", "../c.tif", "/abs/d.tif", "s3://other/e.tif")
 def rows_of(table: str, monkeypatch) -> list[str]:
     """What the rows of a table at this uri mean."""
     content = pa.table({"uri": list(ROWS)})
-    monkeypatch.setattr("encdec_batch.plan.discover._read_table", lambda source: content)
+    monkeypatch.setattr("encdec_batch.plan.discover.read_table", lambda source: content)
     schemes = ("s3",) if table.startswith("s3") else ("file", "s3")
     kept, *_ = find_scenes(TableSource(kind="table", uri=table, schemes=schemes))
     return [scene.uri for scene in kept]

@@ -329,7 +329,7 @@ def test_a_relative_row_does_not_climb_out_of_its_bucket(monkeypatch):
     import pyarrow as pa
 
     rows = pa.table({"uri": ["../../other/x.tif", "../../../../y.tif", "../z.tif"]})
-    monkeypatch.setattr("encdec_batch.plan.discover._read_table", lambda source: rows)
+    monkeypatch.setattr("encdec_batch.plan.discover.read_table", lambda source: rows)
     kept, aside, _ = find_scenes(TableSource(kind="table", uri="s3://bucket/2024/scenes.csv"))
     assert [scene.uri for scene in kept] == ["s3://bucket/z.tif"]
     assert len(aside) == 2

@@ -14,7 +14,7 @@ from fakes import FakeStore
 from PIL import Image
 from rasters import blocky_image, coordinate_image
 
-from encdec_batch.errors import UnsupportedScene
+from encdec_batch.errors import SceneUnreadable, UnsupportedScene
 from encdec_batch.plan.open import limits_of
 from encdec_batch.read.limits import Limits
 from encdec_batch.read.open import open_reader
@@ -65,6 +65,12 @@ IMAGES: dict[str, Callable[[Path], None]] = {
     "jpeg_gray": lambda path: jpeg(blocky_image(1, H, W), path),
     "jpeg_progressive": lambda path: jpeg(blocky_image(3, H, W), path, PROGRESSIVE="ON"),
     "jpeg_cmyk": lambda path: by_pillow(blocky_image(4, H, W), "CMYK", path, format="JPEG"),
+    "webp_rgb": lambda path: by_pillow(blocky_image(3, H, W), "RGB", path, format="WEBP", quality=80),
+    "webp_lossless": lambda path: by_pillow(coordinate_image(3, H, W), "RGB", path, format="WEBP", lossless=True),
+    "webp_alpha": lambda path: by_pillow(alpha(coordinate_image(4, H, W)), "RGBA", path, format="WEBP", lossless=True),
+    "webp_with_exif": lambda path: by_pillow(
+        blocky_image(3, H, W), "RGB", path, format="WEBP", exif=b"Exif\0\0II*\0\x08" + bytes(9)
+    ),
     "jpeg_thumbnail_within": lambda path: by_pillow(
         blocky_image(3, H, W),
         "RGB",
@@ -126,7 +132,7 @@ def test_is_fetched_and_decoded_once(tmp_path):
     ],
     ids=["pixels", "encoded"],
 )
-@pytest.mark.parametrize("name", ["png_rgb", "jpeg_rgb"])
+@pytest.mark.parametrize("name", ["png_rgb", "jpeg_rgb", "webp_rgb", "webp_lossless", "webp_alpha"])
 def test_what_is_too_large_to_decode_whole_is_set_aside(tmp_path, name, limits, words, way_out):
     IMAGES[name](tmp_path / name)
     with pytest.raises(UnsupportedScene, match="decoded whole") as caught:
@@ -182,3 +188,39 @@ def test_damaged_exif_is_no_damage_to_pixels(tmp_path):
     with rasterio.open(path) as dataset:
         np.testing.assert_array_equal(pixels, dataset.read())
     reader.close()
+
+
+@pytest.mark.parametrize("name", ["webp_rgb", "webp_lossless", "webp_with_exif"])
+def test_a_webp_that_is_cut_short_is_damaged(tmp_path, name):
+    IMAGES[name](tmp_path / "x")
+    data = (tmp_path / "x").read_bytes()
+    for size in (13, 25, len(data) // 2, len(data) - 1):
+        (tmp_path / "cut").write_bytes(data[:size])
+        with pytest.raises(SceneUnreadable):
+            read_all(tmp_path, "cut")
+
+
+def read_all(folder: Path, name: str) -> None:
+    reader = open_reader(LocalStore(str(folder)), name)
+    try:
+        header = reader.header
+        reader.read(Window(0, 0, header.width, header.height), (1,), rule="any")
+    finally:
+        reader.close()
+
+
+def test_a_webp_of_several_pictures_is_not_read(tmp_path):
+    frames = [Image.fromarray(np.full((8, 8, 3), value, np.uint8)) for value in (0, 90)]
+    frames[0].save(tmp_path / "x", format="WEBP", save_all=True, append_images=frames[1:])
+    with pytest.raises(UnsupportedScene, match="several pictures"):
+        open_reader(LocalStore(str(tmp_path)), "x")
+
+
+def test_a_webp_whose_canvas_is_not_its_picture_is_damaged(tmp_path):
+    IMAGES["webp_with_exif"](tmp_path / "x")
+    data = bytearray((tmp_path / "x").read_bytes())
+    assert data[12:16] == b"VP8X"
+    data[24:27] = (W + 5).to_bytes(3, "little")
+    (tmp_path / "x").write_bytes(data)
+    with pytest.raises(SceneUnreadable):
+        read_all(tmp_path, "x")

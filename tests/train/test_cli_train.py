@@ -1,0 +1,175 @@
+"""`train` and `evaluate` as a user types them, on small files of a disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import yaml
+from e2e.made import command
+from train.squares import picture
+from train.trainings import CLASSES
+
+pytestmark = pytest.mark.integration
+
+
+def write_pairs(folder, count=6, side=64):
+    for number in range(count):
+        bright, image = picture(np.random.default_rng(number), side)
+        pixels = np.clip(np.rint(image * 50 + 100), 0, 255).astype(np.uint8)
+        for name, array in (("images", pixels), ("targets", (7 * bright[None]).astype(np.uint8))):
+            path = folder / name / f"scene{number}.tif"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shape = {"count": len(array), "height": side, "width": side, "dtype": "uint8"}
+            with rasterio.open(path, "w", driver="GTiff", **shape) as file:
+                file.write(array)
+
+
+def write_spec(folder, **learn):
+    values = {
+        "data": {
+            "train": {"kind": "folders", "images": "images", "targets": "targets"},
+            "split": {"kind": "hash", "share": 0.4},
+            "target": {"kind": "mask", "classes": CLASSES},
+            "sampling": {"crop": 32, "samples": 24},
+        },
+        "network": {"architecture": "unet", "arguments": {"width": 4, "depth": 1}},
+        "learn": {
+            "losses": [{"kind": "cross_entropy", "balance": "sqrt_median"}, {"kind": "dice"}],
+            "steps": 40,
+            "batch": 8,
+            "optimizer": {"kind": "adamw", "learning_rate": 0.01},
+            **learn,
+        },
+        "card": {"name": "squares", "task": "semantic-segmentation", "data": "squares", "licence": "CC0"},
+        "output": {"uri": "training", "package": "package", "checkpoint_every": 5, "log_every": 5},
+        "compute": {"stream": {"kind": "local"}, "precision": "float32"},
+    }
+    path = folder / "train.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+@pytest.fixture
+def spec(tmp_path):
+    write_pairs(tmp_path)
+    return write_spec(tmp_path)
+
+
+def test_from_files_to_a_package_and_its_scores(tmp_path, spec):
+    ended = command("train", spec, "--json")
+    assert ended.code == 0, ended.stderr
+    assert ended.stdout.count("\n") == 1
+    assert "training  40/40 steps  loss " in ended.stderr
+    scores = ended.result["scores"]
+    assert scores["mean_iou"] > 0.6
+    judged = command("evaluate", spec, "--json")
+    assert judged.code == 0
+    assert judged.result["overall"] == scores
+    assert judged.result["digest"] == ended.result["digest"]
+    text = command("evaluate", spec).stdout
+    assert f"{scores['iou/bright']:.4f}" in text
+    again = command("train", spec)
+    assert again.code == 0
+    assert "finished before; nothing was to do" in again.stdout
+    card = json.loads((tmp_path / "package/card.json").read_text())
+    assert card["metrics"]["val"] == scores
+    assert "40 steps of 8 windows of 32x32 px" in card["training"]["procedure"]
+    assert "to train" in card["training"]["split"]
+
+
+def test_the_package_runs_in_a_job(tmp_path, spec):
+    assert command("train", spec).code == 0
+    job = {
+        "source": {"kind": "prefix", "uri": "images"},
+        "model": {"package": "package"},
+        "output": {"uri": "out", "files": [{"kind": "cog"}]},
+        "tiling": {"core": 64},
+        "compute": {"stream": {"kind": "local"}},
+    }
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
+    assert command("run", tmp_path / "job.yaml").code == 0
+    [mask] = (tmp_path / "out/scenes/scene0").glob("*/mask.tif")
+    with rasterio.open(mask) as made, rasterio.open(tmp_path / "targets/scene0.tif") as true:
+        assert np.mean(made.read(1) == true.read(1)) > 0.8
+
+
+def test_killed_by_the_system_the_same_command_goes_on_to_the_same_package(tmp_path):
+    """`kill -9` by the training itself, in the batch after its second checkpoint."""
+    write_pairs(tmp_path)
+    spec = write_spec(tmp_path)
+    assert (
+        command("train", spec, "--set", f"output.uri={tmp_path}/a", "--set", f"output.package={tmp_path}/pa").code == 0
+    )
+    program = (
+        "import os, signal\n"
+        "from encdec_batch.train import samples\n"
+        "real, made = samples.Samples.batch, []\n"
+        "def batch(self, *arguments):\n"
+        "    made.append(1)\n"
+        "    if len(made) == 16: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return real(self, *arguments)\n"
+        "samples.Samples.batch = batch\n"
+        "from encdec_batch.cli import main\n"
+        f"main(['train', {str(spec)!r}])\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    killed = subprocess.run([sys.executable, "-c", program], env=environment, check=False, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+    newest = json.loads((tmp_path / "training/newest.json").read_text())
+    assert newest["checkpoints"][-1]["step"] in (5, 10)
+    assert command("train", spec).code == 0
+    assert (tmp_path / "package/weights.safetensors").read_bytes() == (tmp_path / "pa/weights.safetensors").read_bytes()
+
+
+def test_on_ray_the_same_command_gives_the_same_package(tmp_path, spec):
+    """One worker, and a process beside it that makes the samples."""
+    assert command("train", spec).code == 0
+    ray = "{kind: ray, cpus_per_worker: 0.5}"
+    more = ("--set", f"output.uri={tmp_path}/b", "--set", f"output.package={tmp_path}/pb")
+    ended = command("train", spec, "--json", "--set", f"compute.stream={ray}", *more)
+    assert ended.code == 0, ended.stderr
+    assert (tmp_path / "package/weights.safetensors").read_bytes() == (tmp_path / "pb/weights.safetensors").read_bytes()
+
+
+def test_more_workers_than_the_machine_has_room_for(spec):
+    ended = command("train", spec, "--set", "compute.stream={kind: ray, workers: 4, cpus_per_worker: 1000}")
+    assert ended.code == 2
+    assert "workers and those that make their samples want 4002 CPUs" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [
+        ("learn.losses=[{kind: l1}]", 2, "learn.losses: l1 is not for a target of kind mask"),
+        ("learn.step=3", 2, "learn.step: unknown key, did you mean steps?"),
+        ("network.architecture=unett", 1, "architecture 'unett' is not known"),
+        ("network.arguments={width: 4, depth: 1, out_channels: 5}", 2, "the target has 2 classes"),
+        ("learn.batch=25", 2, "an epoch has 24 samples"),
+        ("data.train.images=nowhere", 2, "nowhere"),
+        ("compute.precision=float16", 1, "float16 is for CUDA"),
+        ("compute.device=cuda", 2, "torch sees no CUDA device here"),
+    ],
+)
+def test_what_is_wrong_is_one_paragraph(spec, change, code, said):
+    ended = command("train", spec, "--set", change)
+    assert (ended.code, ended.stdout) == (code, "")
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.startswith("error: ")
+
+
+def test_another_package_than_the_specs_may_be_judged(tmp_path, spec):
+    assert command("evaluate", spec).code == 1
+    assert command("train", spec, "--set", f"output.package={tmp_path}/other").code == 0
+    assert command("evaluate", spec, "--package", tmp_path / "other").code == 0
+    ended = command("evaluate", spec, "--package", tmp_path / "other", "--set", "data.split={kind: none}")
+    assert ended.code == 2
+    assert "no scene to judge on" in ended.stderr
