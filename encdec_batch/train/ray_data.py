@@ -129,8 +129,8 @@ def _expression(prepared: Prepared, data: DataSpec, turn: Turn) -> Iterator[Row]
         object_store_memory=(loading.ahead + _RUN * loading.workers) * batch_bytes(prepared, data, len(turn.share))
     )
     with DataContext.current(context):
-        # Each run a block of its own, put there by the driver: with a stage that hands out numbers, Ray Data runs
-        # through all of them at once, as blocks that small are nothing to hold back.
+        # Each run a block of its own, put there by the driver: a stage that hands out numbers one by one costs more
+        # than making the batches (docs/decisions/019-training-data.md).
         made = ray.data.from_items(
             [{"run": pickle.dumps(run)} for run in runs], override_num_blocks=len(runs)
         ).map_batches(
