@@ -17,6 +17,9 @@ from typing import Any
 LAST_WORDS_S = 20.0
 """How long a store may take to take the marks; whoever waits for the run's end waits for that."""
 
+STAGES = ("plan", "read", "predict", "write", "commit")
+"""In the order in which a block goes through them."""
+
 Options = dict[str, str | int | float | bool]
 
 
@@ -64,7 +67,11 @@ def _mark(uri: str, options: Options, is_open: dict[tuple[str, str, str], str]) 
     from encdec_batch.store.retry import RetryPolicy
 
     store = open_store(uri, options, policy=RetryPolicy().shortened(LAST_WORDS_S))
-    for (key, block, stage), scene_id in is_open.items():
+    # A reader may still end a block that the network has already: one death, at the stage that is furthest on.
+    furthest: dict[tuple[str, str], tuple[str, str]] = {}
+    for (key, block, stage), scene_id in sorted(is_open.items(), key=lambda item: STAGES.index(item[0][2])):
+        furthest[key, block] = stage, scene_id
+    for (key, block), (stage, scene_id) in furthest.items():
         try:
             deaths = count_death(store, (key, block), scene_id=scene_id, stage=stage)
         except EncdecError as error:

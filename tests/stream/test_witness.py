@@ -40,6 +40,14 @@ def test_what_was_open_at_the_end_is_marked(store, capsys):
     assert "write of second, block 0-0 (death 1)" in said
 
 
+@pytest.mark.parametrize("first", ["read", "predict"])
+def test_a_block_at_two_stages_at_once_has_died_once(store, first):
+    """The reader ends a block while the network has it already."""
+    stages = ["read", "predict"] if first == "read" else ["predict", "read"]
+    starts = [["start", "key", "0-0", stage, "scene"] for stage in stages]
+    assert told(store, *starts) == {("key", "0-0"): (1, "predict")}
+
+
 def test_what_was_marked_before_counts_on(store):
     count_death(store, ("key", "0-0"), scene_id="scene", stage="write")
     assert told(store, START) == {("key", "0-0"): (2, "read")}
