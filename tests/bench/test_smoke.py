@@ -12,10 +12,10 @@ pytestmark = pytest.mark.integration
 
 
 def test_quick_figures_run_and_leave_a_line_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["reads", "start", "plain", "--quick", "--folder", str(tmp_path)])
+    main(["start", "plain", "--quick", "--folder", str(tmp_path)])
     printed = capsys.readouterr().out
     lines = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
-    assert [line["figure"] for line in lines] == ["reads", "start", "plain"]
+    assert [line["figure"] for line in lines] == ["start", "plain"]
     for line in lines:
         assert line["title"] in printed
         assert line["machine"]["versions"]["torch"]
