@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 from rasters import REFUSED_DTYPES, VARIANTS, blocky_image, coordinate_image, tiny_png, tiny_tiff
 
-SHARED = Path("/work/shared/data")
+SHARED = Path(__file__).parents[2] / "shared/data"
 """Real scenes, where there are."""
 LARGEST_BYTES = 400 << 10
 _FROM_EACH = 6
