@@ -8,6 +8,7 @@ tensorboard/         event files, a new one for each process that trained; later
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,21 +43,29 @@ class Curve:
 
     def __post_init__(self) -> None:
         # Takes half a second, and half of all processes write none.
-        from tensorboardX import SummaryWriter
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import SessionLog
 
         self._folder = Path(mkdtemp(prefix="eb-events-"))
-        self._writer = SummaryWriter(str(self._folder), purge_step=self.start or None, filename_suffix=f".{self.start}")
+        # Not SummaryWriter, which writes by a thread that its flush does not wait for.
+        self._writer = EventsWriter(str(self._folder / "events"), f".{self.start}")
+        if self.start:
+            self._write(self.start, session_log=SessionLog(status=SessionLog.START))
 
     def point(self, step: int, values: Mapping[str, float]) -> None:
         """Figures of one step."""
+        from tensorboardX.summary import scalar
+
         self._points.append({"step": step, **values})
         for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
+            self._write(step, summary=scalar(name, value))
         if self.tracker:
             self.tracker.point(step, values)
 
     def picture(self, step: int, name: str, rows_HWC: NDArray[np.uint8]) -> None:
-        self._writer.add_image(name, rows_HWC, step, dataformats="HWC")
+        from tensorboardX.summary import image
+
+        self._write(step, summary=image(name, rows_HWC, dataformats="HWC"))
 
     def flush(self, step: int) -> None:
         """Bring what is new to the store.
@@ -69,6 +78,11 @@ class Curve:
         self._writer.flush()
         for path in sorted(self._folder.iterdir()):
             self.store.put(f"{EVENTS}{path.name}", path.read_bytes())
+
+    def _write(self, step: int, **what: Any) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+
+        self._writer.write_event(Event(wall_time=time.time(), step=step, **what))
 
     def close(self, *, finished: bool = False) -> None:
         """Removes its own folder; what is not on the store is lost."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -149,6 +150,24 @@ def test_the_curve_is_on_the_store_and_in_tensorboards_files(tmp_path):
     assert read_curve(store) == [{"step": step, "loss": 1 / step} for step in range(1, 5)]
     [events] = (tmp_path / "training/tensorboard").iterdir()
     assert scalars(events) == [(step, "loss") for step in range(1, 5)] + [(2, "val/0")]
+
+
+def test_a_point_is_in_the_file_when_point_returns(tmp_path, monkeypatch):
+    """A thread that writes later would leave some out of what a flush brings to the store."""
+    from tensorboardX.event_file_writer import EventsWriter
+
+    from encdec_batch.store.open import open_store
+
+    writers, write = set(), EventsWriter.write_event
+    monkeypatch.setattr(EventsWriter, "write_event", lambda *what: (writers.add(threading.get_ident()), write(*what)))
+    curve = Curve(open_store(str(tmp_path / "training")), 0)
+    for step in range(1, 51):
+        curve.point(step, {"loss": 1 / step})
+    curve.flush(50)
+    [events] = (tmp_path / "training/tensorboard").iterdir()
+    assert scalars(events) == [(step, "loss") for step in range(1, 51)]
+    curve.close()
+    assert writers == {threading.get_ident()}
 
 
 def scalars(path):
