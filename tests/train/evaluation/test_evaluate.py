@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +18,6 @@ from encdec_batch.train.evaluation.evaluate import evaluate
 from encdec_batch.train.evaluation.metrics import Confusion, Fidelity
 from encdec_batch.train.evaluation.picture import picture_of
 from encdec_batch.train.packaging.draft import Drafts
-from encdec_batch.train.tracking.curve import Curve, read_curve
 
 
 def draft(tmp_path, network, kind, **changes):
@@ -133,51 +131,3 @@ def test_pictures_show_input_target_and_prediction_side_by_side(tmp_path, kind):
     bright = seen[1].example.target.reshape(50, 61)[20:40, 20:50] == 1
     colour = np.array([255, 255, 0] if kind == "classes" else [255, 255, 255], np.uint8)
     assert np.array_equal((picture[20:40, 61 + 20 : 61 + 50] == colour).all(-1), bright)
-
-
-def test_the_curve_is_on_the_store_and_in_tensorboards_files(tmp_path):
-    from encdec_batch.store.open import open_store
-
-    store = open_store(str(tmp_path / "training"))
-    curve = Curve(store, 0)
-    for step in range(1, 5):
-        curve.point(step, {"loss": 1 / step})
-        if step == 2:
-            curve.picture(step, "val/0", np.zeros((4, 6, 3), np.uint8))
-        if step % 2 == 0:
-            curve.flush(step)
-    curve.close()
-    assert read_curve(store) == [{"step": step, "loss": 1 / step} for step in range(1, 5)]
-    [events] = (tmp_path / "training/tensorboard").iterdir()
-    assert scalars(events) == [(step, "loss") for step in range(1, 5)] + [(2, "val/0")]
-
-
-def test_a_point_is_in_the_file_when_point_returns(tmp_path, monkeypatch):
-    """A thread that writes later would leave some out of what a flush brings to the store."""
-    from tensorboardX.event_file_writer import EventsWriter
-
-    from encdec_batch.store.open import open_store
-
-    writers, write = set(), EventsWriter.write_event
-    monkeypatch.setattr(EventsWriter, "write_event", lambda *what: (writers.add(threading.get_ident()), write(*what)))
-    curve = Curve(open_store(str(tmp_path / "training")), 0)
-    for step in range(1, 51):
-        curve.point(step, {"loss": 1 / step})
-    curve.flush(50)
-    [events] = (tmp_path / "training/tensorboard").iterdir()
-    assert scalars(events) == [(step, "loss") for step in range(1, 51)]
-    curve.close()
-    assert writers == {threading.get_ident()}
-
-
-def scalars(path):
-    """Steps and tags of an event file: records of length, checksum, protobuf, checksum (TensorFlow's TFRecord)."""
-    from tensorboardX.proto.event_pb2 import Event
-
-    data, found = path.read_bytes(), []
-    while data:
-        length = int.from_bytes(data[:8], "little")
-        event = Event.FromString(data[12 : 12 + length])
-        found += [(event.step, value.tag) for value in event.summary.value]
-        data = data[16 + length :]
-    return sorted(found, key=lambda one: (one[1], one[0]))

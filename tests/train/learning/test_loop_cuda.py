@@ -6,8 +6,8 @@ from itertools import islice
 
 import pytest
 import torch
+from train.learning.test_loop import CASES, learn_spec
 from train.squares import Squares
-from train.test_loop import CASES, learn_spec
 
 from encdec_batch.train.batch import Turn
 from encdec_batch.train.learning.all_reduce import Alone

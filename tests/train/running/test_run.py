@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from train.learning.test_loop import Threads
 from train.squares import Scenes, Squares
-from train.test_loop import Threads
 from train.trainings import material, train_spec
 
 from encdec_batch.commit.holder import HolderInfo
