@@ -39,8 +39,8 @@ def train(*, spec_file: Path, overrides: tuple[str, ...], as_json: bool, verbose
     # Before any thread starts; what a training without Ray computes, it computes here.
     keep_freed_memory()
     from encdec_batch.spec.load_train import load_train_spec
-    from encdec_batch.train.collect import collect
-    from encdec_batch.train.run import train as train_network
+    from encdec_batch.train.running.collect import collect
+    from encdec_batch.train.running.run import train as train_network
 
     spec = load_train_spec(spec_file, overrides)
     with TrainLine(console.stderr()).shown() as line:
@@ -64,8 +64,8 @@ def evaluate(*, spec_file: Path, overrides: tuple[str, ...], package: str, as_js
     del verbose
     from encdec_batch.models.package import load_package
     from encdec_batch.spec.load_train import load_train_spec
-    from encdec_batch.train.collect import examples_of
-    from encdec_batch.train.evaluate import evaluate as judge
+    from encdec_batch.train.evaluation.evaluate import evaluate as judge
+    from encdec_batch.train.running.collect import examples_of
 
     spec = load_train_spec(spec_file, overrides)
     judged = load_package(package or spec.output.package, {} if package else spec.output.package_storage)

@@ -19,9 +19,9 @@ from encdec_batch.report.page import format_duration, format_number
 if TYPE_CHECKING:
     # What is printed by one command is imported by that command: torch comes with it.
     from encdec_batch.models.package import Package
-    from encdec_batch.train.evaluate import Evaluation
-    from encdec_batch.train.progress import Progress
-    from encdec_batch.train.run import TrainSummary
+    from encdec_batch.train.evaluation.evaluate import Evaluation
+    from encdec_batch.train.running.run import TrainSummary
+    from encdec_batch.train.tracking.progress import Progress
 
 _MAIN = ("mean_iou", "mean_dice", "accuracy", "psnr", "ssim", "mae")
 _SHOWN_SCENES = 20

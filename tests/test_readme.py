@@ -77,9 +77,10 @@ def test_the_tree_of_the_repository_is_what_is_there():
     assert tree("repository") == folders - made
 
 
-def test_the_tree_of_the_package_is_what_it_holds():
-    entries = [path for path in (ROOT / "encdec_batch").iterdir() if not path.name.startswith(("_", "."))]
-    assert tree("package") == {path.name for path in entries if path.is_dir() or path.suffix == ".py"}
+@pytest.mark.parametrize(("name", "folder"), [("package", "encdec_batch"), ("train", "encdec_batch/train")])
+def test_the_tree_of_the_package_is_what_it_holds(name, folder):
+    entries = [path for path in (ROOT / folder).iterdir() if not path.name.startswith(("_", "."))]
+    assert tree(name) == {path.name for path in entries if path.is_dir() or path.suffix == ".py"}
 
 
 @pytest.mark.parametrize("text", [README, ARCHITECTURE], ids=["README", "ARCHITECTURE"])

@@ -1,4 +1,4 @@
-"""What is made small; encdec_batch/train/losses.py has the formulas."""
+"""What is made small; encdec_batch/train/learning/losses.py has the formulas."""
 
 from __future__ import annotations
 

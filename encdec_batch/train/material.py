@@ -1,29 +1,14 @@
-"""All that learning knows of its data: what the data side found, in the words of a card."""
+"""All that learning knows of its data: batches, scenes to judge on, and what was found in the files."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from encdec_batch.errors import SpecError
-from encdec_batch.models.card import (
-    BandCard,
-    ClassCard,
-    ClassesOutput,
-    ImageOutput,
-    NodataRule,
-    Normalization,
-    Output,
-    PercentileNormalization,
-)
-from encdec_batch.spec.train import TrainSpec
-from encdec_batch.spec.train_target import HighResolutionTarget, ImageTarget, MaskTarget
+from encdec_batch.models.card import Normalization
 from encdec_batch.train.batch import Batches, Examples
-
-_RANGES = {"uint8": (0.0, 255.0), "int16": (-32768.0, 32767.0), "uint16": (0.0, 65535.0)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,58 +40,3 @@ class Material:
     """To judge on; None: there are none."""
     sample: NDArray[np.generic]
     """(bands, height, width) of a training scene as stored, for the package's golden sample."""
-
-
-def num_channels(spec: TrainSpec, facts: Facts) -> int:
-    """Of the network's output, where `network.arguments` does not say it."""
-    if isinstance(spec.data.target, MaskTarget):
-        return len(spec.data.target.classes)
-    return facts.target_bands or facts.num_bands
-
-
-def arguments_of(spec: TrainSpec, facts: Facts) -> dict[str, Any]:
-    """The constructor's arguments: what the spec says, and what follows from the data."""
-    known: dict[str, Any] = {"in_channels": facts.num_bands, "out_channels": num_channels(spec, facts)}
-    if isinstance(spec.data.target, HighResolutionTarget):
-        known["scale"] = spec.data.target.scale
-    return known | spec.network.arguments
-
-
-def output_of(spec: TrainSpec, facts: Facts) -> Output:
-    """What the card says of the network's output.
-
-    Raises:
-        SpecError: the range of an image is not known and not said.
-    """
-    target, channels = spec.data.target, int(arguments_of(spec, facts)["out_channels"])
-    if isinstance(target, MaskTarget):
-        classes = tuple(ClassCard(id=one.id, name=one.name, color=one.color) for one in target.classes)
-        if channels != len(classes) and not (channels == 1 and len(classes) == 2):
-            raise SpecError(f"network.arguments.out_channels is {channels}, the target has {len(classes)} classes")
-        return ClassesOutput(kind="classes", activation="sigmoid" if channels == 1 else "softmax", classes=classes)
-    names = tuple(f"band{number}" for number in range(1, channels + 1))
-    return ImageOutput(kind="image", band_names=names, dtype=spec.card.dtype, range=_range(spec, facts))
-
-
-def bands_of(facts: Facts) -> tuple[BandCard, ...]:
-    return tuple(BandCard(name=f"band{number}") for number in range(1, facts.num_bands + 1))
-
-
-def nodata_of(spec: TrainSpec) -> NodataRule:
-    return NodataRule(**spec.data.nodata.model_dump())
-
-
-def _range(spec: TrainSpec, facts: Facts) -> tuple[float, float]:
-    if spec.card.range is not None:
-        return spec.card.range
-    if isinstance(spec.data.target, ImageTarget):
-        return spec.data.target.to
-    normalization, ends = facts.normalization, [_RANGES.get(dtype) for dtype in facts.dtypes]
-    if isinstance(normalization, PercentileNormalization) or None in ends:
-        raise SpecError(
-            f"the range of the output is not known for {', '.join(facts.dtypes)} images",
-            hint="set card.range to the network's values of the least and greatest output",
-        )
-    known = [end for end in ends if end is not None]
-    mean, std = normalization.mean[0], normalization.std[0]
-    return (min(low for low, _ in known) - mean) / std, (max(high for _, high in known) - mean) / std

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from encdec_batch.spec.train_data import DataSpec
-from encdec_batch.train.prepare import Prepared, prepare
+from encdec_batch.train.dataset.prepare import Prepared, prepare
 
 CLASSES = (
     {"id": 0, "name": "ground", "color": (0, 0, 0)},

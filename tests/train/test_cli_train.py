@@ -110,13 +110,13 @@ def test_killed_by_the_system_the_same_command_goes_on_to_the_same_package(tmp_p
     )
     program = (
         "import os, signal\n"
-        "from encdec_batch.train import samples\n"
-        "real, made = samples.Samples.batch, []\n"
+        "from encdec_batch.train.samples import sample\n"
+        "real, made = sample.Samples.batch, []\n"
         "def batch(self, *arguments):\n"
         "    made.append(1)\n"
         "    if len(made) == 16: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return real(self, *arguments)\n"
-        "samples.Samples.batch = batch\n"
+        "sample.Samples.batch = batch\n"
         "from encdec_batch.cli import main\n"
         f"main(['train', {str(spec)!r}])\n"
     )

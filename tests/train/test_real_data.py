@@ -12,9 +12,9 @@ import pytest
 from encdec_batch.errors import SpecError
 from encdec_batch.models.card import ConstantNormalization
 from encdec_batch.spec.train_data import DataSpec
-from encdec_batch.train.examples import SceneExamples
-from encdec_batch.train.prepare import Prepared, prepare
-from encdec_batch.train.samples import Samples
+from encdec_batch.train.dataset.prepare import Prepared, prepare
+from encdec_batch.train.samples.examples import SceneExamples
+from encdec_batch.train.samples.sample import Samples
 
 DATA = Path(__file__).parents[3] / "shared/data"
 pytestmark = [

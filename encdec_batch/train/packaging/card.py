@@ -1,0 +1,58 @@
+"""What the card of a trained network says, as far as spec and data know it; the rest is measured."""
+
+from __future__ import annotations
+
+from encdec_batch.models.card import BandCard, Declared, NodataRule, TrainingCard
+from encdec_batch.spec.train import TrainSpec
+from encdec_batch.train.learning.signature import arguments_of, output_of
+from encdec_batch.train.material import Facts
+
+
+def declare(
+    spec: TrainSpec,
+    facts: Facts,
+    *,
+    metrics: dict[str, object] | None = None,
+    procedure: str = "",
+    parent: str | None = None,
+) -> Declared:
+    """The card, as far as its author writes it.
+
+    Args:
+        spec: of the training.
+        facts: of its data.
+        metrics: scores by data set.
+        procedure: how it was trained.
+        parent: digest of the package that it began with.
+    """
+    notes = [spec.card.notes, facts.leak_note]
+    return Declared(
+        name=spec.card.name,
+        version=spec.card.version,
+        description=spec.card.description,
+        task=spec.card.task,
+        architecture=spec.network.architecture,
+        arguments=arguments_of(spec, facts),
+        bands=_bands(facts),
+        dtypes=facts.dtypes,  # type: ignore[arg-type]  # pydantic checks them
+        normalization=facts.normalization,
+        nodata=_nodata(spec),
+        output=output_of(spec, facts),
+        training=TrainingCard(
+            data=f"{spec.card.data} (digest {facts.digest[:16]})",
+            licence=spec.card.licence,
+            split=facts.split_note,
+            procedure=procedure,
+            notes=" ".join(note for note in notes if note),
+        ),
+        metrics=metrics or {},
+        parent=parent,
+    )
+
+
+def _bands(facts: Facts) -> tuple[BandCard, ...]:
+    return tuple(BandCard(name=f"band{number}") for number in range(1, facts.num_bands + 1))
+
+
+def _nodata(spec: TrainSpec) -> NodataRule:
+    return NodataRule(**spec.data.nodata.model_dump())

@@ -1,0 +1,296 @@
+"""Whole trainings in one process: to a package, and on again from wherever they ended."""
+
+from __future__ import annotations
+
+import json
+import resource
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from train.learning.test_loop import Threads
+from train.squares import Scenes, Squares
+from train.trainings import material, train_spec
+
+from encdec_batch.commit.holder import HolderInfo
+from encdec_batch.commit.lease import acquire_lease
+from encdec_batch.errors import CheckpointError, EncdecError, LeaseHeld, LossNotFinite, PermanentStoreError, SpecError
+from encdec_batch.models.package import load_package
+from encdec_batch.predict.array import predict_array
+from encdec_batch.store.open import open_store
+from encdec_batch.train.learning.checkpoint import Checkpoints
+from encdec_batch.train.running.run import train
+from encdec_batch.train.running.session import Session
+from encdec_batch.train.tracking.curve import read_curve
+
+pytestmark = pytest.mark.integration
+
+
+class Stopped(BaseException):
+    """What a kill would do, as far as one process can do it to itself."""
+
+
+@dataclass(frozen=True)
+class Deadly:
+    """Batches that stop the process when sample `number` of an epoch is wanted."""
+
+    batches: Squares
+    epoch_number: int
+    first: int
+    num_samples: int = 24
+
+    def epoch(self, turn):
+        for batch in self.batches.epoch(turn):
+            if turn.epoch == self.epoch_number and batch.names[0].startswith(f"scene{self.first}@"):
+                raise Stopped
+            yield batch
+
+
+def losses(folder):
+    points = read_curve(open_store(str(folder / "training")))
+    return [(point["step"], point["loss"]) for point in points if "loss" in point]
+
+
+def test_a_training_ends_in_a_package_that_knows_its_task(tmp_path):
+    spec = train_spec(tmp_path, {"learn.steps": 60, "learn.ema": 0.9, "output.checkpoint_every": 25})
+    seen = []
+    summary = train(spec, material, report=seen.append)
+    package = load_package(spec.output.package)
+    assert summary.digest == package.digest
+    scene = next(iter(Scenes()))
+    mask = predict_array(package, scene.pixels)
+    known = scene.target_valid
+    right = np.mean((mask == 7)[known] == (scene.target == 1)[known])
+    assert right > 1.3 * max(np.mean(scene.target[known] == 1), np.mean(scene.target[known] == 0)) or right > 0.9
+    assert package.card.metrics["val"]["mean_iou"] == summary.scores["mean_iou"] > 0.6
+    assert (seen[-1].step, seen[-1].steps, seen[-1].workers) == (60, 60, 1)
+    assert "60 steps of 8 windows" in package.card.training.procedure
+    assert len(list((tmp_path / "training/checkpoints").iterdir())) == 2
+    assert list((tmp_path / "training/tensorboard").iterdir())
+
+
+def test_a_finished_training_says_so_and_does_nothing(tmp_path):
+    spec = train_spec(tmp_path)
+    first = train(spec, material)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+
+    def never():
+        raise AssertionError
+
+    again = train(spec, never)
+    assert again == replace(first, already=True)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(("epoch", "first"), [(0, 0), (0, 16), (1, 8), (2, 8), (3, 16)])
+def test_stopped_at_any_step_it_goes_on_to_the_same_curve_and_bytes(tmp_path, epoch, first):
+    changes = {"learn.ema": 0.8, "output.evaluate_every": 5, "network.arguments": {"width": 4, "depth": 1}}
+    train(train_spec(tmp_path / "a", changes), material)
+    spec = train_spec(tmp_path / "b", changes)
+    with pytest.raises(Stopped):
+        train(spec, lambda: material(batches=Deadly(Squares(), epoch, first)))
+    train(spec, material)
+    assert losses(tmp_path / "b") == losses(tmp_path / "a")
+    assert [step for step, _ in losses(tmp_path / "a")] == list(range(1, 13))
+    one, two = (load_package(str(tmp_path / name / "package")) for name in "ab")
+    assert one.weights == two.weights
+    assert one.digest == two.digest
+
+
+def test_stopped_after_the_last_checkpoint_it_only_publishes(tmp_path):
+    spec = train_spec(tmp_path)
+    train(spec, material)
+    (tmp_path / "training/finished.json").unlink()
+    digest = load_package(spec.output.package).digest
+
+    def poisoned():
+        return material(batches=Squares(poisoned=0))
+
+    assert train(spec, poisoned).digest == digest
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_sample(tmp_path):
+    spec = train_spec(tmp_path)
+    with pytest.raises(LossNotFinite, match=r"step 2.*scene11@0,0"):
+        train(spec, lambda: material(batches=Squares(poisoned=11)))
+    assert Checkpoints(open_store(spec.output.uri)).newest() is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"network.architecture": "segnet-basic", "network.arguments": {"width": 4, "depth": 2}},
+            "network.architecture",
+        ),
+        ({"network.arguments": {"width": 8, "depth": 1, "norm": "none"}}, "network.arguments.width was 4, is 8"),
+        ({"learn.steps": 13}, "learn.steps was 12, is 13"),
+        ({"data.sampling": {"crop": 64}}, "data.sampling.crop was 32, is 64"),
+    ],
+)
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_folder_of_another_training_is_refused_in_one_line(tmp_path, changes, said, finished):
+    if finished:
+        train(train_spec(tmp_path), material)
+    else:
+        with pytest.raises(Stopped):
+            train(train_spec(tmp_path), lambda: material(batches=Deadly(Squares(), 2, 0)))
+    with pytest.raises(CheckpointError) as caught:
+        train(train_spec(tmp_path, changes), material)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_files_are_another_training(tmp_path):
+    with pytest.raises(Stopped):
+        train(train_spec(tmp_path), lambda: material(batches=Deadly(Squares(), 2, 0)))
+    with pytest.raises(CheckpointError, match="its files are not those of then"):
+        train(train_spec(tmp_path), lambda: material(digest="e" * 64))
+
+
+def test_where_it_is_computed_and_how_often_it_is_kept_may_change(tmp_path):
+    spec = train_spec(tmp_path)
+    with pytest.raises(Stopped):
+        train(spec, lambda: material(batches=Deadly(Squares(), 2, 0)))
+    changes = {"output.checkpoint_every": 3, "compute.precision": "bfloat16", "data.loading": {"workers": 3}}
+    assert train(train_spec(tmp_path, changes), material).step == 12
+
+
+@pytest.mark.parametrize("limit", [3_000, 600])
+def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(tmp_path, limit):
+    """Files may not grow above a limit: the system then says what it says when a quota is reached."""
+    spec = train_spec(tmp_path)
+    with pytest.raises(Stopped):
+        train(spec, lambda: material(batches=Deadly(Squares(), 2, 0)))
+    newest = (tmp_path / "training/newest.json").read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def full():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        return material()
+
+    try:
+        with pytest.raises(PermanentStoreError, match="free space or raise the quota") as caught:
+            train(spec, full)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "training/newest.json").read_bytes() == newest
+    assert Checkpoints(open_store(spec.output.uri)).newest().step == 4
+    assert train(spec, material).step == 12
+
+
+def test_a_disk_that_is_full_for_the_one_that_writes_stops_the_others_too(tmp_path):
+    """Rank 1 writes nothing; were it not told, it would wait in its next step."""
+    spec = train_spec(tmp_path)
+    shared, barrier, errors = [None] * 2, threading.Barrier(2), {}
+
+    def work(rank):
+        team = Threads(rank, 2, shared, barrier)
+        session = Session(spec, material(), team=team, device=torch.device("cpu"), report=lambda _: None)
+        try:
+            session.run()
+        except EncdecError as error:
+            errors[rank] = error
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(2)]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "free space" in str(errors[0])
+    assert errors[1].context["elsewhere"]
+
+
+def test_two_trainings_at_a_time_on_one_folder(tmp_path):
+    spec = train_spec(tmp_path)
+    with acquire_lease(open_store(spec.output.uri), HolderInfo.current("other")), pytest.raises(LeaseHeld):
+        train(spec, material)
+
+
+def test_the_best_weights_are_published_where_that_is_asked_for(tmp_path):
+    changes = {"output.publish": "best", "output.evaluate_every": 2, "learn.steps": 10}
+    summary = train(train_spec(tmp_path, changes), material)
+    points = read_curve(open_store(str(tmp_path / "training")))
+    scores = {point["step"]: point["val/mean_iou"] for point in points if "val/mean_iou" in point}
+    assert sorted(scores) == [2, 4, 6, 8, 10]
+    assert summary.scores["mean_iou"] == pytest.approx(max(scores.values()), abs=1e-6)
+    assert scores[summary.step] == max(scores.values())
+
+
+def test_it_begins_with_a_parent_and_the_card_says_so(tmp_path):
+    train(train_spec(tmp_path / "a"), material)
+    parent = load_package(str(tmp_path / "a/package"))
+    changes = {
+        "network.parent": parent.uri,
+        "learn.steps": 1,
+        "learn.optimizer": {"kind": "sgd", "learning_rate": 1e-9},
+    }
+    train(train_spec(tmp_path / "b", changes), material)
+    child = load_package(str(tmp_path / "b/package"))
+    assert child.card.parent == parent.digest
+    other = train_spec(tmp_path / "c", changes | {"network.arguments": {"width": 8, "depth": 1, "norm": "none"}})
+    with pytest.raises(SpecError, match=r"network.parent .* is unet"):
+        train(other, material)
+
+
+def test_an_adversarial_pair_ends_in_a_package_of_the_generator(tmp_path):
+    changes = {
+        "network": {"architecture": "pix2pix", "arguments": {"width": 2, "depth": 3, "dropout": 1}},
+        "learn.losses": [{"kind": "l1", "factor": 100}, {"kind": "adversarial", "width": 2, "depth": 1}],
+        "learn.steps": 6,
+    }
+    spec = train_spec(tmp_path, changes, kind="image")
+    summary = train(spec, lambda: material(kind="image"))
+    assert load_package(spec.output.package).card.architecture == "pix2pix"
+    assert set(summary.scores) >= {"psnr", "ssim", "mae", "pooled_psnr"}
+    points = read_curve(open_store(spec.output.uri))
+    assert "discriminator/real" in points[0]
+
+
+def test_a_network_without_padding_learns_from_the_middle_of_its_windows(tmp_path):
+    """A window of 32 px gives 16: two convolutions before the pooling, two below, two after."""
+    changes = {"network.arguments": {"width": 4, "depth": 1, "norm": "none", "padding": False}, "learn.steps": 30}
+    summary = train(train_spec(tmp_path, changes), material)
+    assert load_package(summary.package).card.geometry.margin == 8
+    assert summary.scores["accuracy"] > 0.6
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"network.arguments": {"width": 4, "depth": 6}}, r"does not take windows of 32x32 px: a side of 32 px"),
+        ({"network": {"architecture": "espcn", "arguments": {"scale": 2}}}, r"makes \(2, 64, 64\) of \(2, 32, 32\)"),
+        ({"network.arguments": {"out_channels": 3}}, "the target has 2 classes"),
+        ({"learn.batch": 25}, "an epoch has 24 samples"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_anything_is_learned(tmp_path, changes, said):
+    with pytest.raises(SpecError, match=said):
+        train(train_spec(tmp_path, changes), material)
+    assert not (tmp_path / "training/training.json").exists()
+
+
+def test_a_registry_gets_the_package_and_the_spec(tmp_path):
+    spec = train_spec(tmp_path, {"output.registry": str(tmp_path / "registry")})
+    summary = train(spec, material)
+    assert summary.registered == f"{tmp_path}/registry/squares@1.0.0"
+    assert load_package(summary.registered).digest == summary.digest
+
+
+def test_what_lies_in_the_folder_is_json_and_safetensors(tmp_path):
+    train(train_spec(tmp_path), material)
+    for path in Path(tmp_path / "training").rglob("*"):
+        if path.is_dir() or "tensorboard" in path.parts or ".encdec" in path.parts:
+            continue
+        assert path.suffix in {".json", ".safetensors"}
+        if path.suffix == ".json":
+            json.loads(path.read_text())
