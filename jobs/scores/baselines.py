@@ -13,7 +13,7 @@ from encdec_batch.spec.train_target import CleanTarget, HighResolutionTarget, Ma
 from encdec_batch.train.batch import Example
 from jobs.scores.restoration import bicubic, median, nl_means
 from jobs.scores.task import Task
-from jobs.scores.thresholds import best_threshold, brighter_class, otsu, otsu_minority
+from jobs.scores.thresholds import as_usual, best_threshold, brighter_class, otsu, otsu_minority, usual_classes
 from jobs.scores.translation import fit
 
 Predict = Callable[[Example], NDArray[Any]]
@@ -48,6 +48,9 @@ def _of_classes(task: Task) -> dict[str, Predict]:
             "Otsu, smaller side": lambda one: otsu_minority(one.pixels, one.valid_mask, rare=rare),
             "best threshold": lambda one: threshold(one.pixels),
         }
+    else:
+        usual = usual_classes(task.labelled, len(counts))
+        found["usual class of the place"] = lambda one: as_usual(usual, *one.target.shape)
     return found
 
 

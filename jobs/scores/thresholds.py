@@ -1,4 +1,4 @@
-"""Segmentation without a network: one threshold on grey values, or one class everywhere.
+"""Segmentation without a network: one threshold on grey values, or the class that a place mostly has.
 
 Shapes: C bands, H and W rows and columns.
 """
@@ -13,10 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.filters import threshold_otsu
 
+from encdec_batch.train.samples.resample import nearest
+
 _BINS = 1024
+_PLACES = 48
+"""Squares a side that an image is divided into, whatever its size."""
 
 Labelled = tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]]
-"""An image (C, H, W), its channels (H, W), 0 or 1, and where they are known (H, W)."""
+"""An image (C, H, W), its channels (H, W), and where they are known (H, W). Of thresholds: channels 0 and 1."""
 Scenes = Callable[[], Iterable[Labelled]]
 """Scenes with their labels, from the first one on at each call."""
 
@@ -83,6 +87,25 @@ def brighter_class(scenes: Scenes) -> int:
             sums[channel] += seen[chosen].sum(dtype=np.float64)
             counts[channel] += chosen.sum()
     return int(np.argmax(sums / np.maximum(counts, 1)))
+
+
+def usual_classes(scenes: Scenes, num_classes: int) -> NDArray[np.int64]:
+    """(_PLACES, _PLACES) the most frequent channel of each square of an image, over all of these scenes.
+
+    Squares that are never known have the channel that is most frequent of all.
+    """
+    counts = np.zeros((num_classes, _PLACES * _PLACES), np.int64)
+    for _, labels, known in scenes():
+        rows, cols = (np.arange(side) * _PLACES // side for side in labels.shape)
+        square = rows[:, None] * _PLACES + cols
+        np.add.at(counts, (labels[known], square[known]), 1)
+    found = np.where(counts.any(axis=0), counts.argmax(axis=0), counts.sum(axis=1).argmax())
+    return found.reshape(_PLACES, _PLACES)
+
+
+def as_usual(usual: NDArray[np.int64], height: int, width: int) -> NDArray[np.int64]:
+    """(H, W) of `usual_classes`."""
+    return nearest(usual, height, width)
 
 
 def _best(counts: NDArray[np.int64]) -> tuple[float, int, int]:

@@ -25,7 +25,8 @@ from encdec_batch.train.packaging.draft import Drafts
 from encdec_batch.train.running.collect import examples_of
 from jobs.scores.task import Task
 
-NUCLEI = Path(__file__).parents[2] / "jobs/packages/nuclei"
+ROOT = Path(__file__).parents[2]
+NUCLEI = ROOT / "jobs/packages/nuclei"
 TARGETS = {
     "mask": {
         "kind": "mask",
@@ -96,6 +97,8 @@ def test_plain_methods_alone_need_no_package(tmp_path, capsys, kind):
         "high_resolution": {"bicubic": "psnr_y"},
         "image": {"linear regression": "ndvi_mae", "mean": "sharpness"},
     }[kind]
+    page = (ROOT / "docs/scores.md").read_text()
+    assert [name for name in rows if f"`{name.partition('/')[0]}" not in page] == []
     for method, figure in shown.items():
         assert method in head
         assert all(np.isfinite(float(value)) for value in rows[figure] if value != "-")

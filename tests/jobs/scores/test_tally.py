@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ from jobs.scores.tally import tally_of
 from jobs.scores.task import Task
 
 GAUSSIAN = {"kind": "clean", "noise": {"kind": "gaussian", "sigma": 20}}
-NUCLEI = "jobs/packages/nuclei"
+NUCLEI = str(Path(__file__).parents[3] / "jobs/packages/nuclei")
 
 
 def units(bands: int, centre: float = 100.0, spread: float = 50.0) -> Units:
@@ -136,7 +138,21 @@ def test_plain_methods_of_classes_know_the_training_scenes_alone():
     assert np.mean(made["Otsu"] == wanted) > 0.9
     assert np.mean(made["Otsu, smaller side"] == wanted) > 0.9
     np.testing.assert_array_equal(made["majority class"], 0)
-    assert set(baselines_of(class_task("a", "b", "c", class_pixels=(1, 5, 2)))) == {"majority class"}
+
+
+def test_of_many_classes_there_is_the_usual_one_of_each_place():
+    labels = np.repeat([0, 1, 2, 2], 24)[:, None] + np.zeros((96, 96), np.int64)
+    known = np.ones(labels.shape, bool)
+    known[:, :48] = False
+    scenes = [scene(np.zeros((3, 96, 96)), np.where(known, labels, 255), valid=known)] * 2
+    rare = scene(np.zeros((3, 96, 96)), np.full((96, 96), 1), valid=known)
+    methods = baselines_of(class_task("a", "b", "c", train=[*scenes, rare], class_pixels=(2, 4, 3)))
+    assert set(methods) == {"majority class", "usual class of the place"}
+    # Another size; what is known nowhere has the class that is most frequent.
+    made = methods["usual class of the place"](scene(np.zeros((3, 192, 96)), np.zeros((192, 96))))
+    np.testing.assert_array_equal(made[:, 48:], np.repeat([0, 1, 2, 2], 48)[:, None] + np.zeros((1, 48), int))
+    assert (made[:, :48] == 1).all()
+    assert (methods["majority class"](rare) == 1).all()
 
 
 def test_plain_methods_of_images_stay_in_the_networks_units():
