@@ -36,6 +36,9 @@ def test_power_goes_with_the_square_and_a_blur_takes_the_high_part():
     assert ratio(truth, truth) == 1
     assert ratio(spectrum(noise / 2 + 9, EVERYWHERE), truth) == pytest.approx(0.25)
     assert ratio(spectrum(noise / 2, EVERYWHERE), truth, MIDDLE) == pytest.approx(0.25)
+    assert ratio(spectrum(noise + 9 * waves(0.05, 0.6), EVERYWHERE), truth, HIGH) == pytest.approx(1, abs=0.01)
+    assert ratio(spectrum(noise + 9 * waves(0.2, 0.6), EVERYWHERE), truth, HIGH) == pytest.approx(1, abs=0.01)
+    assert ratio(spectrum(noise + 9 * waves(0.2, 0.6), EVERYWHERE), truth, MIDDLE) > 10
     blurred = spectrum(median(noise, 3), EVERYWHERE)
     assert ratio(blurred, truth, HIGH) < ratio(blurred, truth, MIDDLE) < 1
 
@@ -46,4 +49,5 @@ def test_what_is_not_valid_adds_nothing_and_nothing_has_no_ratio():
     valid[:30] = False
     wild = np.where(valid, noise, 1e9)
     np.testing.assert_allclose(spectrum(wild, valid), spectrum(np.where(valid, noise, -1e9), valid))
+    np.testing.assert_allclose(spectrum(noise + 100, valid), spectrum(noise, valid), atol=1e-9)
     assert np.isnan(ratio(spectrum(noise, valid & False), spectrum(noise, valid & False)))

@@ -52,8 +52,8 @@ def test_the_best_threshold_finds_band_side_and_value_in_spite_of_unknown_pixels
     for _ in range(2):
         image = rng.integers(0, 256, (3, 30, 30)).astype(np.uint8)
         labels = (image[1] < 100).astype(np.int64)
-        known = rng.random((30, 30)) < 0.7
-        scenes.append((image, np.where(known, labels, 255), known))
+        known = rng.random((30, 30)) < 0.3
+        scenes.append((image, np.where(known, labels, 1 - labels), known))
     found = best_threshold(lambda: scenes)
     assert (found.band, found.above) == (1, 0)
     for image, labels, known in scenes:
