@@ -57,7 +57,7 @@ def forward(network: nn.Module, image_NCHW: Tensor) -> Tensor:
 
 @contextmanager
 def arithmetic_restored() -> Iterator[None]:
-    """What an engine sets for its whole process is as before afterwards: a training may do what has no repeatable form."""
+    """What engines set for the whole process is as before afterwards: not all that trains has a repeatable form."""
     deterministic = torch.are_deterministic_algorithms_enabled()
     tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     benchmark = torch.backends.cudnn.benchmark
