@@ -20,6 +20,9 @@ from train.trainings import CLASSES
 pytestmark = pytest.mark.integration
 
 
+MOMENTS = ((120, 30), (90, 55))
+
+
 def write_pairs(folder, count=6, side=64):
     for number in range(count):
         bright, image = picture(np.random.default_rng(number), side)
@@ -173,3 +176,19 @@ def test_another_package_than_the_specs_may_be_judged(tmp_path, spec):
     ended = command("evaluate", spec, "--package", tmp_path / "other", "--set", "data.split={kind: none}")
     assert ended.code == 2
     assert "no scene to judge on" in ended.stderr
+
+
+def test_a_package_is_judged_in_its_own_units(tmp_path):
+    """A denoiser's figures are those of the image, whatever constants a spec normalises by."""
+    write_pairs(tmp_path)
+    spec = write_spec(tmp_path, losses=[{"kind": "mse"}], steps=10)
+    changes = ["--set", "data.train={kind: images, uri: images}", "--set", "network.architecture=autoencoder"]
+    changes += ["--set", "data.target={kind: clean, noise: {kind: gaussian, sigma: 25}}", "--set", "card.range=[-4, 4]"]
+    one, other = (f"data.normalization={{kind: constants, mean: [{m}, {m}], std: [{s}, {s}]}}" for m, s in MOMENTS)
+    trained = command("train", spec, *changes, "--set", one, "--json")
+    assert trained.code == 0, trained.stderr
+    judged = command("evaluate", spec, *changes, "--set", other, "--json")
+    assert judged.result["overall"]["psnr"] == pytest.approx(trained.result["scores"]["psnr"], abs=1e-3)
+    refused = command("evaluate", spec, "--set", "learn.losses=[{kind: dice}]")
+    assert refused.code == 2
+    assert "is no package of this task: its classes are others" in refused.stderr
