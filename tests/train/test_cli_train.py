@@ -14,6 +14,7 @@ import pytest
 import rasterio
 import yaml
 from e2e.made import command
+from servers import s3_server_process
 from train.squares import picture
 from train.trainings import CLASSES
 
@@ -192,3 +193,28 @@ def test_a_package_is_judged_in_its_own_units(tmp_path):
     refused = command("evaluate", spec, "--set", "learn.losses=[{kind: dice}]")
     assert refused.code == 2
     assert "is no package of this task: its classes are others" in refused.stderr
+
+
+def test_pairs_checkpoints_and_package_may_lie_on_s3(tmp_path, spec):
+    """Under the keys of the bucket the same training gives the same weights as from a disk."""
+    with s3_server_process() as server:
+        bucket = server.make_bucket()
+        for path in (*tmp_path.glob("images/*"), *tmp_path.glob("targets/*")):
+            server.client().upload_file(str(path), bucket, f"pairs/{path.parent.name}/{path.name}")
+        options = json.dumps(server.options)
+        pairs = {"kind": "folders", "images": f"s3://{bucket}/pairs/images", "targets": f"s3://{bucket}/pairs/targets"}
+        sets = [f"data.train={json.dumps(pairs | {'storage': server.options})}"]
+        for key, place in (("uri", "training"), ("package", "packages/squares"), ("registry", "models")):
+            name = "storage" if key == "uri" else f"{key}_storage"
+            sets += [f"output.{key}=s3://{bucket}/{place}", f"output.{name}={options}"]
+        words = [word for one in sets for word in ("--set", one)]
+        there, here = command("train", spec, "--json", *words), command("train", spec, "--json")
+        assert there.code == 0, there.stderr
+        assert there.result["registered"].startswith(f"s3://{bucket}/models/squares@")
+        client = server.client()
+        weights = client.get_object(Bucket=bucket, Key="packages/squares/weights.safetensors")["Body"].read()
+        assert weights == (tmp_path / "package/weights.safetensors").read_bytes()
+        judged = command("evaluate", spec, "--json", *words)
+        assert judged.result["overall"] == there.result["scores"] == here.result["scores"]
+        again = command("train", spec, *words)
+        assert "finished before" in again.stdout
