@@ -40,7 +40,7 @@ demo: $(STAMP) ## on this machine: an S3 server, an archive on Ray, then picture
 
 test: $(STAMP) ## run every test
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not integration and not e2e" $(ARGS) || $(NONE_CHOSEN)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "integration or e2e" $(ARGS) || $(NONE_CHOSEN)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "integration or e2e" $(ARGS) || $(NONE_CHOSEN)
 
 check: $(STAMP) ## format, lint, types, direction of imports, licences
 	$(BIN)/ruff format --check .
