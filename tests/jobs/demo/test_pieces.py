@@ -45,7 +45,7 @@ def test_a_piece_lies_where_it_lay(name):
         height, width = piece.pixels.shape[1:]
         np.testing.assert_array_equal(piece.pixels, scene.read()[:, :height, left : left + width])
         assert piece.transform[:6] == pytest.approx(
-            scene.transform[:2] + (scene.bounds.left + left * scene.res[0],) + scene.transform[3:6]
+            (*scene.transform[:2], scene.bounds.left + left * scene.res[0], *scene.transform[3:6])
         )
         assert width % 2 == height % 2 == 0
         assert scene.width - left - width < 2
