@@ -29,7 +29,7 @@ from encdec_batch.models.card import ConstantNormalization, Declared
 from encdec_batch.models.given import read_file
 from encdec_batch.models.package import Package
 from encdec_batch.models.publish import publish_package
-from encdec_batch.networks.spandrel import Spandrel
+from encdec_batch.networks.spandrel import Spandrel, quiet
 from encdec_batch.store.secrets import Options
 
 SPANDREL = "spandrel"
@@ -78,30 +78,40 @@ def import_published(path: Path, declared: Declared, uri: str, options: Options 
             cannot be measured, or another package is there.
         CardError: network and card do not fit each other.
     """
+    network, arguments = network_of(path, declared.num_bands)
+    declared = declared.model_copy(update={"arguments": arguments})
+    return publish_package(uri, network, declared, _noise(declared), options)
+
+
+def network_of(path: Path, num_bands: int) -> tuple[Spandrel, dict[str, Any]]:
+    """The network that published weights are of, with these weights, and what a card says of how it is made.
+
+    Raises:
+        SpecError: the file cannot be read.
+        ModelError: it holds something else, or spandrel does not know the network or calls it in a way of its own.
+        CardError: it takes another number of bands.
+    """
     found = _detect(read_state(path), path)
-    if found.input_channels != declared.num_bands:
+    if found.input_channels != num_bands:
         raise CardError(
-            f"{path}: takes {found.input_channels} bands, the card has {declared.num_bands}",
-            hint="correct `bands` in the card",
+            f"{path}: takes {found.input_channels} bands, the card has {num_bands}", hint="correct `bands` in the card"
         )
     arguments: dict[str, Any] = {
         "architecture": str(found.architecture.id),
         "network": type(found.model).__name__,
         "parameters": _parameters(found.model, path),
     }
-    network = Spandrel(**arguments).eval()
+    network = Spandrel(**arguments).eval().requires_grad_(requires_grad=False)
     network.network.load_state_dict(found.model.state_dict())
-    network.requires_grad_(requires_grad=False)
     _check_same(network, found, path)
-    declared = declared.model_copy(update={"arguments": arguments})
-    return publish_package(uri, network, declared, _noise(declared), options)
+    return network, arguments
 
 
 def _detect(state: dict[str, Any], path: Path) -> ImageModelDescriptor[nn.Module]:
     """The network of these weights, as spandrel makes it."""
     values = sum(tensor.numel() for tensor in _tensors(state))
     try:
-        with at_most(values):
+        with at_most(values), quiet():
             found = ModelLoader().load_from_state_dict(state).eval()
     except UnsupportedModelError as error:
         raise ModelError(

@@ -8,6 +8,9 @@ Suffixes: N images of a batch, C channels, H and W rows and columns.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -30,7 +33,8 @@ class Spandrel(nn.Module):
         if made is None:
             raise ValueError(f"{architecture} of spandrel has no network {str(network)[:100]!r}")
         try:
-            self.network = made(**parameters)
+            with quiet():
+                self.network = made(**parameters)
         except MemoryError:
             raise
         except Exception as error:  # what it says of parameters that cannot be has no class in common but this
@@ -40,6 +44,14 @@ class Spandrel(nn.Module):
         # Some write into the image that they are given (RCAN, spandrel 0.4.2).
         out_NCHW: Tensor = self.network(x_NCHW.clone())
         return out_NCHW
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what torch warns authors of networks of."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.meshgrid")
+        yield
 
 
 def find_networks(architecture: str) -> dict[str, type[nn.Module]]:
