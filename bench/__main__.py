@@ -1,9 +1,10 @@
-"""`python -m bench [figure ...] [--quick]`."""
+"""`python -m bench [figure ...] [--quick]`, and `python -m bench recipes JOB.yaml`."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +16,14 @@ FIGURES = ("reads", "start", "items", "steps", "plain", "efficiency", "peers", "
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Ratios, measured within one run.")
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["recipes"]:
+        sys.exit(import_module("bench.recipes").main(arguments[1:]))
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Ratios, measured within one run.",
+        epilog="`recipes JOB.yaml` judges a trained package beside plain methods; it has a --help of its own.",
+    )
     parser.add_argument("figures", nargs="*", metavar="figure", help=f"any of {', '.join(FIGURES)}; all by default")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, measures nothing")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of which the median counts")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -51,6 +53,20 @@ def forward(network: nn.Module, image_NCHW: Tensor) -> Tensor:
     with torch.inference_mode():
         out_NCHW: Tensor = network(x_NCHW)
     return out_NCHW.float().cpu()
+
+
+@contextmanager
+def arithmetic_restored() -> Iterator[None]:
+    """What engines set for the whole process is as before afterwards: not all that trains has a repeatable form."""
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    benchmark = torch.backends.cudnn.benchmark
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(mode=deterministic)
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
+        torch.backends.cudnn.benchmark = benchmark
 
 
 def _be_deterministic() -> None:

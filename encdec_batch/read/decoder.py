@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import contextvars
-import itertools
 import weakref
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
@@ -13,30 +11,31 @@ from rasterio._err import CPLE_BaseError, CPLE_OutOfMemoryError
 
 from encdec_batch.errors import EncdecError, SceneUnreadable, UnsupportedScene
 from encdec_batch.read.gdal import GDAL_SETTINGS, MALFORMED, rasterio
+from encdec_batch.read.gdal_files import gdal_path, hide_from_gdal, new_context, show_to_gdal
 from encdec_batch.read.memory import memory_limit
-from encdec_batch.read.ranges import PinnedObject, View
+from encdec_batch.read.ranges import PinnedObject
 
 T = TypeVar("T")
-
-# Two openers may not be registered under one name; ours never comes from outside.
-_numbers = itertools.count()
 
 
 class Decoder:
     """A rasterio dataset whose every byte comes from a `PinnedObject`.
 
-    rasterio keeps its openers and their open files in context variables: a dataset opened in one thread and
-    read in another has none there, and the process dies of a segmentation fault. So each decoder has a context
-    of its own, and whatever touches the dataset, its end included, runs in it.
+    Whatever touches the dataset, its end included, runs in one context (see gdal_files.py).
     """
 
     def __init__(
         self, source: PinnedObject, driver: Literal["GTiff", "PNG", "JPEG", "WEBP"], **options: object
     ) -> None:
         self._source, self._driver, self._options = source, driver, options
-        self._context = contextvars.Context()
-        self._dataset = self._guarded("open it", lambda: _open(source, driver, options))
-        self._finalizer = weakref.finalize(self, self._context.run, _close, self._dataset)
+        self._context = new_context()
+        name = show_to_gdal(source)
+        try:
+            self._dataset = self._guarded("open it", lambda: _open(name, driver, options))
+        except BaseException:
+            hide_from_gdal(name)
+            raise
+        self._finalizer = weakref.finalize(self, self._context.run, _close, self._dataset, name)
 
     def run(self, what: str, use: Callable[[Any], T]) -> T:
         """The result of `use` on the dataset.
@@ -100,17 +99,9 @@ def _is_of_memory(error: BaseException | None) -> bool:
     return False
 
 
-def _open(source: PinnedObject, driver: str, options: dict[str, object]) -> Any:
-    name = f"scene-{next(_numbers)}"
-
-    def opener(path: str, *_: object, **__: object) -> View:
-        # "test": rasterio tries each opener so. Any other name is a sidecar of GDAL's or comes out of the file.
-        if path not in (name, "test"):
-            raise FileNotFoundError(path)
-        return View(source)
-
+def _open(name: str, driver: str, options: dict[str, object]) -> Any:
     with rasterio.Env(**GDAL_SETTINGS):
-        dataset = rasterio.open(name, driver=driver, opener=opener, sharing=False, **options)
+        dataset = rasterio.open(gdal_path(name), driver=driver, sharing=False, **options)
         # An error that did not keep GDAL from opening (damaged EXIF, say) stays behind, and rasterio raises it at
         # the next call, whichever that is. If this one really fails, it will again.
         with contextlib.suppress(CPLE_BaseError):
@@ -123,6 +114,7 @@ def _used(use: Callable[[Any], T], dataset: Any) -> T:
         return use(dataset)
 
 
-def _close(dataset: Any) -> None:
+def _close(dataset: Any, name: str) -> None:
     with rasterio.Env(**GDAL_SETTINGS):
         dataset.close()
+    hide_from_gdal(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -140,6 +141,10 @@ def absolute(uri: str, folder: Path) -> str:
         return uri
     trailing = "/" if uri.endswith("/") else ""
     try:
-        return str((folder / Path(uri).expanduser()).resolve()) + trailing
-    except (ValueError, RuntimeError) as error:  # a NUL in it; a user who has no home
+        # resolve() would follow links: rows of a table, whose own are not followed, would lie below no prefix.
+        path = os.path.abspath(folder / Path(uri).expanduser())  # noqa: PTH100
+    except (ValueError, RuntimeError) as error:  # a user who has no home
         raise SpecError(f"{uri!r} is not a path: {error}") from None
+    if "\0" in path:
+        raise SpecError(f"{uri!r} is not a path: it holds a NUL")
+    return path + trailing

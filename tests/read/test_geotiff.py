@@ -14,6 +14,7 @@ from fakes import FakeStore
 from rasters import REFUSED_DTYPES, VARIANTS, Variant, coordinate_image, gtiff
 
 from encdec_batch.errors import UnsupportedScene, WindowError
+from encdec_batch.read.gdal_files import _objects
 from encdec_batch.read.limits import Limits
 from encdec_batch.read.open import open_reader
 from encdec_batch.read.reader import Reader
@@ -181,6 +182,20 @@ def test_a_reader_may_be_dropped_unclosed_in_another_thread(large):
 
     in_thread(drop)
     assert not readers
+
+
+def test_no_reader_makes_a_folder_of_gdals(large, monkeypatch):
+    """GDAL's map of folders has no lock: while one thread adds to it, another that opens anything dies."""
+
+    def no_folder(*_: object) -> None:
+        raise AssertionError("a folder was made")
+
+    monkeypatch.setattr("rasterio._opener_registration", no_folder)
+    monkeypatch.setattr("rasterio._vsiopener._opener_registration", no_folder)
+    reader = open_reader(large[0], "large.tif", limits=BY_TILES)
+    assert reader.read(Window(0, 0, 10, 10), (1,), rule="any").pixels.shape == (1, 10, 10)
+    reader.close()
+    assert not _objects
 
 
 def test_many_readers_side_by_side(large):

@@ -10,7 +10,7 @@ import yaml
 
 from encdec_batch.errors import SpecError
 from encdec_batch.spec.job import JobSpec
-from encdec_batch.spec.load import load_spec, parse_spec
+from encdec_batch.spec.load import absolute, load_spec, parse_spec
 
 LEAST = {
     "source": {"kind": "prefix", "uri": "s3://archive/2024/"},
@@ -223,3 +223,10 @@ def test_off_is_no_boolean_here(tmp_path, said, meant):
     text = yaml.safe_dump(LEAST).replace("output:\n", f"output:\n  certify: {said}\n")
     assert load_spec(written(tmp_path, text)).output.certify == meant
     assert load_spec(written(tmp_path, yaml.safe_dump(LEAST)), [f"output.certify={said}"]).output.certify == meant
+
+
+def test_a_prefix_that_goes_through_a_link_is_the_one_that_rows_go_through(tmp_path):
+    (tmp_path / "far/set").mkdir(parents=True)
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "data").symlink_to(tmp_path / "far")
+    assert absolute("../data/set/", tmp_path / "jobs") == f"{tmp_path}/data/set/"

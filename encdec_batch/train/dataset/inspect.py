@@ -161,7 +161,9 @@ class _Tally:
         self.counts[row : row + squares.shape[0], col : col + squares.shape[1]] += squares
         if not self._is_label:
             self.moments.append(moments_of(raw.pixels, raw.valid))
-        self.small.add(raw.pixels, raw.valid, window)
+        # Masks of one film are all alike; what they are masks of is the picture.
+        photo = raw.target if self._is_label and self._is_image else None
+        self.small.add(raw.pixels if photo is None else photo, raw.valid, window)
         self.digest.update(np.ascontiguousarray(raw.pixels).data)
         self.num_bytes += raw.num_bytes
         self.target_bands = len(raw.target) if self._is_image and raw.target is not None else 0

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from encdec_batch.errors import EncdecError, TrainingError
+from encdec_batch.models.forward import arithmetic_restored
 from encdec_batch.predict.device import choose_device
 from encdec_batch.spec.train import TrainSpec
 from encdec_batch.store.open import open_store
@@ -120,7 +121,8 @@ class Session:
 
         with self._agreed():
             package = self._drafts.make(self._loop.judged)
-            found = evaluate(package, examples, precision=self._precision, team=self._team, on_scene=keep)
+            with arithmetic_restored():
+                found = evaluate(package, examples, precision=self._precision, team=self._team, on_scene=keep)
         self._scores = found.to_dict()["overall"]
         self._values["evaluations"].append({"step": step, "overall": self._scores})
         self._keep_if_best(found, step)

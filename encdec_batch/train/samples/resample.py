@@ -37,6 +37,13 @@ def shrink(image_CHW: NDArray[np.float32], scale: int, *, dtype: str | None = No
     return out.astype(np.float32, copy=False)
 
 
+def enlarge(image_CHW: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
+    """The image made larger by a whole factor, by the same interpolation: what super-resolution has to beat."""
+    _, height, width = image_CHW.shape
+    out = _along(image_CHW, 1, height * scale, scale, "cubic")
+    return _along(out, 2, width * scale, scale, "cubic")
+
+
 def resized(image_CHW: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
     """The image at another size, by linear interpolation, with antialiasing where it becomes smaller."""
     _, rows, cols = image_CHW.shape

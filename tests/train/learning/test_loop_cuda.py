@@ -8,11 +8,13 @@ import pytest
 import torch
 from train.learning.test_loop import CASES, learn_spec
 from train.squares import Squares
+from train.trainings import material, train_spec
 
 from encdec_batch.train.batch import Turn
 from encdec_batch.train.learning.all_reduce import Alone
 from encdec_batch.train.learning.loop import Loop
 from encdec_batch.train.learning.prefetch import Feed
+from encdec_batch.train.running.run import train
 
 pytestmark = [
     pytest.mark.gpu,
@@ -56,3 +58,9 @@ def test_batches_are_copied_channels_last():
     assert [len(part) for part in parts] == [4, 4]
     assert parts[0].image_NCHW.is_contiguous(memory_format=torch.channels_last)
     assert parts[0].truth.target.device.type == "cuda"
+
+
+def test_a_network_learns_on_after_it_was_evaluated(tmp_path):
+    """Evaluation is deterministic, and cross-entropy on CUDA cannot be."""
+    spec = train_spec(tmp_path, {"learn.steps": 20, "output.evaluate_every": 10, "compute.device": "cuda"})
+    assert train(spec, material).step == 20

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from encdec_batch.train.samples.resample import nearest, resized, shrink
+from encdec_batch.train.samples.resample import enlarge, nearest, resized, shrink
 
 
 def noise(seed: int, *shape: int) -> np.ndarray:
@@ -20,6 +20,14 @@ def test_pillow_shrinks_so_away_from_the_border(seed, rows, cols, scale):
     theirs = np.asarray(Image.fromarray(image[0]).resize((cols, rows), Image.Resampling.BICUBIC))
     ours = shrink(image, scale)[0]
     np.testing.assert_allclose(ours[2:-2, 2:-2], theirs[2:-2, 2:-2], atol=2e-3)
+
+
+@given(seed=st.integers(0, 999), rows=st.integers(6, 15), cols=st.integers(6, 15), scale=st.integers(2, 4))
+def test_pillow_enlarges_so_away_from_the_border(seed, rows, cols, scale):
+    image = noise(seed, 1, rows, cols)
+    theirs = np.asarray(Image.fromarray(image[0]).resize((cols * scale, rows * scale), Image.Resampling.BICUBIC))
+    inside = (slice(2 * scale, -2 * scale),) * 2
+    np.testing.assert_allclose(enlarge(image, scale)[0][inside], theirs[inside], atol=2e-3)
 
 
 def test_the_weights_of_a_half_are_those_that_matlab_prints():
