@@ -109,9 +109,10 @@ def network_of(path: Path, num_bands: int) -> tuple[Spandrel, dict[str, Any]]:
 
 def _detect(state: dict[str, Any], path: Path) -> ImageModelDescriptor[nn.Module]:
     """The network of these weights, as spandrel makes it."""
-    values = sum(tensor.numel() for tensor in _tensors(state))
+    # As many as the bytes of them in float32, which bound the network of its package too.
+    most = 4 * sum(tensor.numel() for tensor in _tensors(state))
     try:
-        with at_most(values), quiet():
+        with at_most(most), quiet():
             found = ModelLoader().load_from_state_dict(state).eval()
     except UnsupportedModelError as error:
         raise ModelError(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from e2e.made import command, image_of, markers, paragraphs, write_spec, write_t
 from models.made import declared
 from predict.whole import card_of, plain_pass, tiled
 from rasters import coordinate_image
+from safetensors.torch import save_file
 from train.test_cli_train import write_pairs
 from train.test_cli_train import write_spec as write_training
 from train.trainings import material, train_spec
@@ -28,6 +31,8 @@ from encdec_batch.models.network import build_network
 from encdec_batch.models.package import load_package
 from encdec_batch.models.publish import publish_package
 from encdec_batch.models.reach import measure_geometry
+from encdec_batch.spec.load_train import load_train_spec
+from encdec_batch.train.learning.build import build_network as build_learning
 from encdec_batch.train.learning.build import margin_of
 
 SMALL = {"architecture": "Unet", "encoder": "resnet18", "encoder_depth": 3, "decoder_channels": [16, 8, 8]}
@@ -146,6 +151,33 @@ def test_it_is_trained_from_a_spec(tmp_path):
     assert ended.result["scores"]["mean_iou"] > 0.5
     card = load_package(str(tmp_path / "package")).card
     assert card.arguments == TINY | {"in_channels": 2, "out_channels": 2}
+
+
+def test_the_page_shows_whole_examples(tmp_path, monkeypatch):
+    """The training of docs/extras.md is one, and it begins with the encoder of a file by the way that is shown."""
+    shown = (Path(__file__).parents[2] / "docs/extras.md").read_text()
+    begin, arguments = re.search(r"```python\n(.*?)```", shown, re.DOTALL), "[128, 64, 32, 16]"
+    training = re.search(r"```yaml\n(data:.*?)```", shown, re.DOTALL)
+    assert begin
+    assert training
+    monkeypatch.chdir(tmp_path)
+    encoder = construct("smp", {"in_channels": 3, "out_channels": 2} | SMALL).network.encoder
+    save_file({name: tensor.contiguous() for name, tensor in encoder.state_dict().items()}, "resnet18.safetensors")
+    smaller = {
+        '"encoder_depth": 4': '"encoder_depth": 3',
+        "encoder_depth: 4": "encoder_depth: 3",
+        arguments: "[16, 8, 8]",
+    }
+    texts = [begin[1], training[1]]
+    for old, new in smaller.items():
+        texts = [text.replace(old, new) for text in texts]
+    exec(texts[0], {})
+    Path("train.yaml").write_text(texts[1].replace("network:\n", "network:\n  parent: packages/begin\n"))
+    spec = load_train_spec(Path("train.yaml"))
+    learning = build_learning(spec, replace(material().facts, num_bands=3))
+    wanted = {f"network.encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
+    found = learning.state_dict()
+    assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
 
 
 def test_a_window_that_does_not_fit_is_said(tmp_path):
