@@ -42,7 +42,7 @@ demo: $(STAMP) ## a whole job on this machine: S3 server, scenes, Ray, masks, re
 
 test: $(STAMP) ## run every test
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not integration and not e2e" $(ARGS) || $(NONE_CHOSEN)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "integration or e2e" $(ARGS) || $(NONE_CHOSEN)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "integration or e2e" $(ARGS) || $(NONE_CHOSEN)
 
 # Networks of other packages need torchvision, and that needs the torch it was built with: not the one of `make test`.
 EXTRAS := .venv-extras

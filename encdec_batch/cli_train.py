@@ -65,12 +65,12 @@ def evaluate(*, spec_file: Path, overrides: tuple[str, ...], package: str, as_js
     from encdec_batch.models.package import load_package
     from encdec_batch.spec.load_train import load_train_spec
     from encdec_batch.train.evaluation.evaluate import evaluate as judge
-    from encdec_batch.train.running.collect import examples_of
+    from encdec_batch.train.running.collect import examples_for
 
     spec = load_train_spec(spec_file, overrides)
     judged = load_package(package or spec.output.package, {} if package else spec.output.package_storage)
     wanted = spec.compute.precision
-    found = judge(judged, examples_of(spec), precision=None if wanted == "auto" else wanted)
+    found = judge(judged, examples_for(judged.card, spec), precision=None if wanted == "auto" else wanted)
     if as_json:
         click.echo(json.dumps({"package": judged.uri, "digest": judged.digest, **found.to_dict()}))
     else:

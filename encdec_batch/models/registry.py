@@ -74,7 +74,14 @@ class Moved:
     """False: it was there already."""
 
 
-def add_package(uri: str, registry: str, options: Options | None = None, *, spec: str = "") -> Added:
+def add_package(
+    uri: str,
+    registry: str,
+    options: Options | None = None,
+    *,
+    package_options: Options | None = None,
+    spec: str = "",
+) -> Added:
     """Bring the package in the folder `uri` into a registry, as the version that its card says.
 
     After an interruption the same call goes on. The version is seen by others when it is complete, and not before.
@@ -83,6 +90,7 @@ def add_package(uri: str, registry: str, options: Options | None = None, *, spec
         uri: of a package, e.g. a folder of this machine, or a version of another registry.
         registry: URI; made if nothing is there.
         options: of the registry's store.
+        package_options: of the package's.
         spec: text of the training spec, to be kept with the version.
 
     Raises:
@@ -90,7 +98,7 @@ def add_package(uri: str, registry: str, options: Options | None = None, *, spec
         SpecError: the store overwrites what must not be, or the version is called by an alias.
         StoreError: the store did not do it.
     """
-    package = load_package(uri)
+    package = load_package(uri, package_options)
     card, store = package.card, open_store(registry, options)
     check_not_an_alias(card.version)
     present = read_version(store, card.name, card.version)

@@ -103,6 +103,8 @@ class CardSpec(Spec):
     licence: Annotated[str, Field(min_length=1)]
     """Of the data, and what it allows for the weights."""
     notes: str = ""
+    bands: tuple[Annotated[str, Field(min_length=1)], ...] | None = None
+    """Names of what the network sees; None: the classes of labels, else band1, band2, ..."""
     dtype: Literal["float32", "uint8", "uint16"] = "float32"
     """Of an image that the network makes; a class mask has its own."""
     range: tuple[float, float] | None = None

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encdec_batch.errors import SpecError
-from encdec_batch.models.card import Card, ClassesOutput, ConstantNormalization, ImageOutput, Output
+from encdec_batch.models.card import Card, ConstantNormalization, Output
 from encdec_batch.spec.train import TrainSpec
 from encdec_batch.spec.train_target import CleanTarget, HighResolutionTarget, ImageTarget, PixelsInput, Target
 from encdec_batch.train.batch import Example, Examples
 from encdec_batch.train.dataset.normalization import Units, units_of
 from encdec_batch.train.dataset.prepare import prepare
-from encdec_batch.train.learning.signature import output_of
+from encdec_batch.train.learning.signature import check_fits, output_of
 from encdec_batch.train.running.collect import facts_of
 from encdec_batch.train.samples.examples import SceneExamples
 
@@ -102,24 +102,8 @@ class Task:
         """That this package can be judged here.
 
         Raises:
-            SpecError: bands, classes, scale or range are others.
+            SpecError: bands, classes, scale or range are others, or units differ from scene to scene.
         """
-        scale = self.target.scale if isinstance(self.target, HighResolutionTarget) else 1
-        wanted, found = self.output, card.output
-        faults = []
-        if card.num_bands != self.num_bands:
-            faults.append(f"it takes {card.num_bands} bands, the scenes have {self.num_bands}")
-        if card.geometry.scale != scale:
-            faults.append(f"its scale is {card.geometry.scale}, that of the targets {scale}")
-        if isinstance(wanted, ClassesOutput):
-            theirs = [one.id for one in found.classes] if isinstance(found, ClassesOutput) else None
-            if theirs != [one.id for one in wanted.classes]:
-                faults.append("its classes are others")
-        elif not isinstance(found, ImageOutput) or found.num_channels != wanted.num_channels:
-            faults.append(f"it makes no images of {wanted.num_channels} bands")
-        elif isinstance(self.target, ImageTarget) and found.range != wanted.range:
-            faults.append(f"its range is {found.range}, that of the targets {wanted.range}")
-        elif not isinstance(self.target, ImageTarget) and card.normalization.kind != "constants":
-            faults.append("its units differ from scene to scene")
-        if faults:
-            raise SpecError(f"{card.name} is no package of this task: {'; '.join(faults)}")
+        check_fits(card, self.target, self.output, num_bands=self.num_bands)
+        if isinstance(self.target, CleanTarget | HighResolutionTarget) and card.normalization.kind != "constants":
+            raise SpecError(f"{card.name} is no package of this task: its units differ from scene to scene")

@@ -22,7 +22,7 @@ from encdec_batch.train.dataset.normalization import units_of
 from encdec_batch.train.evaluation.evaluate import evaluate, plain
 from encdec_batch.train.learning.signature import output_of
 from encdec_batch.train.packaging.draft import Drafts
-from encdec_batch.train.running.collect import examples_of
+from encdec_batch.train.running.collect import examples_for
 from jobs.scores.task import Task
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +73,8 @@ def test_a_package_has_the_figures_that_evaluate_gives_it(tmp_path, capsys):
     printed = json.loads(capsys.readouterr().out)
     package, *methods = printed["figures"]
     assert (package, methods) == ("nuclei 1.0.0", ["majority class", "Otsu", "Otsu, smaller side", "best threshold"])
-    wanted = evaluate(load_package(str(NUCLEI)), examples_of(load_train_spec(path)), precision="float32")
+    nuclei = load_package(str(NUCLEI))
+    wanted = evaluate(nuclei, examples_for(nuclei.card, load_train_spec(path)), precision="float32")
     found = printed["figures"][package]
     assert printed["scenes"] == wanted.overall["scenes"]
     assert {name: found[name] for name in found.keys() & wanted.overall} == {

@@ -14,10 +14,14 @@ import pytest
 import rasterio
 import yaml
 from e2e.made import command
+from servers import s3_server_process
 from train.squares import picture
 from train.trainings import CLASSES
 
 pytestmark = pytest.mark.integration
+
+
+MOMENTS = ((120, 30), (90, 55))
 
 
 def write_pairs(folder, count=6, side=64):
@@ -173,3 +177,44 @@ def test_another_package_than_the_specs_may_be_judged(tmp_path, spec):
     ended = command("evaluate", spec, "--package", tmp_path / "other", "--set", "data.split={kind: none}")
     assert ended.code == 2
     assert "no scene to judge on" in ended.stderr
+
+
+def test_a_package_is_judged_in_its_own_units(tmp_path):
+    """A denoiser's figures are those of the image, whatever constants a spec normalises by."""
+    write_pairs(tmp_path)
+    spec = write_spec(tmp_path, losses=[{"kind": "mse"}], steps=10)
+    changes = ["--set", "data.train={kind: images, uri: images}", "--set", "network.architecture=autoencoder"]
+    changes += ["--set", "data.target={kind: clean, noise: {kind: gaussian, sigma: 25}}", "--set", "card.range=[-4, 4]"]
+    one, other = (f"data.normalization={{kind: constants, mean: [{m}, {m}], std: [{s}, {s}]}}" for m, s in MOMENTS)
+    trained = command("train", spec, *changes, "--set", one, "--json")
+    assert trained.code == 0, trained.stderr
+    judged = command("evaluate", spec, *changes, "--set", other, "--json")
+    assert judged.result["overall"]["psnr"] == pytest.approx(trained.result["scores"]["psnr"], abs=1e-3)
+    refused = command("evaluate", spec, "--set", "learn.losses=[{kind: dice}]")
+    assert refused.code == 2
+    assert "is no package of this task: its classes are others" in refused.stderr
+
+
+def test_pairs_checkpoints_and_package_may_lie_on_s3(tmp_path, spec):
+    """Under the keys of the bucket the same training gives the same weights as from a disk."""
+    with s3_server_process() as server:
+        bucket = server.make_bucket()
+        for path in (*tmp_path.glob("images/*"), *tmp_path.glob("targets/*")):
+            server.client().upload_file(str(path), bucket, f"pairs/{path.parent.name}/{path.name}")
+        options = json.dumps(server.options)
+        pairs = {"kind": "folders", "images": f"s3://{bucket}/pairs/images", "targets": f"s3://{bucket}/pairs/targets"}
+        sets = [f"data.train={json.dumps(pairs | {'storage': server.options})}"]
+        for key, place in (("uri", "training"), ("package", "packages/squares"), ("registry", "models")):
+            name = "storage" if key == "uri" else f"{key}_storage"
+            sets += [f"output.{key}=s3://{bucket}/{place}", f"output.{name}={options}"]
+        words = [word for one in sets for word in ("--set", one)]
+        there, here = command("train", spec, "--json", *words), command("train", spec, "--json")
+        assert there.code == 0, there.stderr
+        assert there.result["registered"].startswith(f"s3://{bucket}/models/squares@")
+        client = server.client()
+        weights = client.get_object(Bucket=bucket, Key="packages/squares/weights.safetensors")["Body"].read()
+        assert weights == (tmp_path / "package/weights.safetensors").read_bytes()
+        judged = command("evaluate", spec, "--json", *words)
+        assert judged.result["overall"] == there.result["scores"] == here.result["scores"]
+        again = command("train", spec, *words)
+        assert "finished before" in again.stdout

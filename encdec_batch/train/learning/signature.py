@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from encdec_batch.errors import SpecError
-from encdec_batch.models.card import ClassCard, ClassesOutput, ImageOutput, Output, PercentileNormalization
+from encdec_batch.models.card import Card, ClassCard, ClassesOutput, ImageOutput, Output, PercentileNormalization
 from encdec_batch.spec.train import TrainSpec
-from encdec_batch.spec.train_target import HighResolutionTarget, ImageTarget, MaskTarget
+from encdec_batch.spec.train_target import HighResolutionTarget, ImageTarget, MaskTarget, Target
 from encdec_batch.train.material import Facts
 
 _RANGES = {"uint8": (0.0, 255.0), "int16": (-32768.0, 32767.0), "uint16": (0.0, 65535.0)}
@@ -58,3 +58,34 @@ def _range(spec: TrainSpec, facts: Facts) -> tuple[float, float]:
     known = [end for end in ends if end is not None]
     mean, std = normalization.mean[0], normalization.std[0]
     return (min(low for low, _ in known) - mean) / std, (max(high for _, high in known) - mean) / std
+
+
+def check_fits(card: Card, target: Target, wanted: Output, *, num_bands: int) -> None:
+    """That a package can be judged by the targets of a training.
+
+    Args:
+        card: of the package.
+        target: of the training.
+        wanted: as its own packages have it.
+        num_bands: of its images.
+
+    Raises:
+        SpecError: its bands, classes, scale or range are others.
+    """
+    found = card.output
+    scale = target.scale if isinstance(target, HighResolutionTarget) else 1
+    faults = []
+    if card.num_bands != num_bands:
+        faults.append(f"it takes {card.num_bands} bands, the scenes have {num_bands}")
+    if card.geometry.scale != scale:
+        faults.append(f"its scale is {card.geometry.scale}, that of the targets {scale}")
+    if isinstance(wanted, ClassesOutput):
+        theirs = [one.id for one in found.classes] if isinstance(found, ClassesOutput) else None
+        if theirs != [one.id for one in wanted.classes]:
+            faults.append("its classes are others")
+    elif not isinstance(found, ImageOutput) or found.num_channels != wanted.num_channels:
+        faults.append(f"it makes no images of {wanted.num_channels} bands")
+    elif isinstance(target, ImageTarget) and found.range != wanted.range:
+        faults.append(f"its range is {found.range}, that of the targets {wanted.range}")
+    if faults:
+        raise SpecError(f"{card.name} is no package of this task: {'; '.join(faults)}")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from encdec_batch.errors import SpecError
 from encdec_batch.models.card import BandCard, Declared, NodataRule, TrainingCard
 from encdec_batch.spec.train import TrainSpec
+from encdec_batch.spec.train_target import LabelsInput
 from encdec_batch.train.learning.signature import arguments_of, output_of
 from encdec_batch.train.material import Facts
 
@@ -24,6 +28,9 @@ def declare(
         metrics: scores by data set.
         procedure: how it was trained.
         parent: digest of the package that it began with.
+
+    Raises:
+        SpecError: another number of bands is named than the network sees.
     """
     notes = [spec.card.notes, facts.leak_note]
     return Declared(
@@ -33,7 +40,7 @@ def declare(
         task=spec.card.task,
         architecture=spec.network.architecture,
         arguments=arguments_of(spec, facts),
-        bands=_bands(facts),
+        bands=_bands(spec, facts),
         dtypes=facts.dtypes,  # type: ignore[arg-type]  # pydantic checks them
         normalization=facts.normalization,
         nodata=_nodata(spec),
@@ -50,8 +57,16 @@ def declare(
     )
 
 
-def _bands(facts: Facts) -> tuple[BandCard, ...]:
-    return tuple(BandCard(name=f"band{number}") for number in range(1, facts.num_bands + 1))
+def _bands(spec: TrainSpec, facts: Facts) -> tuple[BandCard, ...]:
+    seen = spec.data.input
+    names: Sequence[str] = [f"band{number}" for number in range(1, facts.num_bands + 1)]
+    if spec.card.bands is not None:
+        names = spec.card.bands
+    elif isinstance(seen, LabelsInput) and seen.code == "one_hot":
+        names = [one.name for one in seen.classes]
+    if len(names) != facts.num_bands:
+        raise SpecError(f"card.bands names {len(names)} bands, the network sees {facts.num_bands}")
+    return tuple(BandCard(name=name) for name in names)
 
 
 def _nodata(spec: TrainSpec) -> NodataRule:

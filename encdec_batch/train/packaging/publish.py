@@ -97,6 +97,12 @@ def _register(spec: TrainSpec) -> str:
         return ""
     from encdec_batch.models.registry import add_package
 
-    text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False)
-    added = add_package(spec.output.package, spec.output.registry, spec.output.registry_storage, spec=text)
+    output, text = spec.output, yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False)
+    added = add_package(
+        output.package,
+        spec.output.registry,
+        output.registry_storage,
+        package_options=output.package_storage,
+        spec=text,
+    )
     return str(added.reference)

@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encdec_batch.errors import SpecError
+from encdec_batch.models.card import Card
 from encdec_batch.spec.train import TrainSpec
 from encdec_batch.spec.train_compute import RayTraining
 from encdec_batch.train.batch import Batches, Examples
 from encdec_batch.train.dataset.prepare import Prepared, prepare
+from encdec_batch.train.learning.signature import check_fits, output_of
 from encdec_batch.train.material import Facts, Material
 from encdec_batch.train.samples.examples import SceneExamples
 from encdec_batch.train.samples.local_batches import LocalBatches
@@ -40,16 +42,18 @@ def collect(spec: TrainSpec) -> Material:
     )
 
 
-def examples_of(spec: TrainSpec) -> Examples:
-    """The scenes to judge on.
+def examples_for(card: Card, spec: TrainSpec) -> Examples:
+    """The scenes of a training to judge a package on, in that package's units.
 
     Raises:
-        SpecError: there are none, or as `collect`.
+        SpecError: there are none; the package is of another task; or as `collect`.
     """
     prepared = prepare(spec.data)
     if not prepared.val:
         raise SpecError("there is no scene to judge on: data.split leaves none", hint="set data.split")
-    return SceneExamples(prepared.val, spec.data, prepared.normalization)
+    facts = facts_of(prepared)
+    check_fits(card, spec.data.target, output_of(spec, facts), num_bands=facts.num_bands)
+    return SceneExamples(prepared.val, spec.data, card.normalization)
 
 
 def facts_of(prepared: Prepared) -> Facts:

@@ -88,6 +88,7 @@ def train(
 def _check(spec: TrainSpec, material: Material) -> None:
     """What is wrong with the spec is said before a worker is started for it."""
     from encdec_batch.train.learning.build import build_network, margin_of
+    from encdec_batch.train.packaging.card import declare
 
     if material.batches.num_samples < spec.learn.batch:
         raise SpecError(
@@ -95,6 +96,7 @@ def _check(spec: TrainSpec, material: Material) -> None:
             hint="lower learn.batch, or raise data.sampling.samples",
         )
     margin_of(build_network(spec, material.facts), spec, material.facts)
+    declare(spec, material.facts)
 
 
 def _at_its_end(store: Store, spec: TrainSpec) -> bool:

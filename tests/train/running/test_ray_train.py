@@ -28,7 +28,7 @@ BASE = {
 
 
 def on_ray(workers=2):
-    return {"compute.stream": {"kind": "ray", "workers": workers, "cpus_per_worker": 0.5, "max_failures": 1}}
+    return {"compute.stream": {"kind": "ray", "workers": workers, "cpus_per_worker": 0.5, "max_failures": 2}}
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ def test_two_workers_of_4_learn_what_one_of_8_learns(undisturbed, tmp_path):
 
 
 def test_a_lost_worker_is_started_again_and_the_curve_is_the_same(undisturbed, tmp_path):
+    """Twice allowed: on a busy machine Ray counts one death as a worker that does not answer, and as one that died."""
     spec = train_spec(tmp_path, BASE | on_ray())
     train(spec, lambda: material(batches=DiesOnce(tmp_path / "died")))
     assert (tmp_path / "died").exists()

@@ -72,6 +72,15 @@ def test_a_training_ends_in_a_package_that_knows_its_task(tmp_path):
     assert list((tmp_path / "training/tensorboard").iterdir())
 
 
+def test_bands_have_the_names_that_the_spec_gives_them(tmp_path):
+    spec = train_spec(tmp_path, {"card.bands": ["red", "near infrared"]})
+    train(spec, material)
+    card = load_package(spec.output.package).card
+    assert [band.name for band in card.bands] == ["red", "near infrared"]
+    with pytest.raises(SpecError, match="names 1 bands, the network sees 2"):
+        train(train_spec(tmp_path / "other", {"card.bands": ["red"]}), material)
+
+
 def test_a_finished_training_says_so_and_does_nothing(tmp_path):
     spec = train_spec(tmp_path)
     first = train(spec, material)
