@@ -20,16 +20,18 @@ SECONDS_EACH = $(if $(filter command line environment,$(origin SECONDS)),$(SECON
 # pytest's exit code 5, no test collected, is right when ARGS chose tests of the other run alone.
 NONE_CHOSEN = { rc=$$?; test $$rc -eq 5 -a -n "$(ARGS)" || exit $$rc; }
 
-.PHONY: help env demo test check format bench soak fuzz clean
+.PHONY: help env demo test test-extras check format bench soak fuzz clean
 
 help: ## list these commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 env: $(STAMP) ## make the environment in .venv
 
+CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "$(PYTHON) is older than 3.11: name a newer one, e.g. make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "$(PYTHON) is older than 3.11: name a newer one, e.g. make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(CHECK_PYTHON)
 	@echo "making the environment in $(VENV) (torch and ray: some minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
@@ -41,6 +43,21 @@ demo: $(STAMP) ## on this machine: an S3 server, an archive on Ray, then picture
 test: $(STAMP) ## run every test
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not integration and not e2e" $(ARGS) || $(NONE_CHOSEN)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "integration or e2e" $(ARGS) || $(NONE_CHOSEN)
+
+# Networks of other packages need torchvision, and that needs the torch it was built with: not the one of `make test`.
+EXTRAS := .venv-extras
+
+$(EXTRAS)/.installed: pyproject.toml constraints-extras.txt
+	@$(CHECK_PYTHON)
+	@echo "making the environment in $(EXTRAS) (torch and torchvision: some GB)"
+	@test -x $(EXTRAS)/bin/python || $(PYTHON) -m venv $(EXTRAS)
+	@$(EXTRAS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-extras.txt \
+		-e '.[smp,spandrel]' pytest pytest-timeout hypothesis
+	@touch $@
+
+test-extras: $(EXTRAS)/.installed ## test the extras smp and spandrel, in an environment of their own (some GB)
+	$(EXTRAS)/bin/python tools/check_licences.py
+	$(EXTRAS)/bin/python -m pytest tests/extras $(ARGS)
 
 check: $(STAMP) ## format, lint, types, direction of imports, licences
 	$(BIN)/ruff format --check .
@@ -68,6 +85,6 @@ fuzz: $(STAMP) ## damage files for SECONDS (600) and read them; keeps what crash
 	@PYTHONPATH=.:tests $(BIN)/python -m fuzz --seconds $(SECONDS_EACH) $(if $(SEED),--seed $(SEED))
 
 clean: ## remove the environment, caches and what demo and bench wrote
-	rm -rf $(VENV) build dist demo-output bench-output fuzz-output .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(EXTRAS) build dist demo-output bench-output fuzz-output .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	rm -rf *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

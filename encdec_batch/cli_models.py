@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from encdec_batch.models.registry import Model, Moved, Shown
     from encdec_batch.models.version import Version
 
+_WEIGHTS = {".pth", ".pt", ".ckpt", ".safetensors"}
+"""Endings of published weights: tensors alone are taken from them."""
 _options = _storage("registry")
 _alias = click.option(
     "--alias", default="production", show_default=True, metavar="NAME", help="Which: production or candidate."
@@ -141,15 +143,17 @@ def add(*, package: str, registry: str, spec_file: Path | None, storage: tuple[s
 @_as_json
 @_command
 def import_(*, file: Path, out: str, card_file: Path, trusted: bool, as_json: bool) -> int:
-    """Make a model package of an ONNX file, in the new folder OUT; what tiles must respect is measured.
+    """Make a model package of an ONNX file, or of published weights of restoration (.pth, .pt, .ckpt, .safetensors), in
+    the new folder OUT; what tiles must respect is measured.
 
-    A file of torch.export is converted to ONNX first, with --trusted alone.
+    Of weights files nothing is run: what holds more than tensors is refused (docs/extras.md). A file of torch.export is
+    converted to ONNX first, with --trusted alone.
     """
     from encdec_batch.models.package import PICKLED
 
     if trusted and file.suffix != ".pt2":
         raise SpecError(f"--trusted is for files of torch.export, {file} is none", hint="leave it out")
-    if file.suffix.lower() in PICKLED and not trusted:
+    if file.suffix.lower() in PICKLED - _WEIGHTS and not trusted:
         raise SpecError(
             f"{file}: a {file.suffix} file holds pickles, which run code when they are loaded; it was not opened",
             hint="of torch.export and your own? say --trusted. Else export the network to ONNX where it comes from",
@@ -269,13 +273,18 @@ def _geometry(card: Card) -> str:
 
 
 def _imported(file: Path, card_file: Path, out: str, *, trusted: bool) -> Package:
+    from encdec_batch.models.card import ONNX
+    from encdec_batch.models.given import read_declared
+
+    if file.suffix.lower() in _WEIGHTS:
+        return _imported_weights(file, card_file, out)
     try:
-        from encdec_batch.models.onnx_import import Source, import_onnx, read_declared, read_source
+        from encdec_batch.models.onnx_import import Source, import_onnx, read_source
     except ModuleNotFoundError as error:
         raise ModelError(
             f"ONNX files need {error.name}, which is not installed", hint="pip install 'encdec-batch[onnx]'"
         ) from error
-    declared = read_declared(card_file)
+    declared = read_declared(card_file, ONNX)
     if not trusted:
         return import_onnx(read_source(file), declared, out)
     if not file.is_file():
@@ -283,6 +292,17 @@ def _imported(file: Path, card_file: Path, out: str, *, trusted: bool) -> Packag
     from encdec_batch.models.exported import convert_exported
 
     return import_onnx(Source(data=convert_exported(file), others={}, where=str(file)), declared, out)
+
+
+def _imported_weights(file: Path, card_file: Path, out: str) -> Package:
+    from encdec_batch.models.architectures import cannot_import
+    from encdec_batch.models.given import read_declared
+
+    try:
+        from encdec_batch.models.published import SPANDREL, import_published
+    except (ImportError, RuntimeError) as error:  # torchvision that is not of this torch raises the latter
+        raise cannot_import("spandrel", error) from error
+    return import_published(file, read_declared(card_file, SPANDREL), out)
 
 
 def _when(seconds: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from encdec_batch.errors import CardError
+from encdec_batch.errors import CardError, ModelError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,22 +24,63 @@ ARCHITECTURES: Mapping[str, str] = {
 }
 """Key in the card to `module:class`. A key is never given to another network: old packages name it."""
 
+EXTRAS: Mapping[str, str] = {
+    "smp": "encdec_batch.networks.smp:Smp",
+    "spandrel": "encdec_batch.networks.spandrel:Spandrel",
+}
+"""Likewise, of networks that other people's packages hold; the key is the extra's name too."""
+
+EXTRA_PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "smp": ("segmentation-models-pytorch", "timm"),
+    "spandrel": ("spandrel",),
+}
+"""Whose code such a network is: their versions are part of what made a result."""
+
 
 def find_architecture(name: str) -> Callable[..., nn.Module]:
     """The constructor of an architecture.
 
     Raises:
         CardError: there is none of this name.
+        ModelError: it needs an extra that is not installed.
     """
-    if name not in ARCHITECTURES:
+    place = ARCHITECTURES.get(name) or EXTRAS.get(name)
+    if place is None:
         raise CardError(
             f"architecture {name!r} is not known",
-            hint=f"known are: {', '.join(sorted(ARCHITECTURES))}; a newer version may know more",
+            hint=f"known are: {', '.join(sorted([*ARCHITECTURES, *EXTRAS]))}; a newer version may know more",
             architecture=name,
         )
-    module, _, attribute = ARCHITECTURES[name].partition(":")
-    constructor: Callable[..., nn.Module] = getattr(import_module(module), attribute)
+    module, _, attribute = place.partition(":")
+    try:
+        imported = import_module(module)
+    except Exception as error:
+        if name not in EXTRAS:
+            raise
+        raise cannot_import(name, error) from error
+    constructor: Callable[..., nn.Module] = getattr(imported, attribute)
     return constructor
+
+
+def missing_extra(name: str, package: str) -> ModelError:
+    """What to say where the packages of an extra are not here."""
+    return ModelError(
+        f"architecture {name!r} needs {package}, which is not installed",
+        hint=f"pip install 'encdec-batch[{name}]', on every machine that runs it",
+        architecture=name,
+    )
+
+
+def cannot_import(name: str, error: Exception) -> ModelError:
+    """What to say where the packages of an extra do not import."""
+    if isinstance(error, ModuleNotFoundError):
+        return missing_extra(name, str(error.name))
+    # torchvision that is not of this torch raises RuntimeError while it is imported.
+    return ModelError(
+        f"what architecture {name!r} needs cannot be imported: {' '.join(str(error).split())[:200]}",
+        hint="torch and torchvision must be of one release and build: see docs/extras.md",
+        architecture=name,
+    )
 
 
 def construct(name: str, arguments: Mapping[str, Any]) -> nn.Module:
@@ -47,6 +88,7 @@ def construct(name: str, arguments: Mapping[str, Any]) -> nn.Module:
 
     Raises:
         CardError: the architecture is unknown, or does not take these arguments.
+        ModelError: it needs an extra that is not installed.
     """
     constructor = find_architecture(name)
     wanted = get_type_hints(constructor.__init__)

@@ -14,12 +14,13 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
     holding both; in float32 the output differs by rounding alone.
     """
     for module in network.modules():
-        if not isinstance(module, nn.Sequential):
+        # What is derived from it may do something else with its layers.
+        if not isinstance(module, nn.Sequential) or type(module).forward is not nn.Sequential.forward:
             continue
         names = list(module._modules)  # noqa: SLF001  (nn.Sequential has no public way to replace a layer by its name)
         for first, second in pairwise(names):
             convolution, norm = module._modules[first], module._modules[second]  # noqa: SLF001
-            if _is_foldable(convolution) and isinstance(norm, nn.BatchNorm2d) and norm.track_running_stats:
+            if _is_foldable(convolution) and _is_plain_norm(norm):
                 transposed = isinstance(convolution, nn.ConvTranspose2d)
                 module._modules[first] = fuse_conv_bn_eval(convolution, norm, transpose=transposed)  # noqa: SLF001
                 module._modules[second] = nn.Identity()  # noqa: SLF001
@@ -27,5 +28,11 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
 
 
 def _is_foldable(layer: nn.Module | None) -> TypeGuard[nn.Conv2d | nn.ConvTranspose2d]:
+    # Not what is derived from them, which may change its weights as it runs (weight standardisation, parametrisations).
     # Grouped transposed ones are left as they are: their output channels lie on two axes of the weights.
-    return isinstance(layer, nn.Conv2d) or (isinstance(layer, nn.ConvTranspose2d) and layer.groups == 1)
+    return type(layer) is nn.Conv2d or (type(layer) is nn.ConvTranspose2d and layer.groups == 1)
+
+
+def _is_plain_norm(layer: nn.Module | None) -> TypeGuard[nn.BatchNorm2d]:
+    # Not what is derived from it: timm's BatchNormAct2d has the activation in it.
+    return type(layer) is nn.BatchNorm2d and layer.track_running_stats

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import nn
 
 from encdec_batch.errors import CardError, ModelError
-from encdec_batch.models.architectures import construct
+from encdec_batch.models.architectures import EXTRAS, construct
+from encdec_batch.models.bounded import at_most
 from encdec_batch.models.card import ONNX
 from encdec_batch.models.golden import replay
 from encdec_batch.models.package import Package
@@ -16,6 +19,8 @@ from encdec_batch.models.package import Package
 _WEIGHT_TYPES = frozenset(f"torch.{name}" for name in ("float64", "float32", "float16", "bfloat16", "int64"))
 """int64: how many batches a batch norm has seen."""
 _MOST_ARGUMENT = 1 << 20
+_ROOM = {"smp": 1 << 28}
+"""Values: timm makes an encoder whole before it keeps the stages that were asked for."""
 
 
 def build_network(package: Package) -> nn.Module:
@@ -27,13 +32,12 @@ def build_network(package: Package) -> nn.Module:
 
     Raises:
         CardError: the architecture is unknown, or its parameters are not those of the weights.
-        ModelError: the weights cannot be parsed, or the golden sample does not come out.
+        ModelError: the weights cannot be parsed, the golden sample does not come out, or an extra is not installed.
     """
     card = package.card
     if card.architecture == ONNX:
         return _open_onnx(package)
-    _check_size(package)
-    network = construct(card.architecture, card.arguments)
+    network = _construct_foreign(package) if card.architecture in EXTRAS else _construct_own(package)
     try:
         state = load(package.weights)
     except (SafetensorError, ValueError, KeyError) as error:
@@ -67,14 +71,22 @@ def _open_onnx(package: Package) -> nn.Module:
     return network
 
 
-def _check_size(package: Package) -> None:
+def _construct_foreign(package: Package) -> nn.Module:
+    """Of an extra: stopped as soon as it has more values than the weights could hold.
+
+    Not tried on the meta device first: some look at numbers that they computed.
+    """
+    card = package.card
+    _check_numbers(package)
+    with at_most(max(len(package.weights), _ROOM.get(card.architecture, 0))):
+        return construct(card.architecture, card.arguments)
+
+
+def _construct_own(package: Package) -> nn.Module:
     """Before memory is taken for it: what a card asks for must be about what the weights hold."""
     card = package.card
-    # An architecture may count up to its arguments before it makes anything.
-    most = max((value for value in card.arguments.values() if isinstance(value, int)), default=0)
+    _check_numbers(package)
     try:
-        if most > _MOST_ARGUMENT:
-            raise OverflowError(f"{most} is more than {_MOST_ARGUMENT}")
         with torch.device("meta"):
             network = construct(card.architecture, card.arguments)
         values = sum(tensor.numel() for tensor in network.state_dict().values())
@@ -89,6 +101,27 @@ def _check_size(package: Package) -> None:
             f"{len(package.weights):,} bytes",
             hint="`architecture` and `arguments` must be those it was trained with",
         )
+    return construct(card.architecture, card.arguments)
+
+
+def _check_numbers(package: Package) -> None:
+    # An architecture may count up to its arguments before it makes anything.
+    card = package.card
+    most = max(_numbers(card.arguments), default=0)
+    if most > _MOST_ARGUMENT:
+        raise CardError(
+            f"{package.uri}: no {card.architecture} can be made of {card.arguments}: {most} is more than "
+            f"{_MOST_ARGUMENT}",
+            hint="correct `arguments` in the card",
+        )
+
+
+def _numbers(value: object) -> Iterator[int]:
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(part)
 
 
 def _check_finite(state: dict[str, torch.Tensor], uri: str) -> None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from onnx import ModelProto, StringStringEntryProto, TensorProto, inliner
-from pydantic import ValidationError
 from torch import Tensor
 
-from encdec_batch.errors import CardError, ModelError, SpecError
-from encdec_batch.models.card import GOLDEN_NAME, ONNX, ONNX_NAME, Declared, GeometryCard
+from encdec_batch.errors import CardError, ModelError
+from encdec_batch.models.card import GOLDEN_NAME, ONNX_NAME, Declared, GeometryCard
 from encdec_batch.models.forward import forward
+from encdec_batch.models.given import read_file
 from encdec_batch.models.golden import record
 from encdec_batch.models.network import build_network
 from encdec_batch.models.onnx_checks import MAX_BYTES, check_graph, decode, fill_external, parse_onnx, tensors
@@ -24,8 +23,6 @@ from encdec_batch.models.onnx_network import OnnxNetwork
 from encdec_batch.models.package import Measured, Package, load_package, write_package
 from encdec_batch.models.reach import FLOAT32_ROUNDING, measure_geometry
 from encdec_batch.models.tolerance import measure_tolerance
-from encdec_batch.spec.faults import faults_of
-from encdec_batch.spec.text import MOST_BYTES, parse_yaml
 from encdec_batch.store.open import open_store
 from encdec_batch.store.secrets import Options
 
@@ -53,13 +50,13 @@ def read_source(path: Path) -> Source:
         SpecError: it cannot be read.
         ModelError: it is none, or names a file outside of its folder.
     """
-    data, where = _read(path), str(path)
+    data, where = read_file(path, MAX_BYTES), str(path)
     others: dict[str, bytes] = {}
     for tensor in tensors(decode(data, where=where).graph):
         if tensor.data_location == TensorProto.EXTERNAL:
             name = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
             if name not in others:
-                others[name] = _read(_inside(path.parent, name, where))
+                others[name] = read_file(_inside(path.parent, name, where), MAX_BYTES)
     return Source(data=data, others=others, where=where)
 
 
@@ -94,33 +91,6 @@ def import_onnx(source: Source, declared: Declared, uri: str, options: Options |
     package = load_package(uri, options)
     build_network(package)
     return package
-
-
-def read_declared(path: Path) -> Declared:
-    """What `card.yaml` says of an ONNX network: the keys of a card that its author writes, without `architecture`.
-
-    Raises:
-        SpecError: the file cannot be read, or a key is missing, unknown or wrong; one line per fault.
-    """
-    data = _read(path)
-    if len(data) > MOST_BYTES:
-        raise SpecError(f"{path} is larger than {MOST_BYTES:,} bytes", hint="this is no card")
-    try:
-        said = parse_yaml(data.decode())
-    except ValueError as error:
-        raise SpecError(f"{path}: {' '.join(str(error).split())}") from None
-    if not isinstance(said, dict):
-        raise SpecError(f"{path} holds no keys", hint="see docs/onnx.md for a card with every key")
-    values: dict[str, Any] = {"architecture": ONNX, "arguments": {}, **said}
-    try:
-        declared = Declared.model_validate(values)
-    except ValidationError as error:
-        raise SpecError(f"{path} is not a card:\n  " + "\n  ".join(faults_of(error, values))) from None
-    if declared.architecture != ONNX or declared.arguments:
-        raise SpecError(
-            f"{path}: names an architecture", hint="leave `architecture` and `arguments` out: the file is it"
-        )
-    return declared
 
 
 def _files(source: Source) -> dict[str, bytes]:
@@ -199,12 +169,3 @@ def _inside(folder: Path, name: str, where: str) -> Path:
         f"{where}: its weights lie in {name[:120]!r}, which is not a file beside it",
         hint="put the files of a network into one folder; nothing outside of it is read",
     )
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ModelError(f"{path}: is larger than {MAX_BYTES:,} bytes", hint="take a narrower network")
-        return path.read_bytes()
-    except OSError as error:
-        raise SpecError(f"cannot read {path}: {error.strerror}") from None

@@ -22,10 +22,11 @@ class EagerEngine:
         network: it is put into evaluation mode, its batch norms are folded, and it is moved and converted, in place.
         device: `cpu` or `cuda:n`.
         precision: float32, bfloat16 or float16; weights and activations alike.
+        name: of engine and versions; None: that of a network of ours.
     """
 
-    def __init__(self, network: nn.Module, *, device: str, precision: str) -> None:
-        self.device, self.name, self.busy = device, eager_name(), threading.Lock()
+    def __init__(self, network: nn.Module, *, device: str, precision: str, name: str | None = None) -> None:
+        self.device, self.name, self.busy = device, name or eager_name(), threading.Lock()
         self._dtype = PRECISIONS[precision]
         self._network = make_ready(network, device=device, dtype=self._dtype)
 

@@ -7,6 +7,7 @@ from encdec_batch.models.network import build_network
 from encdec_batch.models.package import Package
 from encdec_batch.predict.eager import EagerEngine
 from encdec_batch.predict.engine import Engine
+from encdec_batch.predict.resolve import engine_name
 
 
 def open_engine(package: Package, *, device: str, precision: str) -> Engine:
@@ -27,4 +28,4 @@ def open_engine(package: Package, *, device: str, precision: str) -> Engine:
 
         assert isinstance(network, OnnxNetwork)  # noqa: S101  (what build_network makes of this architecture)
         return OnnxEngine(network)
-    return EagerEngine(network, device=device, precision=precision)
+    return EagerEngine(network, device=device, precision=precision, name=engine_name(package.card))

@@ -9,6 +9,7 @@ import numpy as np
 
 from encdec_batch.errors import ModelError, SpecError
 from encdec_batch.grid import round_up
+from encdec_batch.models.architectures import EXTRA_PACKAGES, EXTRAS, missing_extra
 from encdec_batch.models.card import ONNX, Card
 from encdec_batch.models.package import Package
 from encdec_batch.plan.recipe import Order, Recipe, Resolved
@@ -76,8 +77,26 @@ def device_for(card: Card, wanted: str, precision: str, batch: int | Literal["au
 
 
 def engine_name(card: Card) -> str:
-    """Engine and version by which this network is run."""
-    return onnx_name() if card.architecture == ONNX else eager_name()
+    """Engine and version by which this network is run; of an extra, the versions of its packages before those of torch.
+
+    Raises:
+        ModelError: what runs it is not installed.
+    """
+    if card.architecture == ONNX:
+        return onnx_name()
+    return eager_name(extra_name(card.architecture)) if card.architecture in EXTRAS else eager_name()
+
+
+def extra_name(architecture: str) -> str:
+    """The packages of an extra with their versions.
+
+    Raises:
+        ModelError: one is not installed.
+    """
+    try:
+        return "-".join(f"{name}-{version(name)}" for name in EXTRA_PACKAGES[architecture])
+    except PackageNotFoundError as error:
+        raise missing_extra(architecture, str(error.name)) from error
 
 
 def onnx_name() -> str:
@@ -95,6 +114,10 @@ def onnx_name() -> str:
         ) from error
 
 
-def eager_name() -> str:
-    """Engine and version, the part after the last hyphen; what a build is for, the kind of device says."""
-    return f"eager-folded-torch-{version('torch').split('+')[0]}"
+def eager_name(beside: str = "") -> str:
+    """Engine and version, the part after the last hyphen; what a build is for, the kind of device says.
+
+    Args:
+        beside: whose code the network is, where it is not ours.
+    """
+    return f"eager-folded-{beside}{'-' if beside else ''}torch-{version('torch').split('+')[0]}"

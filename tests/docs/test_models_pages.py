@@ -9,7 +9,7 @@ from pathlib import Path
 from models.registries import package_folder
 
 from encdec_batch.models.alias import Alias, Move
-from encdec_batch.models.onnx_import import read_declared
+from encdec_batch.models.given import read_declared
 from encdec_batch.models.onnx_operators import LEAST_OPSET, MOST_OPSET
 from encdec_batch.models.registry import add_package, promote
 from encdec_batch.models.version import Version
@@ -26,7 +26,7 @@ def blocks(text: str, language: str) -> list[str]:
 def test_the_card_that_is_shown_is_one_with_every_key(tmp_path):
     (text,) = blocks(ONNX, "yaml")
     (tmp_path / "card.yaml").write_text(text)
-    declared = read_declared(tmp_path / "card.yaml")
+    declared = read_declared(tmp_path / "card.yaml", "onnx")
     shown = {line.partition(":")[0] for line in text.splitlines() if line[0].isalpha()}
     assert shown == set(type(declared).model_fields) - {"architecture", "arguments", "parent", "pad_multiple"}
 

@@ -9,6 +9,7 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,8 @@ def test_it_runs_through_none_of_our_loaders(planted, tmp_path, load):
         ("net.onnx", [], 1, "is not an ONNX file"),
         ("net.onnx", ["--trusted"], 2, "--trusted is for files of torch.export"),
         ("net.pt", ["--trusted"], 2, "--trusted is for files of torch.export"),
-        ("net.pt", [], 2, "holds pickles"),
+        ("net.pkl", [], 2, "holds pickles"),
+        ("net.pt", [], 1, "is no file of weights" if find_spec("spandrel") else "'encdec-batch[spandrel]'"),
     ],
 )
 def test_nor_through_the_command_unless_it_is_trusted(planted, tmp_path, name, words, code, said):
@@ -165,16 +167,20 @@ def test_one_module_loads_such_files_and_one_command_imports_it():
     """No worker and no registry can reach it: whoever imports it is named here."""
     loads: dict[str, set[str]] = {}
     imports: set[str] = set()
+    unsafe: set[str] = set()
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and (called := ast.unparse(node.func)).endswith(
                 ("torch.load", "export.load", "jit.load", "package.load", "load_pt2")
             ):
                 loads.setdefault(called, set()).add(path.name)
+                # Of published weights: tensors alone.
+                unsafe |= {path.name} - {"exported.py"} if "weights_only=True" not in ast.unparse(node) else set()
             named = f"{node.module}" if isinstance(node, ast.ImportFrom) else ""
             if named == "encdec_batch.models.exported":
                 imports.add(path.name)
-    assert loads == {"torch.export.load": {"exported.py"}}
+    assert loads == {"torch.export.load": {"exported.py"}, "torch.load": {"published.py"}}
+    assert not unsafe
     assert imports == {"cli_models.py"}
 
 

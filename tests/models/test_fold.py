@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from networks_random import random_network
@@ -39,6 +41,49 @@ def test_transposed_convolutions_are_folded_unless_grouped(groups: int, left: in
     folded = fold_batch_norm(network)
     assert sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules()) == left
     torch.testing.assert_close(folded(x), before, rtol=1e-4, atol=1e-5)
+
+
+class NormAndReLU(nn.BatchNorm2d):
+    """As timm has it: the activation is in the norm."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002
+        return super().forward(input).relu()
+
+
+class Standardised(nn.Conv2d):
+    """Its weights are changed as it runs."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002
+        weight = self.weight - self.weight.mean(dim=(1, 2, 3), keepdim=True)
+        return nn.functional.conv2d(input, weight, self.bias)
+
+
+class Twice(nn.Sequential):
+    """Its layers are run in another order."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002
+        return self[1](self[0](self[0](input)))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: nn.Sequential(nn.Conv2d(3, 3, 1), NormAndReLU(3)),
+        lambda: nn.Sequential(Standardised(3, 3, 1), nn.BatchNorm2d(3)),
+        lambda: Twice(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)),
+    ],
+    ids=["norm", "convolution", "sequence"],
+)
+def test_what_is_derived_from_a_layer_may_be_something_else(made: Callable[[], nn.Sequential]) -> None:
+    torch.manual_seed(0)
+    network = made().eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.uniform_(-1, 1)  # type: ignore[union-attr]
+    x = torch.randn(1, 3, 5, 5)
+    before = network(x).clone()
+    assert torch.equal(fold_batch_norm(network)(x), before)
 
 
 @torch.inference_mode()
