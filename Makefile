@@ -37,8 +37,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: $(STAMP) ## a whole job on this machine: S3 server, scenes, Ray, masks, report
-	@$(BIN)/python jobs/demo.py
+demo: $(STAMP) ## on this machine: an S3 server, an archive on Ray, then pictures of every task beside plain methods
+	@$(BIN)/python -m jobs.demo
 
 test: $(STAMP) ## run every test
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not integration and not e2e" $(ARGS) || $(NONE_CHOSEN)
