@@ -12,7 +12,7 @@ from encdec_batch.models.memory import measure_memory
 from encdec_batch.models.network import build_network
 from encdec_batch.models.package import load_package
 from encdec_batch.models.reach import measure_geometry
-from encdec_batch.models.tolerance import measure_tolerances
+from encdec_batch.models.tolerance import measure_tolerance
 
 PACKAGES = Path(__file__).parents[2] / "jobs" / "packages"
 NAMES = sorted(path.parent.name for path in PACKAGES.glob("*/card.json"))
@@ -50,13 +50,18 @@ def test_its_card_says_what_is_measured(name):
 @pytest.mark.integration
 @pytest.mark.parametrize("name", NAMES)
 def test_its_tolerances_are_those_of_what_runs(name):
-    """To a factor of 4, as much as is added when they are measured: another CPU rounds otherwise."""
+    """To a factor of 4, as much as is added when they are measured: another CPU rounds otherwise.
+
+    In float32, where they are few units in the last place, to 16: other numbers of threads add in another order.
+    Without float16, which takes as long as both others.
+    """
     card, network = loaded(name)
-    measured = measure_tolerances(network, card.num_bands, card.geometry)
     assert set(card.tolerance) >= {"cpu/float32", "cpu/bfloat16", "cpu/float16"}
-    for kind in set(card.tolerance) & set(measured):
-        assert 1 / 4 <= card.tolerance[kind].value / measured[kind].value <= 4, kind
-        assert card.tolerance[kind].margin == 2 * card.tolerance[kind].value, kind
+    for precision, factor in (("float32", 16), ("bfloat16", 4)):
+        told = card.tolerance[f"cpu/{precision}"]
+        measured = measure_tolerance(network, card.num_bands, card.geometry, precision)
+        assert 1 / factor <= told.value / measured.value <= factor, precision
+        assert told.margin == 2 * told.value, precision
 
 
 @pytest.mark.parametrize("name", NAMES)
