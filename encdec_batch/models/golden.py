@@ -25,6 +25,15 @@ def record(network: nn.Module, image_CHW: Tensor) -> bytes:
     return save({"input": image_CHW.contiguous(), "output": output_CHW.contiguous()})
 
 
+def keeps(golden: bytes, network: nn.Module) -> bool:
+    """Whether the network, where it is and in its precision, gives its golden output up to rounding.
+
+    Not all do: where pooling remembers which pixel was the largest, one that is rounded may put a value elsewhere.
+    """
+    difference, allowed = _compared(golden, network)
+    return difference <= allowed
+
+
 def replay(package: Package, network: nn.Module) -> float:
     """Run the golden input through a network, where it is and in its precision.
 
@@ -35,16 +44,12 @@ def replay(package: Package, network: nn.Module) -> float:
         ModelError: the difference is beyond rounding, or the sample cannot be used.
     """
     try:
-        sample = load(package.golden)
-        image_CHW, wanted_CHW = sample["input"], sample["output"]
-        found_CHW = forward(network, image_CHW[None])[0]
-        difference = float((found_CHW - wanted_CHW).abs().max())
+        difference, allowed = _compared(package.golden, network)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise ModelError(
             f"{package.uri}: the golden sample cannot be replayed: {error}", hint="make the package anew"
         ) from error
     device, dtype = placement(network)
-    allowed = _SLACK[dtype] * float(wanted_CHW.abs().max())
     if not difference <= allowed:  # NaN is refused too
         raise ModelError(
             f"{package.uri}: the network does not give its golden output: off by {difference:.3g} "
@@ -53,3 +58,12 @@ def replay(package: Package, network: nn.Module) -> float:
             uri=package.uri,
         )
     return difference
+
+
+def _compared(golden: bytes, network: nn.Module) -> tuple[float, float]:
+    """The largest difference from the golden output, and what rounding may come to."""
+    sample = load(golden)
+    image_CHW, wanted_CHW = sample["input"], sample["output"]
+    found_CHW = forward(network, image_CHW[None])[0]
+    _, dtype = placement(network)
+    return float((found_CHW - wanted_CHW).abs().max()), _SLACK[dtype] * float(wanted_CHW.abs().max())

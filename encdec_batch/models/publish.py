@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
@@ -9,8 +13,9 @@ from safetensors.torch import save
 from torch import nn
 
 from encdec_batch.errors import CardError
-from encdec_batch.models.card import ConstantNormalization, Declared, GeometryCard
-from encdec_batch.models.golden import record
+from encdec_batch.models.card import ConstantNormalization, Declared, GeometryCard, ToleranceCard
+from encdec_batch.models.forward import prepare
+from encdec_batch.models.golden import keeps, record
 from encdec_batch.models.memory import measure_memory
 from encdec_batch.models.network import build_network
 from encdec_batch.models.package import Measured, Package, create_package, load_package
@@ -18,6 +23,8 @@ from encdec_batch.models.reach import measure_geometry
 from encdec_batch.models.tolerance import measure_tolerances
 from encdec_batch.store.open import open_store
 from encdec_batch.store.secrets import Options
+
+log = logging.getLogger(__name__)
 
 _GOLDEN_CORE = 48
 
@@ -63,10 +70,24 @@ def publish_package(  # noqa: PLR0913  (two of them are for few callers)
             hint="correct `output` in the card",
         )
     weights = save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
-    create_package(open_store(uri, options), declared, measured, weights=weights, golden=record(network, image_CHW))
+    golden = record(network, image_CHW)
+    measured = replace(measured, tolerance=_kept(network, golden, measured.tolerance))
+    create_package(open_store(uri, options), declared, measured, weights=weights, golden=golden)
     package = load_package(uri, options)
     build_network(package)
     return package
+
+
+def _kept(network: nn.Module, golden: bytes, tolerance: Mapping[str, ToleranceCard]) -> Mapping[str, ToleranceCard]:
+    """Without the precisions in which the network does not give its golden output: `auto` takes none of them."""
+    kept = {}
+    for kind, value in tolerance.items():
+        device, _, precision = kind.partition("/")
+        if keeps(golden, prepare(network, device=device, precision=precision)):  # type: ignore[arg-type]
+            kept[kind] = value
+        else:
+            log.warning("publish.precision_left_out", extra={"device": device, "precision": precision})
+    return kept
 
 
 def normalize(image: NDArray[np.generic], mean: ArrayLike, std: ArrayLike) -> NDArray[np.float32]:

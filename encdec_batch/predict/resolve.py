@@ -66,7 +66,12 @@ def device_for(card: Card, wanted: str, precision: str, batch: int | Literal["au
         SpecError: what is asked for is not there, or this network cannot be run so.
     """
     if card.architecture != ONNX:
-        return choose_device(wanted, precision, batch)
+        found = choose_device(wanted, precision, batch)
+        # In a precision that the card leaves out on every device, the network is another one.
+        known = {kind.partition("/")[2] for kind in card.tolerance}
+        if precision == "auto" and known and found.precision not in known:
+            return choose_device(wanted, "float32", batch)
+        return found
     for name, value in (("device", wanted), ("precision", precision)):
         if value not in ("auto", "cpu", "float32"):
             raise SpecError(

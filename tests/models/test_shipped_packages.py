@@ -15,6 +15,7 @@ from encdec_batch.models.reach import measure_geometry
 from encdec_batch.models.tolerance import measure_tolerance
 
 PACKAGES = Path(__file__).parents[2] / "jobs" / "packages"
+ALL_ON_CPU = {"cpu/float32", "cpu/bfloat16", "cpu/float16"}
 NAMES = sorted(path.parent.name for path in PACKAGES.glob("*/card.json"))
 TASKS = {
     ("semantic-segmentation", "unet"),
@@ -36,7 +37,9 @@ def loaded(name):
 def test_a_shipped_package_loads_and_computes_what_it_did(name):
     package = load_package(str(PACKAGES / name))
     assert package.card.name == name
-    replay(package, prepare(build_network(package), precision="bfloat16"))
+    for precision in ("float32", "bfloat16"):
+        if f"cpu/{precision}" in package.card.tolerance:
+            replay(package, prepare(build_network(package), precision=precision))
 
 
 @pytest.mark.integration
@@ -56,9 +59,12 @@ def test_its_tolerances_are_those_of_what_runs(name):
     Without float16, which takes as long as both others.
     """
     card, network = loaded(name)
-    assert set(card.tolerance) >= {"cpu/float32", "cpu/bfloat16", "cpu/float16"}
+    # Of a SegNet only float32: rounded, its pooling remembers other pixels.
+    assert set(card.tolerance) >= ({"cpu/float32"} if card.architecture == "segnet" else ALL_ON_CPU)
     for precision, factor in (("float32", 16), ("bfloat16", 4)):
-        told = card.tolerance[f"cpu/{precision}"]
+        told = card.tolerance.get(f"cpu/{precision}")
+        if told is None:
+            continue
         measured = measure_tolerance(network, card.num_bands, card.geometry, precision)
         assert 1 / factor <= told.value / measured.value <= factor, precision
         assert told.margin == 2 * told.value, precision

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from networks_random import random_network, random_unpadded_network
@@ -7,8 +9,15 @@ from torch import Tensor, nn
 
 from encdec_batch.errors import ModelError
 from encdec_batch.models.card import GeometryCard
+from encdec_batch.models.forward import prepare
+from encdec_batch.models.golden import keeps
+from encdec_batch.models.network import build_network
+from encdec_batch.models.package import load_package
 from encdec_batch.models.reach import measure_geometry
 from encdec_batch.models.tolerance import measure_tolerance, measure_tolerances
+from encdec_batch.predict.resolve import device_for
+
+PACKAGES = Path(__file__).parents[2] / "jobs/packages"
 
 PIXELWISE = GeometryCard(scale=1, stride=1, reach=0, exactness="exact")
 ALL_ON_CPU = {"cpu/float32", "cpu/bfloat16", "cpu/float16"}
@@ -84,3 +93,17 @@ def test_what_float32_cannot_do_is_an_error():
     nn.init.constant_(network.weight, float("nan"))
     with pytest.raises(ModelError, match="not finite in float32"):
         measure_tolerances(network.eval(), 1, PIXELWISE)
+
+
+def test_auto_takes_no_precision_that_the_card_leaves_out():
+    card = load_package(str(PACKAGES / "nuclei-segnet")).card
+    assert not {kind for kind in card.tolerance if "bfloat16" in kind}
+    assert device_for(card, "cpu", "auto", "auto").precision == "float32"
+    assert device_for(card, "cpu", "bfloat16", "auto").precision == "bfloat16"
+
+
+def test_a_precision_in_which_the_golden_output_is_not_given_is_left_out():
+    package = load_package(str(PACKAGES / "nuclei-segnet"))
+    network = build_network(package)
+    assert keeps(package.golden, prepare(network, precision="float32"))
+    assert not keeps(package.golden, prepare(network, precision="bfloat16"))
