@@ -18,7 +18,6 @@ settings.register_profile("ci", settings.get_profile("dev"), max_examples=300, d
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 LONGEST = (
-    "stream/test_deaths.py",
     "e2e/test_kill.py",
     "e2e/test_kill_points.py",
     "e2e/test_soak.py",
@@ -26,6 +25,7 @@ LONGEST = (
     "train/running/test_ray_train.py",
     "bench/test_smoke.py",
     "train/test_cli_train.py",
+    "stream/test_deaths.py",
 )
 """Files that take a minute or more: they begin first, lest one of them is left for the end."""
 
