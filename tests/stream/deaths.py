@@ -18,13 +18,15 @@ from encdec_batch.stream.rules import Rules
 PLANTED = Path(__file__).parents[1] / "planted"
 RULES = Rules(least_s=8, least_io_s=8, first_s=8, grace_s=20)
 SMALL_DRIVER = """
-import json, sys
+import json, signal, sys
 from encdec_batch.errors import EncdecError
 from encdec_batch.job.run import run
 from encdec_batch.spec.load import load_spec
 from encdec_batch.stream.deadline import own_process
 from encdec_batch.stream.rules import Rules
 
+# A shell's background jobs are born with SIGINT ignored, and so would be a run of tests that is one.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 own_process()
 try:
     summary = run(load_spec(sys.argv[1], sys.argv[3:]), rules=Rules(**json.loads(sys.argv[2])))
