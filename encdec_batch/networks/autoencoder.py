@@ -13,7 +13,16 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encdec_batch.networks.layers import DoubleConv, Norm, Up, check_choices, check_numbers, check_sides, make_up
+from encdec_batch.networks.layers import (
+    DoubleConv,
+    Norm,
+    Up,
+    check_choices,
+    check_numbers,
+    check_sides,
+    make_encoders,
+    make_up,
+)
 
 
 class Autoencoder(nn.Module):
@@ -47,11 +56,7 @@ class Autoencoder(nn.Module):
         check_choices(name, norm=norm, up=up)
         self.depth = depth
         channels = [width * 2**level for level in range(depth + 1)]
-        inputs = [in_channels, *channels[:-1]]
-        self.encoders = nn.ModuleList(
-            DoubleConv(num_in, num_out, padding=True, norm=norm)
-            for num_in, num_out in zip(inputs, channels, strict=True)
-        )
+        self.encoders = make_encoders(in_channels, channels, padding=True, norm=norm)
         self.ups = nn.ModuleList(make_up(up, 2 * num, num) for num in channels[:-1])
         self.decoders = nn.ModuleList(DoubleConv(num, num, padding=True, norm=norm) for num in channels[:-1])
         self.head = nn.Conv2d(width, out_channels, 3, padding=1)

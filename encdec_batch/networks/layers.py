@@ -5,6 +5,7 @@ Suffixes: N images of a batch, C channels, H and W rows and columns.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 from torch import Tensor, nn
@@ -29,6 +30,15 @@ class DoubleConv(nn.Sequential):
                 layers.append(nn.BatchNorm2d(out_channels))
             layers.append(nn.ReLU(inplace=True))
         super().__init__(*layers)
+
+
+def make_encoders(in_channels: int, channels: Sequence[int], *, padding: bool, norm: Norm) -> nn.ModuleList:
+    """A double convolution a level: from the image, and from each level to the one below it."""
+    inputs = (in_channels, *channels[:-1])
+    return nn.ModuleList(
+        DoubleConv(num_in, num_out, padding=padding, norm=norm)
+        for num_in, num_out in zip(inputs, channels, strict=True)
+    )
 
 
 def make_up(kind: Up, in_channels: int, out_channels: int) -> nn.Module:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encdec_batch.networks.layers import DoubleConv, Norm, Up, check_choices, check_numbers, make_up
+from encdec_batch.networks.layers import DoubleConv, Norm, Up, check_choices, check_numbers, make_encoders, make_up
 
 
 class UNet(nn.Module):
@@ -51,11 +51,7 @@ class UNet(nn.Module):
             raise ValueError(f"{name} of padding=False, up={up!r} cannot be: interpolation invents a border")
         self.depth, self.padding = depth, padding
         channels = [width * 2**level for level in range(depth + 1)]
-        inputs = [in_channels, *channels[:-1]]
-        self.encoders = nn.ModuleList(
-            DoubleConv(num_in, num_out, padding=padding, norm=norm)
-            for num_in, num_out in zip(inputs, channels, strict=True)
-        )
+        self.encoders = make_encoders(in_channels, channels, padding=padding, norm=norm)
         self.ups = nn.ModuleList(make_up(up, 2 * num, num) for num in channels[:-1])
         self.decoders = nn.ModuleList(DoubleConv(2 * num, num, padding=padding, norm=norm) for num in channels[:-1])
         self.head = nn.Conv2d(width, out_channels, 1)

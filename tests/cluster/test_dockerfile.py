@@ -81,10 +81,11 @@ def in_context(path: str) -> bool:
     return verdict
 
 
-def test_there_are_two_targets_and_they_differ_by_torch_alone():
-    (_, cpu_base, cpu), (_, cuda_base, cuda) = (stages(TEXT)[name] for name in ("cpu", "cuda"))
-    assert cpu == cuda
-    assert (cpu_base, cuda_base) == ("torch-cpu", "torch-cuda")
+def test_there_are_two_images_and_they_differ_by_torch_alone():
+    bases = [stages(TEXT.replace("ARG TORCH=cpu", f"ARG TORCH={torch}"))["image"][1] for torch in ("cpu", "cuda")]
+    assert bases == ["torch-cpu", "torch-cuda"]
+    with pytest.raises(ValueError, match="neither a stage nor an image"):
+        stages(TEXT.replace("ARG TORCH=cpu", "ARG TORCH=rocm"))
     (install,) = [rest for word, rest in stages(TEXT)["torch-cuda"][2] if word == "RUN"]
     assert [
         rest.replace('--index-url "${TORCH_CPU_INDEX}" ', "")
@@ -94,14 +95,13 @@ def test_there_are_two_targets_and_they_differ_by_torch_alone():
 
 
 def test_an_image_runs_as_nobody_in_particular_with_tokens_on():
-    for name in ("cpu", "cuda"):
-        said = stages(TEXT)[name][2]
-        assert [rest for word, rest in said if word == "USER"] == ["1000:1000"]
-        environment = dict(pair.split("=", 1) for word, rest in said if word == "ENV" for pair in rest.split())
-        assert environment["RAY_AUTH_MODE"] == "token"
-        assert environment["RAY_USAGE_STATS_ENABLED"] == "0"
-        # The launcher reads it from the image, and would mount below /root.
-        assert environment["HOME"] == "/home/encdec"
+    said = stages(TEXT)["image"][2]
+    assert [rest for word, rest in said if word == "USER"] == ["1000:1000"]
+    environment = dict(pair.split("=", 1) for word, rest in said if word == "ENV" for pair in rest.split())
+    assert environment["RAY_AUTH_MODE"] == "token"
+    assert environment["RAY_USAGE_STATS_ENABLED"] == "0"
+    # The launcher reads it from the image, and would mount below /root.
+    assert environment["HOME"] == "/home/encdec"
 
 
 def test_what_is_copied_is_there_and_reaches_the_build():
