@@ -117,7 +117,7 @@ def test_images_have_the_figures_that_evaluate_gives_them(tmp_path):
         target=spec.data.target, output=output_of(spec, known.facts), units=units_of(known.facts.normalization, None),
         dtype="uint8", num_bands=2, class_pixels=(), red=False, train=Scenes(kind="image"), val=Scenes(kind="image"),
     )  # fmt: skip
-    found = judged(task, [package, package], spec)
+    found = judged(task, [package, package])
     wanted = evaluate(package, Scenes(kind="image"), precision="float32").overall
     assert {name: found["squares 1.0.0"][name] for name in wanted if name != "scenes"} == pytest.approx(
         {name: value for name, value in wanted.items() if name != "scenes"}
