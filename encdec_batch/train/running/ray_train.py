@@ -86,6 +86,8 @@ def _fit(spec: TrainSpec, stream: RayTraining, config: dict[str, Any], folder: s
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.exceptions import TrainingFailedError
 
+    from encdec_batch.train.running.deaths import Deaths, deaths_in
+
     for name in ("ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     gpus = stream.gpus_per_worker
@@ -94,6 +96,7 @@ def _fit(spec: TrainSpec, stream: RayTraining, config: dict[str, Any], folder: s
         gpus = 1.0 if has_any and spec.compute.device != "cpu" else 0.0
     work: Any = _work  # it may give a value back, and workers may be two numbers, whatever Ray's types say
     workers: Any = stream.workers
+    noting: list[Any] = [Deaths(folder)]
     trainer = TorchTrainer(
         work,
         train_loop_config=config,
@@ -108,12 +111,15 @@ def _fit(spec: TrainSpec, stream: RayTraining, config: dict[str, Any], folder: s
             name=f"attempt-{time.time_ns()}",
             storage_path=folder,
             failure_config=FailureConfig(max_failures=stream.max_failures),
+            callbacks=noting,
         ),
     )
     try:
         result: Any = trainer.fit()
     except (TrainingFailedError, ray.exceptions.RayError) as error:
-        raise _failure(error, stream.max_failures) from error
+        raise _failure(error, deaths_in(folder)) from error
+    for death in deaths_in(folder):
+        log.warning("train.workers_started_again", extra={"after": death})
     if isinstance(result.return_value, EncdecError):
         raise result.return_value
 
@@ -156,16 +162,17 @@ def _work(config: dict[str, Any]) -> EncdecError | None:
     return told(failure)
 
 
-def _failure(error: Exception, max_failures: int) -> EncdecError:
-    """What a user is told of workers that died."""
+def _failure(error: Exception, deaths: list[str]) -> EncdecError:
+    """What a user is told of workers that died, or of a Ray that gave up for another reason."""
     causes = getattr(error, "worker_failures", {})
     first = next(iter(causes.values()), None)
     reason = first if isinstance(first, Exception) else error
     if isinstance(reason, EncdecError):
         return reason
-    said = unexpected(reason, "train")
+    # Not counted from what the spec allows: Ray gives up at once where its controller fails.
+    what = f"workers died {len(deaths)} times ({' | '.join(deaths)})" if deaths else "Ray gave up"
     return TrainingError(
-        f"workers died {max_failures + 1} times: {said.message}"[:600],
+        f"{what[:900]}: {unexpected(reason, 'train').message[:300]}",
         hint="look at Ray's logs with -v; the same command goes on from the newest checkpoint",
     )
 
