@@ -6,9 +6,11 @@ The controller is a process on the driver's machine: it writes lines into a file
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ray.exceptions import RayActorError
 from ray.train import UserCallback
 
 _FILE = "deaths.jsonl"
@@ -25,9 +27,23 @@ class Deaths(UserCallback):
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         """One line for each time, of all ranks that failed together."""
         del run_context
-        said = {str(rank): reason(error) for rank, error in worker_exceptions.items()}
-        with (Path(self._folder) / _FILE).open("a") as file:
-            file.write(json.dumps(said) + "\n")
+        note(self._folder, {f"rank {rank}": reason(error) for rank, error in worker_exceptions.items()})
+
+
+def note(folder: str, died: Mapping[str, str]) -> None:
+    """One time that workers failed: who, and of what."""
+    with (Path(folder) / _FILE).open("a") as file:
+        file.write(json.dumps(died) + "\n")
+
+
+def died_while_starting(error: Exception) -> str | None:
+    """What a worker died of, or did not answer for, when it was given its work; None: it is another error.
+
+    Ray starts workers again that die before or after; in between (the last lines of `WorkerGroup._start_impl`) its
+    controller takes the answer that it did not get for an error of its own, and gives up.
+    """
+    cause = getattr(error, "controller_failure", None)
+    return reason(cause) if isinstance(cause, RayActorError) else None
 
 
 def reason(error: Exception) -> str:
@@ -42,4 +58,4 @@ def deaths_in(folder: str) -> list[str]:
         lines = (Path(folder) / _FILE).read_text().splitlines()
     except FileNotFoundError:
         return []
-    return ["; ".join(f"rank {rank}: {why}" for rank, why in json.loads(line).items()) for line in lines]
+    return ["; ".join(f"{who}: {why}" for who, why in json.loads(line).items()) for line in lines]

@@ -82,14 +82,38 @@ def _check_room(spec: TrainSpec, stream: RayTraining) -> None:
 
 def _fit(spec: TrainSpec, stream: RayTraining, config: dict[str, Any], folder: str) -> None:
     import ray
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.exceptions import TrainingFailedError
 
-    from encdec_batch.train.running.deaths import Deaths, deaths_in
+    from encdec_batch.train.running.deaths import deaths_in, died_while_starting, note
 
     for name in ("ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    most, result = stream.max_failures, None
+    while result is None:
+        left = most if most < 0 else most - len(deaths_in(folder))
+        try:
+            result = _trainer(spec, stream, config, folder, max_failures=left).fit()
+        except (TrainingFailedError, ray.exceptions.RayError) as error:
+            lost = died_while_starting(error)
+            if lost is not None:
+                note(folder, {"one that was started": lost})
+            if lost is None or 0 <= most < len(deaths_in(folder)):
+                raise _failure(error, deaths_in(folder)) from error
+    for death in deaths_in(folder):
+        log.warning("train.workers_started_again", extra={"after": death})
+    if isinstance(result.return_value, EncdecError):
+        raise result.return_value
+
+
+def _trainer(
+    spec: TrainSpec, stream: RayTraining, config: dict[str, Any], folder: str, *, max_failures: int
+) -> Any:  # of Ray, which types no result of ours
+    import ray
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    from encdec_batch.train.running.deaths import Deaths
+
     gpus = stream.gpus_per_worker
     if gpus is None:
         has_any = ray.cluster_resources().get("GPU", 0) > 0
@@ -97,7 +121,7 @@ def _fit(spec: TrainSpec, stream: RayTraining, config: dict[str, Any], folder: s
     work: Any = _work  # it may give a value back, and workers may be two numbers, whatever Ray's types say
     workers: Any = stream.workers
     noting: list[Any] = [Deaths(folder)]
-    trainer = TorchTrainer(
+    return TorchTrainer(
         work,
         train_loop_config=config,
         torch_config=TorchConfig(backend="nccl" if gpus else "gloo"),
@@ -110,18 +134,10 @@ def _fit(spec: TrainSpec, stream: RayTraining, config: dict[str, Any], folder: s
         run_config=RunConfig(
             name=f"attempt-{time.time_ns()}",
             storage_path=folder,
-            failure_config=FailureConfig(max_failures=stream.max_failures),
+            failure_config=FailureConfig(max_failures=max_failures),
             callbacks=noting,
         ),
     )
-    try:
-        result: Any = trainer.fit()
-    except (TrainingFailedError, ray.exceptions.RayError) as error:
-        raise _failure(error, deaths_in(folder)) from error
-    for death in deaths_in(folder):
-        log.warning("train.workers_started_again", extra={"after": death})
-    if isinstance(result.return_value, EncdecError):
-        raise result.return_value
 
 
 def _work(config: dict[str, Any]) -> EncdecError | None:

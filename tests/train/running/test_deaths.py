@@ -9,7 +9,7 @@ from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
 from encdec_batch.errors import LossNotFinite, TrainingError
-from encdec_batch.train.running.deaths import Deaths, deaths_in
+from encdec_batch.train.running.deaths import Deaths, deaths_in, died_while_starting
 from encdec_batch.train.running.ray_train import _failure
 
 GONE = WorkerHealthCheckFailedError("A worker health check failed.", failure=ActorUnavailableError("no answer", None))
@@ -36,6 +36,15 @@ def test_a_controller_that_fails_is_no_death_of_a_worker():
     error = _failure(ControllerError(ActorUnavailableError("no answer", None)), [])
     assert "Ray gave up: train failed: ControllerError" in str(error)
     assert "died" not in error.message
+
+
+def test_a_worker_that_is_lost_as_it_gets_its_work_is_told_from_other_errors_of_the_controller():
+    """Ray 2.60 gives up then, however many failures it is to put up with."""
+    lost = died_while_starting(ControllerError(ActorUnavailableError("no answer", None)))
+    assert lost is not None
+    assert lost.startswith("ActorUnavailableError: The actor")
+    assert died_while_starting(ControllerError(ValueError("no such option"))) is None
+    assert died_while_starting(WorkerGroupError("gone", {1: GONE})) is None
 
 
 def test_an_error_of_ours_is_told_as_it_is():
