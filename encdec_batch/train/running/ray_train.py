@@ -215,6 +215,7 @@ class _Listener:
 
     def __init__(self, store: Store, report: Report) -> None:
         self._store, self._report, self._over = store, report, threading.Event()
+        self._seen: bytes | None = None
         self._thread = threading.Thread(target=self._listen, name="progress", daemon=True)
 
     def __enter__(self) -> None:
@@ -224,19 +225,18 @@ class _Listener:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
-        self._look(None)
+        self._look()
 
     def _listen(self) -> None:
-        seen: bytes | None = None
         while not self._over.wait(_READ_EVERY_S):
-            seen = self._look(seen)
+            self._look()
 
-    def _look(self, seen: bytes | None) -> bytes | None:
+    def _look(self) -> None:
         try:
             data = self._store.get(PROGRESS)
         except (ObjectMissing, StoreError):
             # A comfort: what is wrong with the store the workers will say.
-            return seen
-        if data != seen:
+            return
+        if data != self._seen:
+            self._seen = data
             self._report(Progress(**parse_json(data)))
-        return data

@@ -75,6 +75,7 @@ def test_two_workers_of_4_learn_what_one_of_8_learns(undisturbed, tmp_path):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
         assert ours["step"] == theirs["step"]
     assert (seen[-1].step, seen[-1].workers) == (STEPS, 2)
+    assert len(seen) == len({one.step for one in seen})
     scores = [load_package(one.output.package).card.metrics["val"] for one in (spec, alone)]
     assert scores[0] == pytest.approx(scores[1], abs=0.02)
 
