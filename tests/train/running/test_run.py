@@ -116,6 +116,19 @@ def test_a_finished_training_says_so_and_does_nothing(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+def test_a_finished_training_is_published_again_under_another_version(tmp_path):
+    """As where a registry has other bytes under the first one; nothing is learned for it."""
+    spec = train_spec(tmp_path)
+    first = train(spec, material)
+    changes = {"card.version": "1.1.0", "output.package": str(tmp_path / "other"), "output.registry": f"{tmp_path}/reg"}
+    again = train(train_spec(tmp_path, changes), lambda: material(batches=Squares(poisoned=0)))
+    assert (again.already, again.registered) == (False, f"{tmp_path}/reg/squares@1.1.0")
+    packages = [load_package(one.package) for one in (first, again)]
+    assert [package.card.version for package in packages] == ["1.0.0", "1.1.0"]
+    assert packages[0].weights == packages[1].weights
+    assert train(train_spec(tmp_path, changes), material) == replace(again, already=True)
+
+
 @pytest.mark.parametrize(("epoch", "first"), [(0, 0), (0, 16), (1, 8), (2, 8), (3, 16)])
 def test_stopped_at_any_step_it_goes_on_to_the_same_curve_and_bytes(tmp_path, epoch, first):
     changes = {"learn.ema": 0.8, "output.evaluate_every": 5, "network.arguments": {"width": 4, "depth": 1}}
