@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
         spec = load_train_spec(said.spec, said.set)
         packages = [] if said.baseline else [load_package(uri) for uri in said.package] or [_of_spec(spec)]
         task = Task.of(spec)
-        found = judged(task, packages, spec)
+        found = judged(task, packages)
     except EncdecError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, SpecError) else 1
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def judged(task: Task, packages: list[Package], spec: TrainSpec) -> dict[str, dict[str, float]]:
+def judged(task: Task, packages: list[Package]) -> dict[str, dict[str, float]]:
     """Figures by contestant: packages first, then the plain methods.
 
     Raises:
@@ -53,7 +53,6 @@ def judged(task: Task, packages: list[Package], spec: TrainSpec) -> dict[str, di
     """
     for package in packages:
         task.check(package.card)
-    wanted = spec.compute.precision
     found = {}
     for package in packages:
         tally = tally_of(task)
@@ -61,7 +60,7 @@ def judged(task: Task, packages: list[Package], spec: TrainSpec) -> dict[str, di
         def count(seen: Seen, tally: Tally = tally, package: Package = package) -> None:
             tally.add(seen.example, task.in_these_units(seen.prediction, package.card))
 
-        evaluate(package, task.val, precision=None if wanted == "auto" else wanted, on_scene=count)
+        evaluate(package, task.val, on_scene=count)
         name = f"{package.card.name} {package.card.version}"
         found[name if name not in found else package.uri] = tally.figures()
     return found | plainly(task, baselines_of(task))

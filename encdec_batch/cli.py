@@ -240,3 +240,7 @@ def report(*, uri: str, storage: tuple[str, ...], rebuild: bool, as_json: bool) 
     page = rebuild_report(uri, _parse_options(storage))
     click.echo(json.dumps({"report": page}) if as_json else page)
     return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -69,8 +69,7 @@ def evaluate(*, spec_file: Path, overrides: tuple[str, ...], package: str, as_js
 
     spec = load_train_spec(spec_file, overrides)
     judged = load_package(package or spec.output.package, {} if package else spec.output.package_storage)
-    wanted = spec.compute.precision
-    found = judge(judged, examples_for(judged.card, spec), precision=None if wanted == "auto" else wanted)
+    found = judge(judged, examples_for(judged.card, spec))
     if as_json:
         click.echo(json.dumps({"package": judged.uri, "digest": judged.digest, **found.to_dict()}))
     else:

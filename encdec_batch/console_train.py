@@ -89,7 +89,7 @@ def print_trained(console: Console, summary: TrainSummary) -> None:
 
 def print_evaluation(console: Console, package: Package, found: Evaluation) -> None:
     card = package.card
-    console.print(f"{card.name} {card.version}  {package.uri}", highlight=False, soft_wrap=True)
+    console.print(f"{card.name} {card.version}  {package.uri}  {found.precision}", highlight=False, soft_wrap=True)
     names = [name for name in _MAIN if name in found.overall]
     table = Table("scene", *names, box=None, padding=(0, 2, 0, 0))
     for scene, row in list(found.scenes.items())[:_SHOWN_SCENES]:

@@ -61,6 +61,7 @@ class TrainComputeSpec(Spec):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of the forward pass (autocast); weights stay in float32. `auto`: bfloat16 where the device computes it natively,
-    else float32. float16 needs CUDA: the loss is scaled there so that small gradients do not vanish."""
+    else float32. float16 needs CUDA: the loss is scaled there so that small gradients do not vanish. Evaluations take
+    what a job takes, whatever this is."""
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     """Of each worker on a CPU. Equal curves need equal numbers of them."""

@@ -54,7 +54,6 @@ def write_spec(folder: Path, kind: str) -> Path:
         "learn": {"losses": [{"kind": "cross_entropy" if kind == "mask" else "l1"}], "steps": 1},
         "card": {"name": "made", "task": "test", "data": "made", "licence": "CC0"},
         "output": {"uri": "training", "package": "package"},
-        "compute": {"precision": "float32"},
     }
     path = folder / "train.yaml"
     path.write_text(yaml.safe_dump(values))
@@ -74,7 +73,7 @@ def test_a_package_has_the_figures_that_evaluate_gives_it(tmp_path, capsys):
     package, *methods = printed["figures"]
     assert (package, methods) == ("nuclei 1.0.0", ["majority class", "Otsu", "Otsu, smaller side", "best threshold"])
     nuclei = load_package(str(NUCLEI))
-    wanted = evaluate(nuclei, examples_for(nuclei.card, load_train_spec(path)), precision="float32")
+    wanted = evaluate(nuclei, examples_for(nuclei.card, load_train_spec(path)))
     found = printed["figures"][package]
     assert printed["scenes"] == wanted.overall["scenes"]
     assert {name: found[name] for name in found.keys() & wanted.overall} == {
@@ -117,8 +116,8 @@ def test_images_have_the_figures_that_evaluate_gives_them(tmp_path):
         target=spec.data.target, output=output_of(spec, known.facts), units=units_of(known.facts.normalization, None),
         dtype="uint8", num_bands=2, class_pixels=(), red=False, train=Scenes(kind="image"), val=Scenes(kind="image"),
     )  # fmt: skip
-    found = judged(task, [package, package], spec)
-    wanted = evaluate(package, Scenes(kind="image"), precision="float32").overall
+    found = judged(task, [package, package])
+    wanted = evaluate(package, Scenes(kind="image")).overall
     assert {name: found["squares 1.0.0"][name] for name in wanted if name != "scenes"} == pytest.approx(
         {name: value for name, value in wanted.items() if name != "scenes"}
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.__main__ import main
+from bench.training import _clock
 
 pytestmark = pytest.mark.integration
 
@@ -55,6 +56,15 @@ def test_a_giant_is_read_from_where_it_is_made_up(tmp_path: Path) -> None:
     # All of it once, its header by `plan` and by the run before, and listings.
     assert whole["sent_GB"] * 1e9 <= whole["object_GB"] * 1e9 + 3 * 65536
     assert [row["overviews"] for row in rows if row.get("file") == "mask.tif"] == [2]
+
+
+def test_a_training_is_timed_after_its_first_epoch(tmp_path: Path) -> None:
+    main(["training", "--quick", "--folder", str(tmp_path)])
+    [row] = json.loads((tmp_path / "results.jsonl").read_text())["rows"]
+    assert row["of_bare"] == pytest.approx(row["images_per_s"] / row["bare_images_per_s"])
+    assert 0 <= row["waited"] <= 1
+    # Ten steps of the second epoch on, beside ten of the first.
+    assert sorted(_clock(tmp_path / "training/made/training")) == [10, 20]
 
 
 def test_an_unknown_figure_is_refused(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def prepare(data: DataSpec, *, mapper: Mapper | None = None) -> Prepared:
     kept = {id(one) for one in alike}
     good, judged = ([one for one in side if id(one) in kept] for side in (good, judged))
     if not good or (sides.val and not judged):
-        raise SpecError(_nothing_left("train" if not good else "validate", aside), hint="correct these files")
+        raise SpecError(_nothing_left("train" if not good else "validate", aside), hint=_remedy(aside))
     return Prepared(
         train=tuple(good),
         val=tuple(judged),
@@ -137,12 +137,17 @@ def _check_enough(data: DataSpec, kept: Sequence[Inspected], aside: Sequence[Asi
     if kept and len(aside) > data.most_aside * total:
         raise SpecError(
             f"{len(aside)} of {total} files cannot be used: {_said(aside)}",
-            hint="correct them, or raise data.most_aside",
+            hint=f"{_remedy(aside)}, or raise data.most_aside",
         )
 
 
 def _nothing_left(use: str, aside: Sequence[Aside]) -> str:
     return f"no file is left to {use} on: {_said(aside)}"
+
+
+def _remedy(aside: Sequence[Aside]) -> str:
+    """For the first of them, where it has one: what is wrong with many is most often the same."""
+    return next((one.hint for one in aside if one.hint), "correct these files")
 
 
 def _said(aside: Sequence[Aside]) -> str:

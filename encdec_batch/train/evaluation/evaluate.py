@@ -17,6 +17,7 @@ from encdec_batch.models.package import Package
 from encdec_batch.plan.product import quantum_levels
 from encdec_batch.predict.array import predict_patch
 from encdec_batch.predict.device import Precision
+from encdec_batch.predict.resolve import device_for
 from encdec_batch.read.patch import Patch
 from encdec_batch.train.batch import Example, Examples
 from encdec_batch.train.evaluation.metrics import Confusion, Fidelity, mean_of
@@ -35,10 +36,13 @@ class Evaluation:
     have it; `pooled_psnr` is that of all pixels together."""
     scenes: Mapping[str, Mapping[str, float]]
     """By scene."""
+    precision: Precision
+    """In which the network was run."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it: what is no number is null."""
-        return {"overall": plain(self.overall), "scenes": {name: plain(row) for name, row in self.scenes.items()}}
+        scenes = {name: plain(row) for name, row in self.scenes.items()}
+        return {"precision": self.precision, "overall": plain(self.overall), "scenes": scenes}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,7 @@ def evaluate(
         EncdecError: a scene cannot be read, or there is none.
     """
     team = team or Alone()
+    precision = precision or device_for(package.card, "auto", "auto", "auto").precision
     names: list[str] = []
     rows: list[NDArray[np.float64]] = []
     for number, example in enumerate(examples):
@@ -78,7 +83,7 @@ def evaluate(
         if number % team.size != team.rank:
             rows.append(np.zeros(_row_length(package.card)))
             continue
-        prediction = _predict(package, example, precision or "auto")
+        prediction = _predict(package, example, precision)
         rows.append(_row(package.card, example, prediction))
         if on_scene:
             on_scene(Seen(example=example, prediction=prediction))
@@ -87,7 +92,11 @@ def evaluate(
     table = torch.from_numpy(np.stack(rows))
     team.sum([table])
     counted = [_score(package.card, row) for row in table.numpy()]
-    return Evaluation(overall=_overall(package.card, counted), scenes=_by_scene(package.card, names, counted))
+    return Evaluation(
+        overall=_overall(package.card, counted),
+        scenes=_by_scene(package.card, names, counted),
+        precision=precision,
+    )
 
 
 def plain(figures: Mapping[str, float]) -> dict[str, float | None]:
@@ -95,7 +104,7 @@ def plain(figures: Mapping[str, float]) -> dict[str, float | None]:
     return {name: round(value, 6) if isfinite(value) else None for name, value in figures.items()}
 
 
-def _predict(package: Package, example: Example, precision: Any) -> NDArray[np.generic]:
+def _predict(package: Package, example: Example, precision: Precision) -> NDArray[np.generic]:
     output = package.card.output
     scene = Patch(pixels=example.pixels, valid_mask=example.valid_mask)
     stitch = "blend" if package.card.geometry.exactness == "global" else "crop"

@@ -10,10 +10,14 @@ import torch
 from torch import nn
 
 from encdec_batch.models.card import Card
+from encdec_batch.models.forward import prepare
+from encdec_batch.models.golden import keeps
 from encdec_batch.models.memory import measure_memory
+from encdec_batch.models.network import build_network
 from encdec_batch.models.package import Measured, Package
 from encdec_batch.models.publish import publish_package
 from encdec_batch.models.reach import measure_geometry
+from encdec_batch.predict.device import Precision, choose_device
 from encdec_batch.spec.train import TrainSpec
 from encdec_batch.train.material import Material
 from encdec_batch.train.packaging.card import declare
@@ -47,6 +51,22 @@ class Drafts:
             made = publish_package(folder, network, declared, self.material.sample, measured=self._measured)
         self._card = made.card
         return made
+
+
+def precision_of_a_job(draft: Package) -> Precision:
+    """What `auto` will be on this machine for jobs that run the package which this draft becomes.
+
+    A job leaves out what the card has no tolerance for; a draft's has none yet, so its golden sample is asked, by which
+    they are kept (models/publish.py).
+    """
+    device = choose_device("auto", "auto", 1)
+    network = build_network(draft)
+    try:
+        kept = keeps(draft.golden, prepare(network, device=device.torch_name, precision=device.precision))
+    except RuntimeError:
+        # torch has not every operation of the network in it.
+        kept = False
+    return device.precision if kept else "float32"
 
 
 def detached(network: nn.Module) -> nn.Module:

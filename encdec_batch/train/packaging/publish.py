@@ -28,6 +28,8 @@ class Chosen:
     prefix: str
     """Of their tensors in the state."""
     scores: Mapping[str, float | None]
+    precision: str
+    """In which they were found; empty where nothing was validated on."""
 
 
 def publish_result(store: Store, spec: TrainSpec, material: Material) -> tuple[Chosen, Package, str]:
@@ -54,7 +56,7 @@ def publish_result(store: Store, spec: TrainSpec, material: Material) -> tuple[C
     declared = declare(
         spec,
         material.facts,
-        metrics={"val": dict(chosen.scores)} if chosen.scores else {},
+        metrics={"val": dict(chosen.scores), "val_precision": chosen.precision} if chosen.scores else {},
         procedure=procedure_of(spec, chosen),
         parent=digest_of_parent(spec),
     )
@@ -72,8 +74,8 @@ def choose(state: State) -> Chosen:
     else:
         has_average = any(name.startswith("ema/") for name in state.tensors)
         step, prefix = state.step, "ema/" if has_average else "network/"
-    scores: dict[str, float | None] = next((one["overall"] for one in evaluations[::-1] if one["step"] == step), {})
-    return Chosen(step=step, prefix=prefix, scores=scores)
+    found: dict[str, Any] = next((one for one in evaluations[::-1] if one["step"] == step), {})
+    return Chosen(step=step, prefix=prefix, scores=found.get("overall", {}), precision=found.get("precision", ""))
 
 
 def procedure_of(spec: TrainSpec, chosen: Chosen) -> str:

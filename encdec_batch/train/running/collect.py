@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from encdec_batch.train.samples.examples import SceneExamples
 from encdec_batch.train.samples.local_batches import LocalBatches
 from encdec_batch.train.samples.ray_batches import RayBatches
 
+log = logging.getLogger(__name__)
+
 _SAMPLE_SIDE = 1024
 """Pixels of a scene that a golden sample may be cut from: more than the reach of any network here."""
 
@@ -32,6 +35,9 @@ def collect(spec: TrainSpec) -> Material:
     """
     data = spec.data
     prepared = prepare(data)
+    if prepared.aside:
+        said = {"files": len(prepared.aside), "first": str(prepared.aside[0]), "used": len(prepared.train)}
+        log.warning("train.set_aside", extra=said)
     by_ray = isinstance(spec.compute.stream, RayTraining)
     batches: Batches = RayBatches(prepared, data) if by_ray else LocalBatches(prepared, data)
     return Material(

@@ -82,19 +82,46 @@ def _check_room(spec: TrainSpec, stream: RayTraining) -> None:
 
 def _fit(spec: TrainSpec, stream: RayTraining, config: dict[str, Any], folder: str) -> None:
     import ray
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.exceptions import TrainingFailedError
+
+    from encdec_batch.train.running.deaths import deaths_in, died_while_starting, note
 
     for name in ("ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    most, result = stream.max_failures, None
+    while result is None:
+        left = most if most < 0 else most - len(deaths_in(folder))
+        try:
+            result = _trainer(spec, stream, config, folder, max_failures=left).fit()
+        except (TrainingFailedError, ray.exceptions.RayError) as error:
+            lost = died_while_starting(error)
+            if lost is not None:
+                note(folder, {"one that was started": lost})
+            if lost is None or 0 <= most < len(deaths_in(folder)):
+                raise _failure(error, deaths_in(folder)) from error
+    for death in deaths_in(folder):
+        log.warning("train.workers_started_again", extra={"after": death})
+    if isinstance(result.return_value, EncdecError):
+        raise result.return_value
+
+
+def _trainer(
+    spec: TrainSpec, stream: RayTraining, config: dict[str, Any], folder: str, *, max_failures: int
+) -> Any:  # of Ray, which types no result of ours
+    import ray
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    from encdec_batch.train.running.deaths import Deaths
+
     gpus = stream.gpus_per_worker
     if gpus is None:
         has_any = ray.cluster_resources().get("GPU", 0) > 0
         gpus = 1.0 if has_any and spec.compute.device != "cpu" else 0.0
     work: Any = _work  # it may give a value back, and workers may be two numbers, whatever Ray's types say
     workers: Any = stream.workers
-    trainer = TorchTrainer(
+    noting: list[Any] = [Deaths(folder)]
+    return TorchTrainer(
         work,
         train_loop_config=config,
         torch_config=TorchConfig(backend="nccl" if gpus else "gloo"),
@@ -107,15 +134,10 @@ def _fit(spec: TrainSpec, stream: RayTraining, config: dict[str, Any], folder: s
         run_config=RunConfig(
             name=f"attempt-{time.time_ns()}",
             storage_path=folder,
-            failure_config=FailureConfig(max_failures=stream.max_failures),
+            failure_config=FailureConfig(max_failures=max_failures),
+            callbacks=noting,
         ),
     )
-    try:
-        result: Any = trainer.fit()
-    except (TrainingFailedError, ray.exceptions.RayError) as error:
-        raise _failure(error, stream.max_failures) from error
-    if isinstance(result.return_value, EncdecError):
-        raise result.return_value
 
 
 def _work(config: dict[str, Any]) -> EncdecError | None:
@@ -156,16 +178,17 @@ def _work(config: dict[str, Any]) -> EncdecError | None:
     return told(failure)
 
 
-def _failure(error: Exception, max_failures: int) -> EncdecError:
-    """What a user is told of workers that died."""
+def _failure(error: Exception, deaths: list[str]) -> EncdecError:
+    """What a user is told of workers that died, or of a Ray that gave up for another reason."""
     causes = getattr(error, "worker_failures", {})
     first = next(iter(causes.values()), None)
     reason = first if isinstance(first, Exception) else error
     if isinstance(reason, EncdecError):
         return reason
-    said = unexpected(reason, "train")
+    # Not counted from what the spec allows: Ray gives up at once where its controller fails.
+    what = f"workers died {len(deaths)} times ({' | '.join(deaths)})" if deaths else "Ray gave up"
     return TrainingError(
-        f"workers died {max_failures + 1} times: {said.message}"[:600],
+        f"{what[:900]}: {unexpected(reason, 'train').message[:300]}",
         hint="look at Ray's logs with -v; the same command goes on from the newest checkpoint",
     )
 
@@ -192,6 +215,7 @@ class _Listener:
 
     def __init__(self, store: Store, report: Report) -> None:
         self._store, self._report, self._over = store, report, threading.Event()
+        self._seen: bytes | None = None
         self._thread = threading.Thread(target=self._listen, name="progress", daemon=True)
 
     def __enter__(self) -> None:
@@ -201,19 +225,18 @@ class _Listener:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
-        self._look(None)
+        self._look()
 
     def _listen(self) -> None:
-        seen: bytes | None = None
         while not self._over.wait(_READ_EVERY_S):
-            seen = self._look(seen)
+            self._look()
 
-    def _look(self, seen: bytes | None) -> bytes | None:
+    def _look(self) -> None:
         try:
             data = self._store.get(PROGRESS)
         except (ObjectMissing, StoreError):
             # A comfort: what is wrong with the store the workers will say.
-            return seen
-        if data != seen:
+            return
+        if data != self._seen:
+            self._seen = data
             self._report(Progress(**parse_json(data)))
-        return data

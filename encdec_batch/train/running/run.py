@@ -1,7 +1,8 @@
 """A training from spec to package, as one process sees it: claim the folder, train, publish, say that it is finished.
 
 training.json    what is trained here; a spec that asks for something else is refused
-finished.json    package, scores, curve's end: the same command says them again and does nothing
+finished.json    package, scores, curve's end: the same command says them again and does nothing; asked for another
+                 package, card or registry it publishes the same weights once more
 """
 
 from __future__ import annotations
@@ -131,7 +132,12 @@ def _publish(store: Store, spec: TrainSpec, material: Material) -> TrainSummary:
         steps=spec.learn.steps,
         scores=state.scores,
     )
-    values = {"format_version": FORMAT_VERSION, "asked": _asked(spec), **summary.to_dict()}
+    values = {
+        "format_version": FORMAT_VERSION,
+        "asked": _asked(spec),
+        "published": _published(spec),
+        **summary.to_dict(),
+    }
     store.put(FINISHED, canonical_json(values))
     return summary
 
@@ -155,6 +161,12 @@ def _asked(spec: TrainSpec) -> dict[str, Any]:
         )
     )
     return shown
+
+
+def _published(spec: TrainSpec) -> dict[str, Any]:
+    """All that is asked of the package; it takes no training."""
+    output = spec.output
+    return {"package": output.package, "registry": output.registry, "card": spec.card.model_dump(mode="json")}
 
 
 def _without_storage(value: Any) -> Any:
@@ -184,6 +196,10 @@ def _finished(store: Store, spec: TrainSpec) -> TrainSummary | None:
         return None
     if changed := differences(values.pop("asked"), _asked(spec)):
         raise _another(store, changed)
+    # Of an older version, which did not say more: only where the package lies can be compared.
+    published = values.pop("published", _published(spec) | {"package": values["package"]})
+    if published != _published(spec):
+        return None
     del values["format_version"]
     return TrainSummary(**values | {"already": True})
 

@@ -26,7 +26,7 @@ from encdec_batch.train.learning.build import build_loop
 from encdec_batch.train.learning.checkpoint import Checkpoints, State
 from encdec_batch.train.learning.loop import Done
 from encdec_batch.train.material import Material
-from encdec_batch.train.packaging.draft import Drafts
+from encdec_batch.train.packaging.draft import Drafts, precision_of_a_job
 from encdec_batch.train.tracking.curve import Curve
 from encdec_batch.train.tracking.figures import Mean, Pace
 from encdec_batch.train.tracking.mlflow import Tracker
@@ -50,8 +50,8 @@ class Session:
         self._spec, self._material, self._team, self._report = spec, material, team, report
         self._store = open_store(spec.output.uri, spec.output.storage)
         self._checkpoints = Checkpoints(self._store, keep=spec.output.keep)
-        self._precision = choose_device(device.type, spec.compute.precision, 1).precision
-        self._loop = build_loop(spec, material.facts, device=device, precision=self._precision)
+        precision = choose_device(device.type, spec.compute.precision, 1).precision
+        self._loop = build_loop(spec, material.facts, device=device, precision=precision)
         self._drafts = Drafts(spec, material)
         self._values: dict[str, Any] = {"evaluations": []}
         self._best: dict[str, torch.Tensor] = {}
@@ -122,9 +122,11 @@ class Session:
         with self._agreed():
             package = self._drafts.make(self._loop.judged)
             with arithmetic_restored():
-                found = evaluate(package, examples, precision=self._precision, team=self._team, on_scene=keep)
+                # Not that of the training: the scores are to be those of the package's users.
+                precision = precision_of_a_job(package)
+                found = evaluate(package, examples, precision=precision, team=self._team, on_scene=keep)
         self._scores = found.to_dict()["overall"]
-        self._values["evaluations"].append({"step": step, "overall": self._scores})
+        self._values["evaluations"].append({"step": step, "overall": self._scores, "precision": found.precision})
         self._keep_if_best(found, step)
         if curve:
             curve.point(step, {f"val/{name}": value for name, value in found.overall.items() if isfinite(value)})

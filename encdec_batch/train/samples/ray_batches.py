@@ -115,6 +115,8 @@ def _expression(prepared: Prepared, data: DataSpec, turn: Turn) -> Iterator[Row]
     import ray.data
     from ray.data import ActorPoolStrategy, DataContext, ExecutionResources
 
+    from encdec_batch.train.samples.ray_pace import Paced
+
     runs = list(_runs(turn, prepared.cells.num_samples))
     context = DataContext.get_current().copy()
     # One row, one Ray block.
@@ -123,6 +125,7 @@ def _expression(prepared: Prepared, data: DataSpec, turn: Turn) -> Iterator[Row]
     # Validation may take longer than Ray Data puts up with standing still.
     context.execution_no_progress_timeout_s = -1
     context.execution_options.preserve_order = True
+    context.custom_execution_callback_classes = [*context.custom_execution_callback_classes, Paced]
     loading = data.loading
     context.execution_options.resource_limits = ExecutionResources.for_limits(
         # Whoever is not next in order makes a run and waits with it.

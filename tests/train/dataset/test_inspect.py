@@ -74,6 +74,16 @@ def test_too_many_bad_files_stop_training(tmp_path):
     assert len(made(spec_of(tmp_path, most_aside=0.5)).aside) == 3
 
 
+def test_labels_that_no_class_names_are_told_with_what_to_do(tmp_path):
+    """As of single nuclei, numbered: the usual mistake of a first spec, and of nearly all files."""
+    write_pairs(tmp_path, 12)
+    for number in range(12):
+        write_png(tmp_path / f"masks/{number:02}.png", mask_of(picture(number)) * 3)
+    with pytest.raises(SpecError, match="no file is left") as error:
+        made(spec_of(tmp_path))
+    assert "name it in the values of a class, or in ignore" in str(error.value)
+
+
 def test_nothing_left(tmp_path):
     write_pairs(tmp_path, 2)
     for path in (tmp_path / "images").iterdir():

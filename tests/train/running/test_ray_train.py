@@ -28,7 +28,7 @@ BASE = {
 
 
 def on_ray(workers=2):
-    return {"compute.stream": {"kind": "ray", "workers": workers, "cpus_per_worker": 0.5, "max_failures": 2}}
+    return {"compute.stream": {"kind": "ray", "workers": workers, "cpus_per_worker": 0.5, "max_failures": 1}}
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,16 @@ def test_two_workers_of_4_learn_what_one_of_8_learns(undisturbed, tmp_path):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
         assert ours["step"] == theirs["step"]
     assert (seen[-1].step, seen[-1].workers) == (STEPS, 2)
+    assert len(seen) == len({one.step for one in seen})
     scores = [load_package(one.output.package).card.metrics["val"] for one in (spec, alone)]
     assert scores[0] == pytest.approx(scores[1], abs=0.02)
 
 
 def test_a_lost_worker_is_started_again_and_the_curve_is_the_same(undisturbed, tmp_path):
-    """Two failures allowed: with one, it failed once on a busy machine (ActorUnavailableError); why was not found."""
+    """One failure allowed. With one it failed once on a busy machine, of an ActorUnavailableError. Ray gives up at once
+    where a worker does not answer as it gets its work (`died_while_starting`), and we said "died 2 times" whatever had
+    happened. Such a start is tried again now, and each death is noted.
+    """
     spec = train_spec(tmp_path, BASE | on_ray())
     train(spec, lambda: material(batches=DiesOnce(tmp_path / "died")))
     assert (tmp_path / "died").exists()

@@ -20,13 +20,18 @@ from encdec_batch.commit.lease import acquire_lease
 from encdec_batch.errors import CheckpointError, EncdecError, LeaseHeld, LossNotFinite, PermanentStoreError, SpecError
 from encdec_batch.models.package import load_package
 from encdec_batch.predict.array import predict_array
+from encdec_batch.predict.resolve import device_for
 from encdec_batch.store.open import open_store
+from encdec_batch.train.evaluation.evaluate import evaluate
 from encdec_batch.train.learning.checkpoint import Checkpoints
+from encdec_batch.train.packaging.draft import precision_of_a_job
 from encdec_batch.train.running.run import train
 from encdec_batch.train.running.session import Session
 from encdec_batch.train.tracking.curve import read_curve
 
 pytestmark = pytest.mark.integration
+
+PACKAGES = Path(__file__).parents[3] / "jobs/packages"
 
 
 class Stopped(BaseException):
@@ -72,6 +77,23 @@ def test_a_training_ends_in_a_package_that_knows_its_task(tmp_path):
     assert list((tmp_path / "training/tensorboard").iterdir())
 
 
+def test_the_scores_of_its_card_are_those_of_the_precision_that_a_job_takes(tmp_path):
+    spec = train_spec(tmp_path, {"learn.steps": 4, "compute.precision": "float32"})
+    train(spec, material)
+    package = load_package(spec.output.package)
+    found = evaluate(package, Scenes())
+    assert found.precision == device_for(package.card, "auto", "auto", 1).precision
+    assert package.card.metrics == {"val": found.to_dict()["overall"], "val_precision": found.precision}
+
+
+@pytest.mark.parametrize("name", ["nuclei", "nuclei-segnet"])
+def test_a_draft_is_run_in_the_precision_that_its_package_is_run_in(name):
+    """Rounded to bfloat16 the pooling of a SegNet remembers other pixels: a job runs it in float32."""
+    package = load_package(str(PACKAGES / name))
+    draft = replace(package, card=package.card.model_copy(update={"tolerance": {}}))
+    assert precision_of_a_job(draft) == device_for(package.card, "auto", "auto", 1).precision
+
+
 def test_bands_have_the_names_that_the_spec_gives_them(tmp_path):
     spec = train_spec(tmp_path, {"card.bands": ["red", "near infrared"]})
     train(spec, material)
@@ -92,6 +114,19 @@ def test_a_finished_training_says_so_and_does_nothing(tmp_path):
     again = train(spec, never)
     assert again == replace(first, already=True)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_finished_training_is_published_again_under_another_version(tmp_path):
+    """As where a registry has other bytes under the first one; nothing is learned for it."""
+    spec = train_spec(tmp_path)
+    first = train(spec, material)
+    changes = {"card.version": "1.1.0", "output.package": str(tmp_path / "other"), "output.registry": f"{tmp_path}/reg"}
+    again = train(train_spec(tmp_path, changes), lambda: material(batches=Squares(poisoned=0)))
+    assert (again.already, again.registered) == (False, f"{tmp_path}/reg/squares@1.1.0")
+    packages = [load_package(one.package) for one in (first, again)]
+    assert [package.card.version for package in packages] == ["1.0.0", "1.1.0"]
+    assert packages[0].weights == packages[1].weights
+    assert train(train_spec(tmp_path, changes), material) == replace(again, already=True)
 
 
 @pytest.mark.parametrize(("epoch", "first"), [(0, 0), (0, 16), (1, 8), (2, 8), (3, 16)])
