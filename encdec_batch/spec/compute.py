@@ -42,8 +42,9 @@ class RayStream(Spec):
 
 
 class LocalStream(Spec):
-    """Everything in this one process, without Ray; the bytes are the same. Only of many small scenes, on a CPU, the later
-    ones are divided among as many further processes as there are workers, of some 0.4 GB each."""
+    """Everything in this one process, without Ray; the bytes are the same. Only of many small scenes, on a CPU, all but
+    the first are divided among as many further processes as there are workers, of some 0.4 GB each.
+    """
 
     kind: Literal["local"]
     workers: Annotated[int, Field(ge=1)] | None = None

@@ -31,7 +31,7 @@ from encdec_batch.stream.small_child import Said, SmallJob
 CHILD = "encdec_batch.stream.small_child"
 PIXELS = 2**20
 """Of a scene, at most: larger ones take so long that Python does not matter, and memory that counts."""
-AFTER = 512
+AFTER = 256
 """Small scenes that are through before processes are started: each takes some seconds to begin, and 0.4 GB."""
 AHEAD = 64
 """Scenes for each process that are handed out, or waiting to be."""
