@@ -161,7 +161,9 @@ class _Attendant(threading.Thread):
     def _listen(self) -> None:
         assert self._child is not None  # noqa: S101  (something is handed out)
         said = self._child.said()
-        if said is None:
+        if said is None and self._leaving.is_set() and not self._child.at:
+            self._left.clear()
+        elif said is None:
             self._bury(self._child)
         else:
             self._note(said)
@@ -207,7 +209,8 @@ class _Attendant(threading.Thread):
                 hint="see what it said on stderr; with compute.stream.workers 1 there are no such processes",
             )
         self._child = None
-        self._hand_out(list(self._left.values()))
+        if not self._leaving.is_set():
+            self._hand_out(list(self._left.values()))
 
 
 class _Child:
