@@ -46,7 +46,7 @@ def measure(bench: Bench) -> Figure:
     _small_scenes(bench, figure, network)
     _requests(bench, figure, network)
     _resuming(bench, figure, network)
-    figure.notes.append("CPU and peak memory (resident) are of the one process that there is")
+    figure.notes.append("CPU is of all processes; peak memory (resident) is of the one that plans")
     return figure
 
 

@@ -111,4 +111,4 @@ def _kind(pid: int) -> str:
     if command.startswith("ray::"):
         inner = re.search(r"_(Reading|Predicting|Writing)|(_commit)|(_resolve)", command)
         return f"ray {inner[0].strip('_').lower()}" if inner else "ray, other workers"
-    return "ray, its own processes"
+    return "small scenes" if "encdec_batch.stream.small_child" in command else "ray, its own processes"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -78,6 +79,7 @@ class Burden:
         return sum(p.num_bands * np.dtype(p.dtype).itemsize for p in self.products)
 
 
+@lru_cache(64)
 def choose_block(
     burden: Burden, geometry: NetworkGeometry, tiling: Tiling, *, budget: float, wanted: int | None
 ) -> BlockSide:

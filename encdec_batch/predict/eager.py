@@ -32,6 +32,8 @@ class EagerEngine:
 
     @torch.inference_mode()
     def cores(self, tiles_NCHW: Tensor, keep: Sequence[Window]) -> list[Tensor]:
-        x_NCHW = tiles_NCHW.to(self._dtype, memory_format=torch.channels_last)
+        # Two steps: to convert and to turn at once takes twice as long.
+        x_NCHW = tiles_NCHW.to(self._dtype)
+        x_NCHW = torch.empty_like(x_NCHW, memory_format=torch.channels_last).copy_(x_NCHW)
         y_NCHW = self._network(x_NCHW)
         return [y_NCHW[n, :, window.rows, window.cols].float() for n, window in enumerate(keep)]

@@ -69,6 +69,8 @@ class ClassHead:
         self.num_channels, self.num_classes = output.num_channels, len(output.classes)
         self._sigmoid = output.activation == "sigmoid"
         self._ids = torch.tensor([item.id for item in output.classes], dtype=torch.int32)
+        self._counted = [item.id for item in output.classes] == list(range(self.num_classes))
+        """The id of a class is its number: looked up, each pixel takes as long as the rest of a mask."""
         self._products = {product.name: product for product in wanted.products}
         self._cells = wanted.cells
         self._needs_p = wanted.cells or not self._products.keys() <= {"mask", MARGIN.name}
@@ -120,7 +122,7 @@ class ClassHead:
     def _raster(self, name: str, index_HW: Tensor, p_CHW: Tensor, valid_HW: Tensor) -> Tensor:
         product = self._products[name]
         if name == "mask":
-            values = self._ids.to(index_HW.device)[index_HW][None]
+            values = (index_HW.int() if self._counted else self._ids.to(index_HW.device)[index_HW])[None]
         elif name == "probability":
             values = torch.floor(p_CHW * LEVELS + 0.5)
         else:

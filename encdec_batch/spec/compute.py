@@ -42,11 +42,14 @@ class RayStream(Spec):
 
 
 class LocalStream(Spec):
-    """Everything in this one process, without Ray; the bytes are the same."""
+    """Everything in this one process, without Ray; the bytes are the same. Only of many small scenes, on a CPU, all but
+    the first are divided among as many further processes as there are workers, of some 0.4 GB each.
+    """
 
     kind: Literal["local"]
     workers: Annotated[int, Field(ge=1)] | None = None
-    """Threads that run the network, one core each; None: one for each core of the machine, two that share a GPU."""
+    """Threads that run the network, one core each; None: one for each core of the machine, two that share a GPU. With 1
+    there are no further processes."""
 
 
 Stream = Annotated[RayStream | LocalStream, Field(discriminator="kind")]

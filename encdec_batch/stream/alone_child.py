@@ -25,7 +25,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     # Libraries that print must not spoil the answers.
     os.dup2(2, 1)
-    _end_with_parent()
+    end_with_parent()
     job: AloneJob | HeaderJob = pickle.load(sys.stdin.buffer)  # noqa: S301  (written by our own parent)
     answer = _header(job, answers) if isinstance(job, HeaderJob) else _Child(job, answers).record()
     answers.write(pickle.dumps(answer, protocol=5))
@@ -85,7 +85,8 @@ class _Child:
             return call(*arguments)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """The kernel kills this process when the thread that started it ends."""
     parent = os.getppid()
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG, linux/prctl.h
     ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

@@ -76,9 +76,9 @@ class Guard:
         The place matters: a Ray task that is run again must give the same rows in the same order.
         """
         for piece in item.pieces:
-            units = list(_units(piece))
-            held = self._ledger.held([_reading(unit) for unit in units])
-            for alone, group in groupby(units, key=lambda unit: _reading(unit).place in held):
+            units = list(units_of(piece))
+            held = self._ledger.held([reading(unit) for unit in units])
+            for alone, group in groupby(units, key=lambda unit: reading(unit).place in held):
                 if alone:
                     yield from group
                 else:
@@ -86,7 +86,7 @@ class Guard:
 
     def _read_piece(self, recipe: Recipe, units: list[Alone]) -> Iterator[Read | Record | Alone]:
         """Neighbours, by one reader."""
-        works, piece = [_reading(unit) for unit in units], _joined(units)
+        works, piece = [reading(unit) for unit in units], _joined(units)
         values = read_item(recipe, WorkItem(pieces=(piece,)))
         if piece.scene.staged or piece.scene.by_statistics:
             # Before its first block the whole scene is cut or counted.
@@ -113,7 +113,7 @@ class Guard:
             return commit() if may else Alone(scene=scene, name=COMMIT, piece=None, pixels=scene.num_pixels)
 
 
-def _units(piece: Piece) -> Iterator[Alone]:
+def units_of(piece: Piece) -> Iterator[Alone]:
     """A piece, block by block and check by check: what can be run alone. Checks of a small scene go with its block."""
     together = piece.checks if is_small(piece.scene) else ()
     for place in piece.blocks:
@@ -142,7 +142,8 @@ def _unit(done: Read | Predicted) -> Alone:
     return _unit_of(Piece(scene=done.scene, blocks=((done.row, done.col),), checks=checks))
 
 
-def _reading(unit: Alone) -> Work:
+def reading(unit: Alone) -> Work:
+    """The first thing that is done with it."""
     return block_work(unit.scene, unit.name, "read", unit.pixels)
 
 

@@ -108,6 +108,14 @@ class Book:
         if work.mpx > 0:
             self._paces[work.stage].append(seconds / work.mpx)
 
+    def died(self, works: Collection[Work], worker: Worker) -> None:
+        """The process of this worker is gone, and whoever watched it says what it was at: nobody need start that again
+        to find out.
+        """
+        for work in works:
+            if self._open.get((work.place, work.stage)) == worker:
+                self._count(work)
+
     def deaths(self, place: Place) -> int:
         """Those of nodes that are alive; a node may be known to be lost only after its death was counted here."""
         return self._before.get(place, 0) + sum(map(self._alive, self._deaths.get(place, ())))
@@ -115,11 +123,14 @@ class Book:
     def _is_held(self, work: Work, worker: Worker) -> bool:
         before = self._open.get((work.place, work.stage))
         if before is not None and before != worker:
-            del self._open[work.place, work.stage]
-            if self._alive(before.node):
-                self._deaths.setdefault(work.place, []).append(before.node)
-                self._note(work)
+            self._count(work)
         return self.deaths(work.place) >= self._rules.deaths
+
+    def _count(self, work: Work) -> None:
+        before = self._open.pop((work.place, work.stage))
+        if self._alive(before.node):
+            self._deaths.setdefault(work.place, []).append(before.node)
+            self._note(work)
 
     def _pace(self, stage: str) -> float | None:
         paces = self._paces[stage]

@@ -1,4 +1,7 @@
-"""Blocks in this one process: one thread reads, as many as there are cores run the network and write."""
+"""Blocks in this one process: one thread reads, as many as there are cores run the network and write.
+
+Where there are many small scenes, processes help (`small_scenes.py`).
+"""
 
 from __future__ import annotations
 
@@ -25,11 +28,15 @@ from encdec_batch.stream.guard import Alone, Guard
 from encdec_batch.stream.headers import GuardedOpening
 from encdec_batch.stream.local_ledger import WitnessedLedger
 from encdec_batch.stream.rules import Rules
+from encdec_batch.stream.small_child import SmallJob
+from encdec_batch.stream.small_scenes import AFTER, SmallScenes, can_help
 
 DOUBLE_BUFFER = 2
 """Threads that share the network on a GPU: one computes while the other copies."""
 COMMITS = 2
 """Scenes that are assembled at a time."""
+HELPERS_THREADS = 2
+"""Of a process for small scenes."""
 
 
 class LocalHost:
@@ -40,35 +47,45 @@ class LocalHost:
         workers: threads that run the network; None: one for each core, two on a GPU.
         rules: of deaths and deadlines.
         witnessed: deaths of this process are marked in the output; otherwise only those before it are heeded.
+        helped_after: so many small scenes, and processes help, one for each worker on a CPU where there are several.
     """
 
     def __init__(
-        self, package: Package, *, workers: int | None = None, rules: Rules | None = None, witnessed: bool = True
+        self,
+        package: Package,
+        *,
+        workers: int | None = None,
+        rules: Rules | None = None,
+        witnessed: bool = True,
+        helped_after: int = AFTER,
     ) -> None:
         self._package, self._workers, self._rules = package, workers, rules or Rules()
-        self._stack = ExitStack()
-        self._witnessed, self._guards = witnessed, dict[str, Guard]()
+        self._stack, self._helped_after = ExitStack(), helped_after
+        self._witnessed, self._guards = witnessed, dict[str, tuple[Guard, WitnessedLedger]]()
 
     def resolve(self, spec: JobSpec) -> Resolved:
         return resolve(spec, self._package)
 
     def openers(self, recipe: Recipe) -> HeaderThreads:
-        opening = GuardedOpening(self._guard(recipe), self._rules)
+        opening = GuardedOpening(self._guard(recipe)[0], self._rules)
         return self._stack.enter_context(closing(HeaderThreads(recipe, opening)))
 
     def stream(self, recipe: Recipe, *, lease_n: int) -> LocalStream:
         on_cpu = recipe.resolved.torch_device == "cpu"
         workers = self._workers or (len(os.sched_getaffinity(0)) if on_cpu else DOUBLE_BUFFER)
         order = LocalOrder(recipe=recipe, package=self._package, lease_n=lease_n, rules=self._rules)
-        return self._stack.enter_context(closing(LocalStream(order, self._guard(recipe), workers=workers)))
+        guard, ledger = self._guard(recipe)
+        helpers = _Helpers(order, ledger, after=self._helped_after, number=workers if on_cpu else 1)
+        self._stack.enter_context(closing(helpers))
+        return self._stack.enter_context(closing(LocalStream(order, guard, helpers, workers=workers)))
 
-    def _guard(self, recipe: Recipe) -> Guard:
+    def _guard(self, recipe: Recipe) -> tuple[Guard, WitnessedLedger]:
         """One for headers and blocks of an output; its ledger is closed behind all that tells it."""
         output = recipe.spec.output
         if output.uri not in self._guards:
             ledger = WitnessedLedger(output.uri, output.storage, self._rules, witnessed=self._witnessed)
             self._stack.enter_context(closing(ledger))
-            self._guards[output.uri] = Guard(ledger, self._rules, PROCESS if is_own_process() else None)
+            self._guards[output.uri] = Guard(ledger, self._rules, PROCESS if is_own_process() else None), ledger
         return self._guards[output.uri]
 
     def __enter__(self) -> Self:
@@ -90,12 +107,55 @@ class LocalOrder:
     rules: Rules
 
 
+class _Helpers:
+    """Processes for small scenes, from the moment on that there have been many."""
+
+    def __init__(self, order: LocalOrder, ledger: WitnessedLedger, *, after: int, number: int) -> None:
+        self._order, self._ledger, self._after, self._number = order, ledger, after, number
+        self._seen = 0
+        self._started: SmallScenes | None = None
+
+    def give(self, item: WorkItem) -> bool:
+        """Whether they take it."""
+        output = self._order.recipe.spec.output.uri
+        if self._number == 1 or not all(can_help(piece.scene, output) for piece in item.pieces):
+            return False
+        self._seen += len(item.pieces)
+        if self._seen <= self._after:
+            return False
+        if self._started is None:
+            order = self._order
+            job = SmallJob(
+                recipe=order.recipe,
+                package=order.package,
+                lease_n=order.lease_n,
+                rules=order.rules,
+                threads=HELPERS_THREADS,
+            )
+            self._started = SmallScenes(job, self._ledger, self._number)
+        self._started.give(item)
+        return True
+
+    def made(self, *, all_of_it: bool) -> Iterator[Record | Alone]:
+        """What has come back; as long as they have more than enough, or all is wanted, that is waited for."""
+        scenes = self._started
+        while scenes is not None and scenes.out:
+            made = scenes.take(wait=all_of_it or scenes.is_full)
+            if made is None:
+                return
+            yield made
+
+    def close(self) -> None:
+        if self._started is not None:
+            self._started.close()
+
+
 class LocalStream:
     """The stages of pipeline.py on threads; `close` waits for what is running."""
 
-    def __init__(self, order: LocalOrder, guard: Guard, *, workers: int) -> None:
+    def __init__(self, order: LocalOrder, guard: Guard, helpers: _Helpers, *, workers: int) -> None:
         self._recipe, self._package, self._lease_n = order.recipe, order.package, order.lease_n
-        self._rules, self._guard, self._workers = order.rules, guard, workers
+        self._rules, self._guard, self._helpers, self._workers = order.rules, guard, helpers, workers
         self._write = WriteStage(order.recipe, order.lease_n)
         self._own = threading.local()
         self._making = threading.Lock()
@@ -109,6 +169,9 @@ class LocalStream:
         running: set[Future[Record | Alone]] = set()
         apart: list[Alone] = []
         for item in items:
+            if self._helpers.give(item):
+                yield from _but_alone(self._helpers.made(all_of_it=False), apart)
+                continue
             values = self._guard.read(self._recipe, item)
             while (read := self._next(values)) is not None:
                 if isinstance(read, Record):
@@ -121,8 +184,9 @@ class LocalStream:
                 # One block more than there are threads: the next one is read while they are busy.
                 if len(running) > self._workers:
                     ended, running = wait(running, return_when=FIRST_COMPLETED)
-                    yield from self._settled(ended, apart)
-        yield from self._settled(running, apart)
+                    yield from _but_alone((future.result() for future in ended), apart)
+        yield from _but_alone((future.result() for future in running), apart)
+        yield from _but_alone(self._helpers.made(all_of_it=True), apart)
         for alone in apart:
             yield self._run_alone(alone)
 
@@ -147,14 +211,6 @@ class LocalStream:
     def _finish(self, read: Read) -> Record | Alone:
         predicted = self._guard.predict(self._predict, read)
         return predicted if isinstance(predicted, Record | Alone) else self._guard.write(self._write, predicted)
-
-    def _settled(self, ended: Iterable[Future[Record | Alone]], apart: list[Alone]) -> Iterator[Record]:
-        for future in ended:
-            made = future.result()
-            if isinstance(made, Alone):
-                apart.append(made)
-            else:
-                yield made
 
     def _commit(self, scene: ScenePlan) -> Record:
         made = self._guard.commit(lambda: commit_parts(self._recipe, scene, self._lease_n), scene)
@@ -183,3 +239,12 @@ class LocalStream:
             self._own.stage = PredictStage(self._recipe, self._package)
         stage: PredictStage = self._own.stage
         return stage
+
+
+def _but_alone(made: Iterable[Record | Alone], apart: list[Alone]) -> Iterator[Record]:
+    """The records; what is to be run alone goes to the others."""
+    for one in made:
+        if isinstance(one, Alone):
+            apart.append(one)
+        else:
+            yield one

@@ -1,4 +1,8 @@
-"""The ledger of a run that does its blocks in its own process: a book, and a witness beside it (`witness.py`)."""
+"""The ledger of a run that does its blocks in its own process: a book, and a witness beside it (`witness.py`).
+
+Processes that help with small scenes (`small_scenes.py`) say what they are at to the run, which tells it here in their
+name. What they die of is written down at once, since the run goes on.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,16 @@ import threading
 from collections.abc import Collection
 from contextlib import suppress
 
-from encdec_batch.commit.attempts import Place, read_attempts
+from encdec_batch.commit.attempts import Place, read_attempts, try_to_count
 from encdec_batch.spec.base import StorageOptions
 from encdec_batch.store.open import open_store
+from encdec_batch.store.retry import RetryPolicy
 from encdec_batch.stream.ledger import Book, Start, Work, Worker, process_name
 from encdec_batch.stream.rules import Rules
 
 WITNESS = "encdec_batch.stream.witness"
+NOTE_S = 20.0
+"""How long the store may take to take the note of a death: whoever starts something waits for that."""
 
 log = logging.getLogger(__name__)
 
@@ -44,19 +51,26 @@ class WitnessedLedger:
         with self._lock:
             return self._opened().held(works, self._worker)
 
-    def start(self, work: Work) -> Start:
+    def start(self, work: Work, worker: Worker | None = None) -> Start:
+        """`worker`: who does it, where that is another process of this run."""
         with self._lock:
-            start = self._opened().start(work, self._worker)
+            start = self._opened().start(work, worker or self._worker)
             if not start.held:
                 self._open.add((work.place, work.stage))
                 self._tell("start", *work.place, work.stage, work.scene_id)
             return start
 
-    def end(self, work: Work, seconds: float) -> None:
+    def end(self, work: Work, seconds: float, worker: Worker | None = None) -> None:
         with self._lock:
-            self._opened().end(work, self._worker, seconds)
-            self._open.discard((work.place, work.stage))
-            self._tell("end", *work.place, work.stage)
+            self._opened().end(work, worker or self._worker, seconds)
+            self._close(work)
+
+    def died(self, works: Collection[Work], worker: Worker) -> None:
+        """Another process of this run died of these: one death each, written down."""
+        with self._lock:
+            self._opened().died(works, worker)
+            for work in works:
+                self._close(work)
 
     def close(self) -> None:
         """Says goodbye, unless something never came to its end: SystemExit, in a library, is a death as well."""
@@ -71,10 +85,19 @@ class WitnessedLedger:
             witness.stdin.close()
         witness.wait()
 
+    def _close(self, work: Work) -> None:
+        self._open.discard((work.place, work.stage))
+        self._tell("end", *work.place, work.stage)
+
+    def _note(self, work: Work) -> None:
+        if self._witnessed:
+            store = open_store(self._uri, self._options, policy=RetryPolicy().shortened(NOTE_S))
+            try_to_count(store, work.place, scene_id=work.scene_id, stage=work.stage)
+
     def _opened(self) -> Book:
         if self._book is None:
-            before = read_attempts(open_store(self._uri, self._options))
-            self._book = Book(self._rules, {place: attempts.deaths for place, attempts in before.items()})
+            before = {place: said.deaths for place, said in read_attempts(open_store(self._uri, self._options)).items()}
+            self._book = Book(self._rules, before, note=self._note)
             if self._witnessed:
                 self._start_witness()
         return self._book

@@ -26,6 +26,15 @@ class TestLocalStream(StreamContract):
             yield host
 
 
+class TestWithHelp(StreamContract):
+    """Processes take all small scenes, from the first on."""
+
+    @pytest.fixture
+    def host(self, package):
+        with LocalHost(load_package(str(package)), workers=2, helped_after=0) as host:
+            yield host
+
+
 def test_items_are_drawn_as_they_are_needed(package, job, archive):
     from encdec_batch.job.plan import build_plan
 
