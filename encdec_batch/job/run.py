@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import Lease, acquire_lease
 from encdec_batch.commit.prune import PARTS_PREFIX
-from encdec_batch.errors import RunStopped, SpecError
+from encdec_batch.errors import LeaseHeld, RunStopped, SpecError
 from encdec_batch.job.aside import Asides
 from encdec_batch.job.census import Census
 from encdec_batch.job.ending import Ending
@@ -19,6 +20,7 @@ from encdec_batch.job.plan import Prepared, host_of, place, plan_ahead, prepare,
 from encdec_batch.job.planner import Planner, Segment
 from encdec_batch.job.progress import Progress, Watch
 from encdec_batch.job.runlog import RunLog, new_run_id
+from encdec_batch.job.sources import MARK_ALONE, Removal, Removing, Sources
 from encdec_batch.job.stop import Stop
 from encdec_batch.job.summary import RunSummary
 from encdec_batch.job.survey import parts_of, survey, survey_scene
@@ -35,6 +37,8 @@ from encdec_batch.store.store import Store
 from encdec_batch.stream.rules import Rules
 from encdec_batch.stream.stream import Host, Stream
 
+log = logging.getLogger(__name__)
+
 PASSES = 2
 """A block whose part is gone, and a scene whose object changed, are tried once more in the same run."""
 
@@ -45,6 +49,7 @@ def run(
     show: Callable[[Progress], None] = lambda _: None,
     verbose: bool = False,
     rules: Rules | None = None,
+    removal: Removal = MARK_ALONE,
 ) -> RunSummary:
     """Process every scene that is not done yet.
 
@@ -53,11 +58,13 @@ def run(
         show: told how far the run is, after every block.
         verbose: let Ray talk.
         rules: of deaths and deadlines; the usual ones where none are given.
+        removal: what becomes of scenes whose input is gone.
 
     Raises:
         SpecError: the spec does not fit what is there.
         ModelError: the package cannot be used.
-        LeaseHeld: another run writes this output.
+        LeaseHeld: another run writes this output, and was waited for in vain.
+        EncdecError: the source lost more scenes than is believed, and they were to be removed.
         RunStopped: scene after scene was condemned; report and tables are written.
         StoreError: the store does not answer.
     """
@@ -73,7 +80,13 @@ def run(
             hint="use a store with conditional writes; without them two runs could mix their results",
         )
     with ExitStack() as stack:
-        lease = stack.enter_context(acquire_lease(store, HolderInfo.current(run_id)))
+        waiting = _Waiting(watch)
+        holder, wait_s = HolderInfo.current(run_id), spec.output.wait_s or None
+        lease = stack.enter_context(acquire_lease(store, holder, wait_s=wait_s, told=waiting))
+        if waiting.waited:
+            # What the source listed, and what an alias named, was hours ago.
+            placed = place(spec)
+            watch.update(message="")
         for prefix in ("scenes/", PARTS_PREFIX, STAGED_PREFIX):
             store.abort_uploads(prefix, before=lease.created)
         runlog = stack.enter_context(RunLog(store, placed.order.spec, watch))
@@ -81,7 +94,9 @@ def run(
             census = Census(placed.order.wanted)
             prepared = prepare(placed, survey(store, census))
             _refuse_replacing(prepared, store, can_replace=capabilities.if_match)
-            ours = _Run(prepared, store, lease, runlog)
+            sources = Sources(prepared)
+            sources.check(removal)
+            ours = _Run(prepared, store, lease, runlog, Removing(sources=sources, prune=removal.prune))
             if not prepared.work.todo:
                 return ours.nothing_to_do(census if census.in_table else None)
             # Of an output of many scenes it is large, and it is taken anew at the end.
@@ -102,16 +117,28 @@ def _refuse_replacing(prepared: Prepared, store: Store, *, can_replace: bool) ->
         )
 
 
+class _Waiting:
+    """Says for whom a run waits."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch, self.waited = watch, False
+
+    def __call__(self, held: LeaseHeld) -> None:
+        self.waited = True
+        self._watch.update(message=f"waiting: {held.message}")
+        log.warning("run.waits", extra={"reason": held.message})
+
+
 class _Run:
     """The driver's side of one run."""
 
-    def __init__(self, prepared: Prepared, store: Store, lease: Lease, runlog: RunLog) -> None:
+    def __init__(self, prepared: Prepared, store: Store, lease: Lease, runlog: RunLog, removing: Removing) -> None:
         self._prepared, self._store, self._lease = prepared, store, lease
         self._watch, self._runlog = runlog.watch, runlog
         known, work = prepared.known, prepared.work
         asides = Asides(prepared.order, store, lease, known.quarantined)
         self._outcome = Outcome(asides=asides, keys=dict(work.keys))
-        self._ending = Ending(prepared, store, lease, runlog, self._outcome)
+        self._ending = Ending(prepared, store, lease, runlog, self._outcome, removing)
         self._again: dict[str, ScenePlan] = {}
         self._stop = Stop()
 
