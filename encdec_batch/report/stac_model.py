@@ -34,13 +34,15 @@ def model_item(card: Card, digest: str, uri: str) -> dict[str, Any]:
     task, classes = _task(card), classes_of(card)
     onnx = card.architecture == ONNX
     folder = uri.rstrip("/")
+    # STAC 1.1 takes bands of an item only where an asset has some, and the extension wants them in the item.
+    bands = [{"name": band.name} for band in card.bands]
     properties: dict[str, Any] = {
         # A network is of no time: for a search it is of any.
         "datetime": None,
         "start_datetime": "1970-01-01T00:00:00Z",
         "end_datetime": "9999-12-31T23:59:59Z",
         "description": card.description or f"{card.name} {card.version}",
-        "bands": [{"name": band.name} for band in card.bands],
+        "bands": bands,
         "mlm:name": _name(card),
         "mlm:architecture": card.architecture,
         "mlm:tasks": [task],
@@ -73,6 +75,7 @@ def model_item(card: Card, digest: str, uri: str) -> dict[str, Any]:
                 "type": "application/octet-stream",
                 "roles": ["mlm:model", "mlm:weights"],
                 "mlm:artifact_type": "onnx" if onnx else "safetensors",
+                "bands": bands,
             },
             "card": {"href": f"{folder}/card.json", "title": "model card", "type": JSON, "roles": ["metadata"]},
         },
