@@ -174,6 +174,7 @@ def verify(  # noqa: PLR0913  (one parameter an option)
     repaired = repair_output(uri, verdict.bad_files, options) if repair else Repaired(taken_out=(), left={})
     if as_json:
         files = {"digest": verdict.digest, "files": verdict.files, "bad": verdict.bad, "why": verdict.why}
+        files |= {"catalogue": verdict.catalogue}
         more = {"deep": found.to_dict()} if found else {}
         more |= {"repaired": asdict(repaired)} if repair else {}
         click.echo(json.dumps(files | more))

@@ -200,6 +200,8 @@ def print_verdict(console: Console, verdict: Verdict, deep: DeepVerdict | None =
     console.print(f"{_count(verdict.files, 'file')}, {bad} of them not what their markers say{more}", highlight=False)
     if deep:
         print_deep(console, deep)
+    if verdict.catalogue:
+        console.print(f"note: {verdict.catalogue}", highlight=False, soft_wrap=True)
     console.print(f"digest  {verdict.digest or 'unknown, as long as a marker cannot be read'}", highlight=False)
 
 
