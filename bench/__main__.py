@@ -12,7 +12,20 @@ from pathlib import Path
 from bench.figure import Bench, Figure
 from bench.machine import describe, load
 
-FIGURES = ("reads", "start", "items", "steps", "plain", "efficiency", "peers", "memory", "many", "giant", "networks")
+FIGURES = (
+    "reads",
+    "start",
+    "items",
+    "steps",
+    "plain",
+    "efficiency",
+    "peers",
+    "memory",
+    "many",
+    "grown",
+    "giant",
+    "networks",
+)
 
 
 def main(arguments: list[str] | None = None) -> None:
