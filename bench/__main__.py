@@ -13,19 +13,9 @@ from bench.figure import Bench, Figure
 from bench.machine import describe, load
 
 FIGURES = (
-    "reads",
-    "start",
-    "items",
-    "steps",
-    "plain",
-    "efficiency",
-    "peers",
-    "memory",
-    "many",
-    "grown",
-    "giant",
+    "reads", "start", "items", "steps", "plain", "efficiency", "peers", "memory", "many", "grown", "catalogue", "giant",
     "networks",
-)
+)  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -62,8 +62,11 @@ def columns(text: str) -> dict[str, str]:
 def words(kind: pa.DataType) -> str:
     """An Arrow type as the page says it."""
     if pa.types.is_struct(kind):
+        if pa.types.is_struct(kind[0].type):
+            return f"struct by file name of {words(kind[0].type)}"
         names = ", ".join(f"`{field.name}`" for field in kind)
-        return f"struct of {words(kind[0].type)}: {names}"
+        kinds = {words(field.type) for field in kind}
+        return f"struct of {kinds.pop()}: {names}" if len(kinds) == 1 else f"struct: {names}"
     if pa.types.is_map(kind):
         return f"map of {words(kind.key_type)} to {words(kind.item_type)}"
     if pa.types.is_list(kind):
