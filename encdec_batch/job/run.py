@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -11,10 +10,11 @@ from dataclasses import dataclass, replace
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import Lease, acquire_lease
 from encdec_batch.commit.prune import PARTS_PREFIX
-from encdec_batch.errors import LeaseHeld, RunStopped, SpecError
+from encdec_batch.errors import RunStopped, SpecError
 from encdec_batch.job.aside import Asides
 from encdec_batch.job.census import Census
 from encdec_batch.job.ending import Ending
+from encdec_batch.job.entry import Waiting, refuse
 from encdec_batch.job.outcome import Outcome
 from encdec_batch.job.plan import Prepared, host_of, place, plan_ahead, prepare, resolve_recipe
 from encdec_batch.job.planner import Planner, Segment
@@ -36,8 +36,6 @@ from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
 from encdec_batch.stream.rules import Rules
 from encdec_batch.stream.stream import Host, Stream
-
-log = logging.getLogger(__name__)
 
 PASSES = 2
 """A block whose part is gone, and a scene whose object changed, are tried once more in the same run."""
@@ -80,7 +78,7 @@ def run(
             hint="use a store with conditional writes; without them two runs could mix their results",
         )
     with ExitStack() as stack:
-        waiting = _Waiting(watch)
+        waiting = Waiting(watch)
         holder, wait_s = HolderInfo.current(run_id), spec.output.wait_s or None
         lease = stack.enter_context(acquire_lease(store, holder, wait_s=wait_s, told=waiting))
         if waiting.waited:
@@ -93,7 +91,7 @@ def run(
         try:
             census = Census(placed.order.wanted)
             prepared = prepare(placed, survey(store, census))
-            _refuse_replacing(prepared, store, can_replace=capabilities.if_match)
+            refuse(prepared, store, capabilities, removal)
             sources = Sources(prepared)
             sources.check(removal)
             ours = _Run(prepared, store, lease, runlog, Removing(sources=sources, prune=removal.prune))
@@ -105,28 +103,6 @@ def run(
         except BaseException:
             watch.update(state="failed")
             raise
-
-
-def _refuse_replacing(prepared: Prepared, store: Store, *, can_replace: bool) -> None:
-    replaced = [c.scene_id for c in prepared.work.todo if c.scene_id in prepared.known.committed]
-    if replaced and not can_replace:
-        raise SpecError(
-            f"{store.uri}: {len(replaced)} committed scenes are to be replaced (the first is {replaced[0]}), "
-            "and this store ignores If-Match",
-            hint="write to a new output.uri, or use a store with conditional writes",
-        )
-
-
-class _Waiting:
-    """Says for whom a run waits."""
-
-    def __init__(self, watch: Watch) -> None:
-        self._watch, self.waited = watch, False
-
-    def __call__(self, held: LeaseHeld) -> None:
-        self.waited = True
-        self._watch.update(message=f"waiting: {held.message}")
-        log.warning("run.waits", extra={"reason": held.message})
 
 
 class _Run:

@@ -27,7 +27,7 @@ from encdec_batch.commit.catalogued import (
     shard_path,
 )
 from encdec_batch.commit.marker import Marker
-from encdec_batch.errors import ObjectMissing
+from encdec_batch.errors import ObjectMissing, SpecError
 from encdec_batch.models.card import Card
 from encdec_batch.report import stac
 from encdec_batch.report.gone import Gone
@@ -146,7 +146,7 @@ class Catalogue:
         if not self._collection:
             name = self._store.uri.rstrip("/").rpartition("/")[2]
             self._collection = {"id": _ID.sub("-", name) or "output", "description": "outputs of encdec-batch"}
-            self._collection = self._described()
+            self._collection = self._described() | {OF_TABLE: ""}
             self._store.put(COLLECTION, stac.encode(self._collection))
         network = self._network
         if network is None:
@@ -265,8 +265,22 @@ def is_kept_up(store: Store) -> bool:
 
 
 def has_catalogue(store: Store) -> bool:
-    """Whether an output has one."""
-    return bool(_object(store, COLLECTION))
+    """Whether an output has one of ours."""
+    return OF_TABLE in _object(store, COLLECTION)
+
+
+def refuse_foreign(store: Store) -> None:
+    """Nothing, if there is no collection, or one of ours.
+
+    Raises:
+        SpecError: somebody else's lies where ours would.
+    """
+    found = _object(store, COLLECTION)
+    if found and OF_TABLE not in found:
+        raise SpecError(
+            f"{store.uri}: {COLLECTION} is there, and no run has written it",
+            hint="say output.catalogue: false, or write to another output.uri",
+        )
 
 
 def _object(store: Store, path: str) -> dict[str, Any]:

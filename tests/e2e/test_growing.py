@@ -16,12 +16,14 @@ import pytest
 from e2e.made import Ended, classes_package, command, markers, run, write_spec, write_tiff
 from rasters import coordinate_image
 from report.validation import read, refusals
+from servers import s3_server_process
 
 from encdec_batch.commit.catalogued import item_path, shard_of
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import acquire_lease
 from encdec_batch.job.run import run as run_job
 from encdec_batch.spec.load import load_spec
+from encdec_batch.store.object import Capabilities
 from encdec_batch.store.open import open_store
 
 pytestmark = pytest.mark.e2e
@@ -235,3 +237,46 @@ def test_an_output_without_a_catalogue_gets_one_by_a_run_that_has_nothing_to_do(
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.json") if ".encdec" not in path.parts}
     run(spec)
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_somebody_elses_collection_is_not_written_over(tmp_path):
+    spec, out = archive(tmp_path, 1), tmp_path / "out"
+    out.mkdir()
+    (out / "collection.json").write_text('{"type": "Collection", "id": "theirs"}')
+    ended = run(spec)
+    assert (ended.code, "no run has written it" in ended.stderr) == (2, True)
+    assert run(spec, "--set", "output.catalogue=false").code == 0
+    assert json.loads((out / "collection.json").read_text())["id"] == "theirs"
+
+
+def test_a_store_that_cannot_replace_a_marker_prunes_nothing(tmp_path, monkeypatch):
+    spec, out = archive(tmp_path, 1), tmp_path / "out"
+    run(spec)
+    monkeypatch.setattr(
+        type(open_store(str(out))), "probe", lambda self: Capabilities(create_only=True, if_match=False)
+    )
+    ended = run(spec, "--prune")
+    assert (ended.code, "leave --prune out" in ended.stderr) == (2, True)
+
+
+def test_the_same_on_an_object_store(tmp_path):
+    """Where etags are digests, and what was deleted is gone at once."""
+    archive(tmp_path, 11)
+    with s3_server_process() as server:
+        out, options = f"s3://{server.make_bucket()}/out", server.options
+        output = {"uri": out, "storage": options, "catalogue": True}
+        spec = write_spec(tmp_path, tmp_path / "in", classes_package(), output=output)
+        assert run(spec).code == 0
+        lose(tmp_path, 3)
+        assert run(spec, "--prune").result["scenes_removed"] == ["s03"]
+        store = open_store(out, options)
+        items = {info.path for info in store.list("stac/") if info.path.count("/") == 2}
+        assert len(items) == 11  # ten scenes and the network
+        for path in ("collection.json", *items):
+            assert refusals(json.loads(store.get(path))) == []
+        assert command("verify", out, "--json", *storage(options)).result["catalogue"] == ""
+        assert run(spec).result["blocks"] == 0
+
+
+def storage(options: dict[str, str]) -> list[str]:
+    return [word for key, value in options.items() for word in ("--storage", f"{key}={value}")]

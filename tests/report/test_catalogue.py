@@ -179,7 +179,7 @@ def test_an_item_is_written_again_only_if_it_says_something_else():
 ids = st.sets(st.sampled_from([f"s{n}" for n in range(12)]), max_size=12)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(before=ids, after=ids, changed=ids, stop=st.integers(0, 40))
 def test_a_reader_never_finds_a_link_to_nothing_whenever_a_run_dies(before, after, changed, stop):
     """After every change of an object, and after a death at any request; the next run makes all well."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ class Offline(pystac.StacIO):
         raise AssertionError("nothing is written")
 
 
+@cache
 def validator() -> JsonSchemaSTACValidator:
     """Knows the vendored schemas by their ids."""
     made = JsonSchemaSTACValidator()
