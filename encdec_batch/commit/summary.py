@@ -20,7 +20,7 @@ from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.window import Window
 from encdec_batch.write.statistics import add
 
-OUTLINE_POINTS = 4
+OUTLINE_POINTS = 2
 """Of each side of a scene: its outline is for maps, and lies in every marker."""
 
 
