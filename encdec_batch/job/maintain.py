@@ -17,7 +17,7 @@ from encdec_batch.commit.lease import Lease, acquire_lease
 from encdec_batch.commit.packed import packed
 from encdec_batch.commit.prune import PrunableFolder, PruneRules, find_prunable, prune, take_out
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine, remove_quarantine
-from encdec_batch.errors import ModelError
+from encdec_batch.errors import EncdecError
 from encdec_batch.job.catalogue import network_of
 from encdec_batch.job.census import Census
 from encdec_batch.job.forget import find_forgettable
@@ -147,13 +147,15 @@ def rebuild_report(uri: str, options: StorageOptions | None = None) -> str:
 
 
 def _network(store: Store) -> Network | None:
-    """Of the newest run that did something; None where its spec wants no catalogue, or its package cannot be had."""
-    _, spec = choose_run(store)
-    if not spec.output.catalogue:
-        return None
+    """Of the newest run that did something; None where its spec wants no catalogue, or spec or package cannot be had:
+    what is told of that comes once the tables are written.
+    """
     try:
+        _, spec = choose_run(store)
+        if not spec.output.catalogue:
+            return None
         package = load_package(spec.model.package, spec.model.storage)
-    except ModelError:
+    except EncdecError:
         return None
     return network_of(Order(spec=spec, card=package.card, package_digest=package.digest), package)
 
