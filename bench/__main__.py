@@ -13,19 +13,9 @@ from bench.figure import Bench, Figure
 from bench.machine import describe, load
 
 FIGURES = (
-    "reads",
-    "start",
-    "items",
-    "steps",
-    "plain",
-    "efficiency",
-    "peers",
-    "memory",
-    "many",
-    "giant",
-    "networks",
-    "training",
-)
+    "reads", "start", "items", "steps", "plain", "efficiency", "peers", "memory", "many", "grown", "catalogue", "giant",
+    "networks", "training",
+)  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -55,7 +55,8 @@ def make_job(folder: Path, source: Path, package: Path, *, kind: str, **changes:
     data: dict[str, Any] = {
         "source": {"kind": "prefix", "uri": str(source)},
         "model": {"package": str(package)},
-        "output": {"uri": str(output), **cog_alone()},
+        # Its cost is by scene, whatever a scene's size: a figure of its own.
+        "output": {"uri": str(output), "catalogue": False, **cog_alone()},
         "compute": {"stream": stream(kind), "device": "cpu"},
         "report": {"previews": 0},
     }

@@ -53,8 +53,8 @@ def measure(bench: Bench) -> Figure:
 def _planning(bench: Bench, figure: Figure, network: Path) -> None:
     """All scenes new: one listing, and every header."""
     folder = bench.folder / "many" / "planned"
-    job = _job(folder, bench.pick(100_000, 40), network)
-    said = _timed(job, "plan")
+    job = make_archive_job(folder, bench.pick(100_000, 40), network)
+    said = timed(job, "plan")
     planned = json.loads(said.pop("out"))
     figure.row(what="plan, all new", objects=planned["scenes"]["todo"], **said)
 
@@ -63,10 +63,10 @@ def _finished(bench: Bench, figure: Figure, network: Path) -> None:
     """Nothing has changed: the markers are written by this bench, as a run would have left them."""
     folder = bench.folder / "many" / "finished"
     count = bench.pick(100_000, 40)
-    job = _job(folder, count, network)
-    _write_markers(job)
+    job = make_archive_job(folder, count, network)
+    write_markers(job)
     for what in ("run, unchanged, markers read one by one", "run, unchanged, markers in scenes.parquet"):
-        said = _timed(job, "run")
+        said = timed(job, "run")
         summary = json.loads(said.pop("out"))
         if (summary["scenes_done"], summary["blocks"]) != (count, 0):
             raise RuntimeError(f"{what}: {summary['scenes_done']} done, {summary['blocks']} blocks")
@@ -74,7 +74,7 @@ def _finished(bench: Bench, figure: Figure, network: Path) -> None:
 
 
 def _small_scenes(bench: Bench, figure: Figure, network: Path) -> None:
-    job = _job(bench.folder / "many" / "small", bench.pick(10_000, 12), network)
+    job = make_archive_job(bench.folder / "many" / "small", bench.pick(10_000, 12), network)
     ran = jobs.run(job)
     count, stages = ran.summary["scenes_committed"], ran.stage_seconds()
     figure.row(
@@ -133,7 +133,7 @@ def _as_if_killed(job: jobs.Job, share: float) -> None:
     planned = build_plan(load_spec(job.file))
     through = int(share * (len(planned.scenes) + len(planned.done)))
     todo = planned.scenes[: max(0, through - len(planned.done)) + 1]
-    _write_markers(job, through)
+    write_markers(job, through)
     part = next((job.output / ".encdec" / "parts").glob("*/*"))
     for scene in todo:
         names = [block.name for block in scene.grid().blocks()]
@@ -144,14 +144,14 @@ def _as_if_killed(job: jobs.Job, share: float) -> None:
                 path.hardlink_to(part)
 
 
-def _job(folder: Path, count: int, network: Path) -> jobs.Job:
+def make_archive_job(folder: Path, count: int, network: Path) -> jobs.Job:
     source = folder / "scenes"
     if not source.exists() or sum(1 for _ in os.scandir(source)) != count:
         scenes.archive(source, count, SIDE, distinct=DISTINCT)
     return jobs.make_job(folder, source, network, kind="local", tiling={"core": SIDE})
 
 
-def _timed(job: jobs.Job, verb: str) -> dict[str, Any]:
+def timed(job: jobs.Job, verb: str) -> dict[str, Any]:
     """What a command printed, its seconds, and the CPU time and memory of its process."""
     said, talk = job.file.with_suffix(".out"), job.file.with_suffix(".err")
     clock = time.perf_counter()
@@ -167,7 +167,7 @@ def _timed(job: jobs.Job, verb: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _write_markers(job: jobs.Job, count: int | None = None) -> None:
+def write_markers(job: jobs.Job, count: int | None = None) -> None:
     """Of the first scenes, as a run would have left them; straight into the folder, without its fsyncs."""
     from encdec_batch.commit.generation import output_folder
     from encdec_batch.commit.marker import InputObject, Marker, OutputFile

@@ -71,16 +71,39 @@ def plan(*, spec_file: Path, overrides: tuple[str, ...], as_json: bool, verbose:
 @main.command()
 @_spec_file
 @_overrides
+@click.option(
+    "--prune",
+    "prune_gone",
+    is_flag=True,
+    help="At the end take out scenes whose input is gone, and delete what nothing can name again. Stops at the start "
+    "where more than 10 % of them are gone.",
+)
+@click.option(
+    "--expect",
+    type=click.IntRange(min=1),
+    default=None,
+    metavar="N",
+    help="Stop at the start where the source names fewer scenes than this; what else is missing is believed gone.",
+)
 @_as_json
 @_verbose
 @_command
-def run(*, spec_file: Path, overrides: tuple[str, ...], as_json: bool, verbose: bool) -> int:
+def run(  # noqa: PLR0913  (one parameter an option)
+    *,
+    spec_file: Path,
+    overrides: tuple[str, ...],
+    prune_gone: bool,
+    expect: int | None,
+    as_json: bool,
+    verbose: bool,
+) -> int:
     """Run the job; after a kill, go on where it was."""
     from encdec_batch.predict.heap import keep_freed_memory
 
     # Before any thread starts; what a local stream computes, it computes here.
     keep_freed_memory()
     from encdec_batch.job.run import run as run_job
+    from encdec_batch.job.sources import Removal
     from encdec_batch.spec.load import load_spec
     from encdec_batch.stream.deadline import own_process
 
@@ -88,7 +111,7 @@ def run(*, spec_file: Path, overrides: tuple[str, ...], as_json: bool, verbose: 
 
     spec = load_spec(spec_file, overrides)
     with console.ProgressLine(console.stderr()).shown() as line:
-        summary = run_job(spec, show=line, verbose=verbose)
+        summary = run_job(spec, show=line, verbose=verbose, removal=Removal(prune=prune_gone, expect=expect))
     if as_json:
         click.echo(json.dumps(summary.to_dict()))
     else:
@@ -151,6 +174,7 @@ def verify(  # noqa: PLR0913  (one parameter an option)
     repaired = repair_output(uri, verdict.bad_files, options) if repair else Repaired(taken_out=(), left={})
     if as_json:
         files = {"digest": verdict.digest, "files": verdict.files, "bad": verdict.bad, "why": verdict.why}
+        files |= {"catalogue": verdict.catalogue}
         more = {"deep": found.to_dict()} if found else {}
         more |= {"repaired": asdict(repaired)} if repair else {}
         click.echo(json.dumps(files | more))

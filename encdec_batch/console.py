@@ -144,6 +144,10 @@ def print_summary(console: Console, summary: RunSummary) -> None:
         console.print(
             f"certificates: {_count(summary.checks, 'window')} checked, {share}", highlight=False, soft_wrap=True
         )
+    if number := len(summary.scenes_removed):
+        console.print(
+            f"{_count(number, 'scene')} taken out, as their input is gone; their files go later", highlight=False
+        )
     print_notes(console, summary.notes)
     print_aside(console, summary.set_aside, more="see quarantine.parquet")
     console.print(f"output  {summary.output_uri}", highlight=False, soft_wrap=True)
@@ -196,6 +200,8 @@ def print_verdict(console: Console, verdict: Verdict, deep: DeepVerdict | None =
     console.print(f"{_count(verdict.files, 'file')}, {bad} of them not what their markers say{more}", highlight=False)
     if deep:
         print_deep(console, deep)
+    if verdict.catalogue:
+        console.print(f"note: {verdict.catalogue}", highlight=False, soft_wrap=True)
     console.print(f"digest  {verdict.digest or 'unknown, as long as a marker cannot be read'}", highlight=False)
 
 

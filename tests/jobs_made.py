@@ -134,7 +134,13 @@ def make_job(
         **PARAMETERS,
         "source": {"kind": "prefix", "uri": str(archive), "storage": storage},
         "model": {"package": str(package)},
-        "output": {"uri": uri, "storage": storage, "files": [{"kind": "cog"}, {"kind": "quicklook"}], "certify": "all"},
+        "output": {
+            "uri": uri,
+            "storage": storage,
+            "files": [{"kind": "cog"}, {"kind": "quicklook"}],
+            "certify": "all",
+            "catalogue": False,
+        },
         **changes,
     }
     file = folder / "job.yaml"

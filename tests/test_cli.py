@@ -18,7 +18,7 @@ from encdec_batch.cli import main
 
 FLAGS = {
     "plan": {"spec_file", "--set", "--json", "-v/--verbose"},
-    "run": {"spec_file", "--set", "--json", "-v/--verbose"},
+    "run": {"spec_file", "--set", "--json", "-v/--verbose", "--prune", "--expect"},
     "status": {"uri", "--storage", "--json"},
     "verify": {"uri", "--storage", "--json", "--digest", "--deep", "--repair"},
     "retry": {"uri", "--storage", "--json", "--stage", "--reason", "--dry-run"},

@@ -56,14 +56,14 @@ def footprints(windows: Sequence[Window], geo: Geo) -> list[Footprint | None]:
     return [None if ring is None else _footprint(ring) for ring in outlines(windows, geo)]
 
 
-def outlines(windows: Sequence[Window], geo: Geo) -> list[Ring | None]:
+def outlines(windows: Sequence[Window], geo: Geo, *, points: int = _POINTS_A_SIDE) -> list[Ring | None]:
     """Longitudes and latitudes of each window's border, in degrees; longitudes run on past 180.
 
-    None without a place, and for windows outside what the CRS can map.
+    None without a place, and for windows outside what the CRS can map. `points` of each side are mapped.
     """
     if not windows or not has_place(geo):
         return [None] * len(windows)
-    rings = [_outline(window, _POINTS_A_SIDE) for window in windows]
+    rings = [_outline(window, points) for window in windows]
     mapped = _to_wgs84(np.concatenate(rings), geo)
     # One point that cannot be mapped fails them all: then each window is tried alone.
     alone = [_to_wgs84(ring, geo) for ring in rings] if mapped is None else np.split(mapped, len(rings))
@@ -101,20 +101,29 @@ def _to_wgs84(ring: Ring, geo: Geo) -> Ring | None:
 
 
 def _footprint(ring: Ring) -> Footprint:
+    bounds, polygons = on_the_map(ring)
+    if len(polygons) == 1:
+        return Footprint(bounds=bounds, wkb=_polygon(polygons[0]))
+    parts = struct.pack("<BII", 1, 6, len(polygons)) + b"".join(map(_polygon, polygons))
+    return Footprint(bounds=bounds, wkb=parts)
+
+
+def on_the_map(ring: Ring) -> tuple[Bounds, list[Ring]]:
+    """Bounds of an outline and its closed rings, all within -180 to 180 degrees of longitude: two rings where it
+    crosses the antimeridian.
+    """
     lon, lat = ring[:, 0], ring[:, 1]
     south, north = float(lat.min()), float(lat.max())
     if abs(lon[-1] - lon[0]) > 180:
         # Round the Earth without closing: a pole lies inside.
         south, north = (south, 90.0) if lat.mean() > 0 else (-90.0, north)
         cap = np.array([(-180, south), (180, south), (180, north), (-180, north), (-180, south)], np.float64)
-        return Footprint(bounds=(-180.0, south, 180.0, north), wkb=_polygon(cap))
+        return (-180.0, south, 180.0, north), [cap]
     lon = lon - 360 * np.floor((lon.min() + 180) / 360)
     whole = np.stack([lon, lat], axis=1)
     if lon.max() <= 180:
-        return Footprint(bounds=(float(lon.min()), south, float(lon.max()), north), wkb=_polygon(whole))
-    west, east = _cut(whole, keep_below=True), _cut(whole, keep_below=False) - (360, 0)
-    parts = struct.pack("<BII", 1, 6, 2) + _polygon(west) + _polygon(east)
-    return Footprint(bounds=(-180.0, south, 180.0, north), wkb=parts)
+        return (float(lon.min()), south, float(lon.max()), north), [whole]
+    return (-180.0, south, 180.0, north), [_cut(whole, keep_below=True), _cut(whole, keep_below=False) - (360, 0)]
 
 
 def _cut(ring: Ring, *, keep_below: bool) -> Ring:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
+from encdec_batch.commit.catalogued import is_of_catalogue
 from encdec_batch.commit.generation import OutputFolder, is_scene_id
 from encdec_batch.commit.marker import MARKER_PREFIX
 from encdec_batch.store.object import ObjectInfo
@@ -43,4 +44,5 @@ def is_ours(path: str) -> bool:
     name = path.removeprefix(MARKER_PREFIX)
     if name != path:
         return name.endswith(".json") and is_scene_id(name.removesuffix(".json"))
-    return path.startswith(OWN_PREFIX) or path in DERIVED or OutputFolder.parse(path) is not None
+    derived = path in DERIVED or is_of_catalogue(path)
+    return path.startswith(OWN_PREFIX) or derived or OutputFolder.parse(path) is not None

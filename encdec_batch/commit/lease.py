@@ -194,13 +194,14 @@ class Lease:
                 _log.warning("lease.not_renewed", extra={"lease": self.n, "reason": str(error)})
 
 
-def acquire_lease(
+def acquire_lease(  # noqa: PLR0913  (two are for tests)
     store: Store,
     holder: HolderInfo,
     *,
     wait_s: float | None = None,
     times: LeaseTimes = LeaseTimes(),
     sleep: Callable[[float], None] = time.sleep,
+    told: Callable[[LeaseHeld], None] = lambda _: None,
 ) -> Lease:
     """The lease of the output in `store`, renewed by a thread from now on; release it at the end (`with`).
 
@@ -210,11 +211,12 @@ def acquire_lease(
         wait_s: how long to wait for a run that holds it; None fails at once.
         times: renewal and death.
         sleep: waits between two looks.
+        told: whom it waits for: called once for each lease that another run holds meanwhile.
 
     Raises:
         LeaseHeld: another run holds it; the message says who and how long ago it was renewed.
     """
-    waited_s = 0.0
+    waited_s, waits_for = 0.0, 0
     while True:
         held = _highest(store)
         if held is None or held.is_free(store.now(), times.dead_after_s) or _is_still(store, held, times, sleep):
@@ -225,6 +227,9 @@ def acquire_lease(
         if wait_s is None or waited_s >= wait_s:
             # Looked at again: while it was watched another may have taken the next one.
             raise (_highest(store) or held).refusal(store, store.now())
+        if held.n != waits_for:
+            waits_for = held.n
+            told(held.refusal(store, store.now()))
         step = min(times.poll_s, wait_s - waited_s)
         sleep(step)
         waited_s += step

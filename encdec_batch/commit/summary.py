@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import isfinite
 
 from pydantic import JsonValue
@@ -10,11 +11,17 @@ from rasterio.errors import CRSError, RasterioError
 from rasterio.warp import transform_bounds
 
 from encdec_batch.commit.area import class_areas
+from encdec_batch.commit.footprint import on_the_map, outlines
 from encdec_batch.commit.geo import Geo, geo_of
 from encdec_batch.commit.parts import Parts
+from encdec_batch.errors import UnsupportedScene
 from encdec_batch.plan.recipe import Recipe
 from encdec_batch.plan.scene import ScenePlan
+from encdec_batch.window import Window
 from encdec_batch.write.statistics import add
+
+OUTLINE_POINTS = 2
+"""Of each side of a scene: its outline is for maps, and lies in every marker."""
 
 
 def scene_summary(scene: ScenePlan, recipe: Recipe, parts: Parts) -> dict[str, JsonValue]:
@@ -37,7 +44,9 @@ def scene_summary(scene: ScenePlan, recipe: Recipe, parts: Parts) -> dict[str, J
         "precision": recipe.resolved.precision,
         "device_kind": recipe.resolved.device_kind,
         "model": f"{recipe.card.name} {recipe.card.version}",
+        "package": recipe.order.package_digest,
         "bounds_wgs84": _bounds(geo, height, width),
+        **_place(geo, height, width),
     }
     measured = [(index.window, index.statistics[main.name]) for index in indexes if main.name in index.statistics]
     if measured:
@@ -48,6 +57,29 @@ def scene_summary(scene: ScenePlan, recipe: Recipe, parts: Parts) -> dict[str, J
             areas = class_areas([(window, said.class_counts) for window, said in measured], geo)
             summary["class_area_m2"] = None if areas is None else dict(zip(main.class_names, areas, strict=True))
     return summary
+
+
+def _place(geo: Geo, height: int, width: int) -> dict[str, JsonValue]:
+    """CRS, transform and outline, as catalogues want them; nothing for a scene without a place."""
+    if geo.crs_wkt is None or geo.transform is None:
+        return {}
+    try:
+        place: dict[str, JsonValue] = {"crs": _name_of(geo.crs_wkt), "transform": list(geo.transform)}
+        [ring] = outlines([Window(0, 0, width, height)], geo, points=OUTLINE_POINTS)
+    except (CRSError, UnsupportedScene):
+        return {}  # files that need the CRS refuse the scene; to others it is no matter
+    if ring is not None:
+        # 7 decimals are a centimetre.
+        place["outline_wgs84"] = [part.round(7).tolist() for part in on_the_map(ring)[1]]
+    return place
+
+
+@lru_cache(256)
+def _name_of(wkt: str) -> str:
+    """`EPSG:32633` where a CRS is exactly that, else its WKT of 2019."""
+    crs = CRS.from_wkt(wkt)
+    authority = crs.to_authority(confidence_threshold=100)
+    return ":".join(authority) if authority else str(crs.to_wkt(version="WKT2_2019"))
 
 
 def _bounds(geo: Geo, height: int, width: int) -> list[JsonValue] | None:

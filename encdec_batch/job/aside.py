@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from encdec_batch.commit.lease import Lease
 from encdec_batch.commit.quarantine import QuarantineRecord, remove_quarantine, write_quarantine
@@ -76,6 +76,7 @@ class Asides:
         if scene_id in self._earlier:
             remove_quarantine(self._store, [scene_id])
 
-    def drop_stale(self) -> None:
-        """Records of scenes that are done by now, or no longer in the source."""
-        remove_quarantine(self._store, [name for name in self._earlier if name not in self._scenes])
+    def drop_stale(self, is_over: Callable[[str], bool] = lambda _: True) -> None:
+        """Records of scenes that are done by now, or no longer in the source, as far as `is_over` agrees."""
+        stale = [name for name in self._earlier if name not in self._scenes]
+        remove_quarantine(self._store, [name for name in stale if is_over(name)])

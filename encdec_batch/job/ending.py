@@ -9,14 +9,17 @@ from dataclasses import replace
 from encdec_batch.commit.attempts import clear_attempts
 from encdec_batch.commit.lease import Lease
 from encdec_batch.commit.marker import Marker, read_markers
-from encdec_batch.commit.prune import PARTS_PREFIX, remove_work
+from encdec_batch.commit.prune import PARTS_PREFIX, prune, remove_work, take_out
 from encdec_batch.commit.quarantine import list_quarantine
 from encdec_batch.errors import RunStopped
+from encdec_batch.job.catalogue import network_of
 from encdec_batch.job.census import Census
+from encdec_batch.job.forget import find_forgettable
 from encdec_batch.job.notes import notes_of
 from encdec_batch.job.outcome import Outcome
 from encdec_batch.job.plan import Prepared, projected_bytes
 from encdec_batch.job.runlog import RunLog
+from encdec_batch.job.sources import Removing
 from encdec_batch.job.summary import RunSummary
 from encdec_batch.plan.open import STAGED_PREFIX
 from encdec_batch.plan.scene import SetAside
@@ -24,8 +27,11 @@ from encdec_batch.plan.table import owners_of_parts
 from encdec_batch.plan.totals import PlanTotals
 from encdec_batch.process import peak_bytes
 from encdec_batch.report.build import Material, write_report
+from encdec_batch.report.catalogue import is_kept_up
+from encdec_batch.report.derived import write_derived
+from encdec_batch.report.gone import Gone, gone_before
 from encdec_batch.report.record import State
-from encdec_batch.report.tables import StoredMarkers, write_quarantine_table, write_scenes
+from encdec_batch.report.tables import StoredMarkers, gone_scenes, write_quarantine_table, write_scenes
 from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.store import Store
 
@@ -42,11 +48,23 @@ class Ending:
         lease: of the run.
         runlog: of the run.
         outcome: what it has come to; the stream goes on counting in it.
+        removing: what the source lacks, and what becomes of it.
     """
 
-    def __init__(self, prepared: Prepared, store: Store, lease: Lease, runlog: RunLog, outcome: Outcome) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917  (all that a run has)
+        self,
+        prepared: Prepared,
+        store: Store,
+        lease: Lease,
+        runlog: RunLog,
+        outcome: Outcome,
+        removing: Removing,
+    ) -> None:
         self._prepared, self._store, self._lease, self._runlog = prepared, store, lease, runlog
-        self._outcome, self._notes = outcome, notes_of(prepared, store)
+        self._outcome, self._sources, self._prune = outcome, removing.sources, removing.prune
+        self._notes = notes_of(prepared, store, removing)
+        self._network = network_of(prepared.order, prepared.package)
+        self._removed: tuple[str, ...] = ()
         self._tables_written = time.monotonic()
 
     def finish(self, plan: PlanTotals | None, census: Census | None = None) -> RunSummary:
@@ -58,8 +76,11 @@ class Ending:
         """
         work, asides = self._prepared.work, self._outcome.asides
         asides.add_all(work.set_aside, work.keys)
-        asides.drop_stale()
-        census = census or self._write_scenes()
+        # A record that is not named by a listing that cannot be believed stays.
+        asides.drop_stale(self._sources.names if self._sources.is_doubtful and not self._prune else lambda _: True)
+        self._take_out()
+        if census is None or self._is_outdated():
+            census = self._write_derived()
         self._set_lost_aside(census)
         self._lease.check()
         write_quarantine_table(self._store, list_quarantine(self._store))
@@ -69,6 +90,9 @@ class Ending:
         self._runlog.finish(summary.to_dict())
         if plan is not None:
             write_report(self._store, self._material(summary, census))
+        if self._prune:
+            for _ in prune(self._store, lease_n=self._lease.n, also=find_forgettable(self._store)):
+                pass
         self._runlog.watch.update(state="complete")
         return summary
 
@@ -76,7 +100,7 @@ class Ending:
         """Tables and page of a run that gave up; parts, and what was set aside before, stay for the next one."""
         work = self._prepared.work
         self._outcome.asides.add_all(work.set_aside, work.keys)
-        census = self._write_scenes()
+        census = self._write_derived()
         write_quarantine_table(self._store, list_quarantine(self._store))
         summary = replace(self._summary(plan, census), stopped=stopped.message)
         self._runlog.finish(summary.to_dict())
@@ -102,6 +126,7 @@ class Ending:
             # Told by the store, not by sums.
             scenes_done=census.num_done(outcome.keys),
             scenes_committed=tally.committed,
+            scenes_removed=self._removed,
             set_aside=outcome.asides.scenes,
             blocks=tally.blocks,
             pixels=tally.pixels,
@@ -138,9 +163,36 @@ class Ending:
         """
         self._lease.check()
         census = Census(self._prepared.order.wanted)
-        write_scenes(self._store, census.noting(self._markers()))
+        write_scenes(self._store, census.noting(self._markers()), self._gone().date_of)
         self._tables_written = time.monotonic()
         return census
+
+    def _write_derived(self) -> Census:
+        """The table of scenes and, where it is wanted, the catalogue."""
+        if self._network is None:
+            return self._write_scenes()
+        census = Census(self._prepared.order.wanted)
+        write_derived(self._store, census.noting(self._markers()), self._lease.check, self._gone(), self._network)
+        return census
+
+    def _is_outdated(self) -> bool:
+        """Whether table or catalogue say something else than this run found, though no marker has changed."""
+        if self._removed or gone_scenes(self._store).keys() != self._sources.missing:
+            return True
+        return self._network is not None and not is_kept_up(self._store)
+
+    def _gone(self) -> Gone:
+        """Whose inputs are gone, and since when."""
+        sources, kept = self._sources, self._sources.kept_uris(self._outcome.moved)
+        return replace(gone_before(self._store), is_gone=lambda marker: sources.is_gone(marker, kept))
+
+    def _take_out(self) -> None:
+        """Scenes whose input is gone, where that is asked for."""
+        if not self._prune or not self._sources.missing:
+            return
+        markers = (marker for marker, _ in StoredMarkers(self._store))
+        self._removed = tuple(self._sources.gone(markers, self._outcome.moved))
+        take_out(self._store, self._removed, lease_n=self._lease.n, note="removed")
 
     def _markers(self) -> Iterator[tuple[Marker, ObjectInfo]]:
         """Every marker; those that this run moved and a late listing does not show come last."""

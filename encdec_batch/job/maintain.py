@@ -17,15 +17,21 @@ from encdec_batch.commit.lease import Lease, acquire_lease
 from encdec_batch.commit.packed import packed
 from encdec_batch.commit.prune import PrunableFolder, PruneRules, find_prunable, prune, take_out
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine, remove_quarantine
+from encdec_batch.errors import EncdecError
+from encdec_batch.job.catalogue import network_of
 from encdec_batch.job.census import Census
 from encdec_batch.job.forget import find_forgettable
-from encdec_batch.job.rebuild import PastRun, last_run
+from encdec_batch.job.rebuild import PastRun, choose_run, last_run
 from encdec_batch.job.removed import Removed, check_limit, find_removed
 from encdec_batch.job.runlog import new_run_id
 from encdec_batch.job.status import open_output
+from encdec_batch.models.package import load_package
+from encdec_batch.plan.recipe import Order
 from encdec_batch.report.build import Material, write_report
+from encdec_batch.report.catalogue import Network, has_catalogue
+from encdec_batch.report.derived import renew_derived
 from encdec_batch.report.record import State
-from encdec_batch.report.tables import markers_of, write_quarantine_table, write_scenes
+from encdec_batch.report.tables import markers_of, write_quarantine_table
 from encdec_batch.spec.base import StorageOptions
 from encdec_batch.store.store import Store
 
@@ -102,7 +108,9 @@ def prune_output(
             removed = _removed(store, removed_percent)
             if removed.scene_ids:
                 take_out(store, removed.scene_ids, lease_n=lease.n, note="removed")
-                write_scenes(store, markers_of(store))
+            if removed.scene_ids or has_catalogue(store):
+                # A run that was killed left items that name files which may go now.
+                renew_derived(store, markers_of(store), lease.check)
             # Found before parts are deleted: a plan goes at the prune after its last part.
             folders = list(prune(store, lease_n=lease.n, rules=rules, also=find_forgettable(store)))
     return Pruned(folders=tuple(folders), removed=removed.scene_ids, foreign=find_foreign(store.list()))
@@ -123,7 +131,7 @@ def rebuild_report(uri: str, options: StorageOptions | None = None) -> str:
     with leased(store) as lease:
         quarantine, census = list(list_quarantine(store)), Census(())
         lease.check()
-        write_scenes(store, census.noting(markers_of(store)))
+        renew_derived(store, census.noting(markers_of(store)), lease.check, network=_network(store), anew=True)
         write_quarantine_table(store, quarantine)
         run = last_run(store, census.markers)
         material = Material(
@@ -136,6 +144,20 @@ def rebuild_report(uri: str, options: StorageOptions | None = None) -> str:
         )
         write_report(store, material)
     return f"{store.uri}/report/index.html"
+
+
+def _network(store: Store) -> Network | None:
+    """Of the newest run that did something; None where its spec wants no catalogue, or spec or package cannot be had:
+    what is told of that comes once the tables are written.
+    """
+    try:
+        _, spec = choose_run(store)
+        if not spec.output.catalogue:
+            return None
+        package = load_package(spec.model.package, spec.model.storage)
+    except EncdecError:
+        return None
+    return network_of(Order(spec=spec, card=package.card, package_digest=package.digest), package)
 
 
 def _state(run: PastRun) -> State:

@@ -17,7 +17,8 @@ from encdec_batch.job.history import newest_spec
 from encdec_batch.job.maintain import leased
 from encdec_batch.job.status import fault_of, open_output
 from encdec_batch.plan.open import look_up
-from encdec_batch.report.tables import markers_of, write_scenes
+from encdec_batch.report.derived import renew_derived
+from encdec_batch.report.tables import markers_of
 from encdec_batch.spec.base import StorageOptions
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.store import Store
@@ -63,7 +64,7 @@ def repair_output(uri: str, bad: Collection[str], options: StorageOptions | None
                 damaged.append(scene_id)
         if damaged:
             take_out(store, damaged, lease_n=lease.n, note=NOTE)
-            write_scenes(store, markers_of(store))
+            renew_derived(store, markers_of(store), lease.check)
     return Repaired(taken_out=tuple(damaged), left=left)
 
 

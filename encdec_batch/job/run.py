@@ -14,11 +14,13 @@ from encdec_batch.errors import RunStopped, SpecError
 from encdec_batch.job.aside import Asides
 from encdec_batch.job.census import Census
 from encdec_batch.job.ending import Ending
+from encdec_batch.job.entry import Waiting, refuse
 from encdec_batch.job.outcome import Outcome
 from encdec_batch.job.plan import Prepared, host_of, place, plan_ahead, prepare, resolve_recipe
 from encdec_batch.job.planner import Planner, Segment
 from encdec_batch.job.progress import Progress, Watch
 from encdec_batch.job.runlog import RunLog, new_run_id
+from encdec_batch.job.sources import MARK_ALONE, Removal, Removing, Sources
 from encdec_batch.job.stop import Stop
 from encdec_batch.job.summary import RunSummary
 from encdec_batch.job.survey import parts_of, survey, survey_scene
@@ -45,6 +47,7 @@ def run(
     show: Callable[[Progress], None] = lambda _: None,
     verbose: bool = False,
     rules: Rules | None = None,
+    removal: Removal = MARK_ALONE,
 ) -> RunSummary:
     """Process every scene that is not done yet.
 
@@ -53,11 +56,13 @@ def run(
         show: told how far the run is, after every block.
         verbose: let Ray talk.
         rules: of deaths and deadlines; the usual ones where none are given.
+        removal: what becomes of scenes whose input is gone.
 
     Raises:
         SpecError: the spec does not fit what is there.
         ModelError: the package cannot be used.
-        LeaseHeld: another run writes this output.
+        LeaseHeld: another run writes this output, and was waited for in vain.
+        EncdecError: the source lost more scenes than is believed, and they were to be removed.
         RunStopped: scene after scene was condemned; report and tables are written.
         StoreError: the store does not answer.
     """
@@ -73,15 +78,23 @@ def run(
             hint="use a store with conditional writes; without them two runs could mix their results",
         )
     with ExitStack() as stack:
-        lease = stack.enter_context(acquire_lease(store, HolderInfo.current(run_id)))
+        waiting = Waiting(watch)
+        holder, wait_s = HolderInfo.current(run_id), spec.output.wait_s or None
+        lease = stack.enter_context(acquire_lease(store, holder, wait_s=wait_s, told=waiting))
+        if waiting.waited:
+            # What the source listed, and what an alias named, was hours ago.
+            placed = place(spec)
+            watch.update(message="")
         for prefix in ("scenes/", PARTS_PREFIX, STAGED_PREFIX):
             store.abort_uploads(prefix, before=lease.created)
         runlog = stack.enter_context(RunLog(store, placed.order.spec, watch))
         try:
             census = Census(placed.order.wanted)
             prepared = prepare(placed, survey(store, census))
-            _refuse_replacing(prepared, store, can_replace=capabilities.if_match)
-            ours = _Run(prepared, store, lease, runlog)
+            refuse(prepared, store, capabilities, removal)
+            sources = Sources(prepared)
+            sources.check(removal)
+            ours = _Run(prepared, store, lease, runlog, Removing(sources=sources, prune=removal.prune))
             if not prepared.work.todo:
                 return ours.nothing_to_do(census if census.in_table else None)
             # Of an output of many scenes it is large, and it is taken anew at the end.
@@ -92,26 +105,16 @@ def run(
             raise
 
 
-def _refuse_replacing(prepared: Prepared, store: Store, *, can_replace: bool) -> None:
-    replaced = [c.scene_id for c in prepared.work.todo if c.scene_id in prepared.known.committed]
-    if replaced and not can_replace:
-        raise SpecError(
-            f"{store.uri}: {len(replaced)} committed scenes are to be replaced (the first is {replaced[0]}), "
-            "and this store ignores If-Match",
-            hint="write to a new output.uri, or use a store with conditional writes",
-        )
-
-
 class _Run:
     """The driver's side of one run."""
 
-    def __init__(self, prepared: Prepared, store: Store, lease: Lease, runlog: RunLog) -> None:
+    def __init__(self, prepared: Prepared, store: Store, lease: Lease, runlog: RunLog, removing: Removing) -> None:
         self._prepared, self._store, self._lease = prepared, store, lease
         self._watch, self._runlog = runlog.watch, runlog
         known, work = prepared.known, prepared.work
         asides = Asides(prepared.order, store, lease, known.quarantined)
         self._outcome = Outcome(asides=asides, keys=dict(work.keys))
-        self._ending = Ending(prepared, store, lease, runlog, self._outcome)
+        self._ending = Ending(prepared, store, lease, runlog, self._outcome, removing)
         self._again: dict[str, ScenePlan] = {}
         self._stop = Stop()
 

@@ -17,6 +17,7 @@ from encdec_batch.commit.packed import PackedMarkers
 from encdec_batch.commit.quarantine import count_quarantine
 from encdec_batch.errors import CommitError, EncdecError, ObjectMissing, PreconditionFailed
 from encdec_batch.job.runlog import run_folder
+from encdec_batch.report.catalogue_check import catalogue_fault
 from encdec_batch.report.tables import removed_scenes
 from encdec_batch.spec.base import StorageOptions
 from encdec_batch.store.open import open_store
@@ -63,6 +64,8 @@ class Verdict:
     """Paths whose bytes are not those the marker names, or that are missing; markers that cannot be read."""
     why: Mapping[str, str] = field(default_factory=dict)
     """For each bad path, what is wrong."""
+    catalogue: str = ""
+    """What is wrong with the catalogue, which is derived and can be made anew; empty: nothing."""
 
     @property
     def bad_files(self) -> tuple[str, ...]:
@@ -136,7 +139,8 @@ def verify(
         on_bytes(done, total)
         if fault:
             why[file.path] = fault
-    return Verdict(uri=store.uri, digest=digest, files=files, bad=tuple(why), why=why)
+    fault = "" if not digest else catalogue_fault(store, markers)
+    return Verdict(uri=store.uri, digest=digest, files=files, bad=tuple(why), why=why, catalogue=fault)
 
 
 def _files(markers: PackedMarkers) -> Iterator[OutputFile]:

@@ -23,6 +23,8 @@ class RunSummary:
     """With the outputs that are wanted, by this run or an earlier one."""
     scenes_committed: int
     """By this run."""
+    scenes_removed: tuple[str, ...]
+    """Ids of those that this run took out, as their input is gone."""
     set_aside: tuple[SetAside, ...]
     blocks: int
     pixels: int

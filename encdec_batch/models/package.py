@@ -53,6 +53,8 @@ class Package:
     golden: bytes
     uri: str
     """Of its folder; of a registered one the reference by its version, never by an alias."""
+    folder: str = ""
+    """Where its files lay when they were read; empty for one that was made here."""
     card_data: bytes = b""
     """card.json as it lay there."""
     others: Mapping[str, bytes] = field(default_factory=dict)
@@ -134,6 +136,7 @@ def _package_of(card: Card, card_data: bytes, files: Mapping[str, bytes], uri: s
         weights=files[card.weights_name],
         golden=files[GOLDEN_NAME],
         uri=uri,
+        folder=uri,
         card_data=card_data,
         others={name: data for name, data in files.items() if name not in own},
     )

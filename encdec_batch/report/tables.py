@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from io import BytesIO
 from itertools import islice
 from typing import Any
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from encdec_batch.commit.marker import Marker, list_markers, read_markers
 from encdec_batch.commit.quarantine import QuarantineRecord
 from encdec_batch.errors import ObjectMissing
+from encdec_batch.report.scene_row import SCENES, scene_row
 from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.store import Store
 
@@ -24,32 +25,6 @@ CHUNK = 4096
 """Markers that are held at a time, and rows of a row group."""
 _CACHED = ("scene_id", "marker_etag", "marker")
 
-_BBOX = pa.struct([(name, pa.float64()) for name in ("xmin", "ymin", "xmax", "ymax")])
-_SCENES = pa.schema(
-    [
-        ("scene_id", pa.string()),
-        ("uri", pa.string()),
-        ("etag", pa.string()),
-        ("generation", pa.int64()),
-        ("scene_key", pa.string()),
-        ("marker_etag", pa.string()),
-        ("committed", pa.timestamp("ms", "UTC")),
-        ("height", pa.int64()),
-        ("width", pa.int64()),
-        ("bbox", _BBOX),
-        ("valid_pixels", pa.int64()),
-        ("class_pixels", pa.map_(pa.string(), pa.int64())),
-        ("class_area_m2", pa.map_(pa.string(), pa.float64())),
-        ("certificate", pa.string()),
-        ("check_windows", pa.int64()),
-        ("check_pixels", pa.int64()),
-        ("check_differing", pa.int64()),
-        ("check_worst", pa.float64()),
-        ("check_tolerance", pa.float64()),
-        ("outputs", pa.map_(pa.string(), pa.string())),
-        ("marker", pa.string()),
-    ]
-)
 _QUARANTINE = pa.schema(
     [(name, pa.string()) for name in ("scene_id", "uri", "stage", "block", "reason", "hint", "kind", "trial_key")]
 )
@@ -144,16 +119,31 @@ def _rows(store: Store, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         return
 
 
-def write_scenes(store: Store, markers: Iterable[tuple[Marker, ObjectInfo]]) -> None:
+def gone_scenes(store: Store) -> dict[str, datetime]:
+    """Scene id to when its input was first found to be gone, as the last table says it."""
+    rows = _rows(store, ["scene_id", "input_gone"])
+    return {scene_id: since for scene_id, since in rows if since is not None}
+
+
+def write_scenes(
+    store: Store,
+    markers: Iterable[tuple[Marker, ObjectInfo]],
+    gone_since: Callable[[Marker], datetime | None] = lambda _: None,
+) -> ObjectInfo:
     """One row per marker, the marker itself among its columns: the next run need not read it again. Holds the table as
     it is encoded, and a chunk of rows.
+
+    Args:
+        store: the root of the output.
+        markers: all of it.
+        gone_since: since when the input of a scene is gone; None: it is there.
     """
     left, buffer = iter(markers), BytesIO()
-    with pq.ParquetWriter(buffer, _SCENES, compression="zstd") as writer:
+    with pq.ParquetWriter(buffer, SCENES, compression="zstd") as writer:
         while chunk := list(islice(left, CHUNK)):
-            rows = [_scene_row(marker, info) for marker, info in chunk]
-            writer.write_table(pa.Table.from_pylist(rows, _SCENES))
-    store.put(SCENES_TABLE, buffer.getvalue())
+            rows = [scene_row(marker, info, gone_since(marker)) for marker, info in chunk]
+            writer.write_table(pa.Table.from_pylist(rows, SCENES))
+    return store.put(SCENES_TABLE, buffer.getvalue())
 
 
 def write_quarantine_table(store: Store, records: Iterable[QuarantineRecord]) -> None:
@@ -172,31 +162,6 @@ def write_quarantine_table(store: Store, records: Iterable[QuarantineRecord]) ->
         for record in records
     ]
     _write(store, QUARANTINE_TABLE, rows, _QUARANTINE)
-
-
-def _scene_row(marker: Marker, info: ObjectInfo) -> dict[str, Any]:
-    summary, certificate = marker.summary, marker.certificate or {}
-    bounds = summary.get("bounds_wgs84")
-    pixels, areas = summary.get("class_pixels"), summary.get("class_area_m2")
-    return {
-        "scene_id": marker.scene_id,
-        "uri": marker.input.uri,
-        "etag": marker.input.etag,
-        "generation": marker.generation,
-        "scene_key": marker.scene_key,
-        "marker_etag": info.etag,
-        "committed": datetime.fromtimestamp(info.modified, UTC),
-        "height": summary.get("height"),
-        "width": summary.get("width"),
-        "bbox": dict(zip(("xmin", "ymin", "xmax", "ymax"), bounds, strict=True)) if isinstance(bounds, list) else None,
-        "valid_pixels": summary.get("valid_pixels"),
-        "class_pixels": list(pixels.items()) if isinstance(pixels, dict) else None,
-        "class_area_m2": list(areas.items()) if isinstance(areas, dict) else None,
-        "certificate": certificate.get("result"),
-        **{f"check_{name}": certificate.get(name) for name in ("windows", "pixels", "differing", "worst", "tolerance")},
-        "outputs": [(name, file.path) for name, file in sorted(marker.outputs.items())],
-        "marker": marker.to_json().decode(),
-    }
 
 
 def _write(store: Store, path: str, rows: Sequence[dict[str, Any]], schema: pa.Schema) -> None:

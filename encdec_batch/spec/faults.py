@@ -50,6 +50,8 @@ def _place(location: Sequence[int | str], data: Any, *, absent: bool) -> str:
 
 def _words(fault: dict[str, Any], place: str) -> str:
     kind, named = fault["type"], str(fault.get("ctx", {}).get("discriminator", "")).strip("'")
+    if place == "schema_version" and kind == "literal_error":
+        return f"should be {fault['ctx']['expected']}, which this version reads; update encdec-batch for a later one"
     match kind:
         case "extra_forbidden":
             near = difflib.get_close_matches(place.rpartition(".")[2], _all_keys(), 1)

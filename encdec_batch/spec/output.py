@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
@@ -36,6 +37,9 @@ class CellsFile(Spec):
     kind: Literal["cells"]
 
 
+WAIT_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+WAIT = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?[smhd]")
+
 OutputFile = Annotated[CogFile | PngFile | QuicklookFile | CellsFile, Field(discriminator="kind")]
 
 
@@ -55,6 +59,26 @@ class OutputSpec(Spec):
     certify: Literal["all", "sample", "off"] = "sample"
     """Which scenes are checked before they are committed: windows of them computed once more, on other tiles. `sample`:
     for at most 2 % of the forward passes in the mean, small scenes by lot; `all`: every scene of more than one tile."""
+
+    catalogue: bool = True
+    """A STAC collection with an item for each scene, beside the files (collection.json, stac/)."""
+    wait: str = "0"
+    """How long to wait for another run that writes this output, as `2h`, `30m` or `90s`; 0: not at all."""
+
+    @property
+    def wait_s(self) -> float:
+        """The same in seconds."""
+        number, unit = self.wait[:-1], self.wait[-1:]
+        return float(number) * WAIT_UNITS[unit] if unit in WAIT_UNITS else float(self.wait)
+
+    @field_validator("wait", mode="before")
+    @classmethod
+    def _a_time(cls, value: object) -> object:
+        # YAML reads 0 as a number.
+        text = "0" if value == 0 and not isinstance(value, bool) else value
+        if isinstance(text, str) and (text == "0" or WAIT.fullmatch(text)):
+            return text
+        raise ValueError("should be a time with its unit, as 2h, 30m or 90s; or 0")
 
     @field_validator("certify", mode="before")
     @classmethod

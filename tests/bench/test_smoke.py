@@ -48,6 +48,18 @@ def test_many_counts_requests_and_takes_up_what_was_killed(tmp_path: Path) -> No
     assert killed[-1] >= 3 * 9 + 4
 
 
+def test_an_archive_that_grew_is_planned_without_reading_again(tmp_path: Path) -> None:
+    main(["grown", "--quick", "--folder", str(tmp_path)])
+    rows = json.loads((tmp_path / "results.jsonl").read_text())["rows"]
+    assert [(row["scenes"], row["blocks"], row["read"]) for row in rows] == [(8, 800, 8), (8, 800, 0), (9, 900, 1)]
+
+
+def test_a_catalogue_is_written_once(tmp_path: Path) -> None:
+    main(["catalogue", "--quick", "--folder", str(tmp_path)])
+    rows = json.loads((tmp_path / "results.jsonl").read_text())["rows"]
+    assert [row["items"] for row in rows] == [0, 0, 40, 40, 40]
+
+
 def test_a_giant_is_read_from_where_it_is_made_up(tmp_path: Path) -> None:
     main(["giant", "--quick", "--folder", str(tmp_path)])
     rows = json.loads((tmp_path / "results.jsonl").read_text())["rows"]

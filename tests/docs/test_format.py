@@ -23,7 +23,8 @@ from encdec_batch.commit.quarantine import QuarantineRecord
 from encdec_batch.job.runlog import _EVENTS
 from encdec_batch.plan.checks import Checks
 from encdec_batch.plan.table import _SCHEMA
-from encdec_batch.report.tables import _QUARANTINE, _SCENES
+from encdec_batch.report.scene_row import SCENES
+from encdec_batch.report.tables import _QUARANTINE
 from encdec_batch.window import Window
 from encdec_batch.write.check import Check, encode_check
 from encdec_batch.write.part import read_index, read_table
@@ -31,7 +32,7 @@ from encdec_batch.write.part import read_index, read_table
 FORMAT = (Path(__file__).parents[2] / "docs/format.md").read_text()
 SHAPE = (700, 1100)
 TABLES = {
-    "`scenes.parquet`": _SCENES,
+    "`scenes.parquet`": SCENES,
     "`quarantine.parquet`": _QUARANTINE,
     "`cells.parquet`": cells_schema(MASK, Geo()),
     "`.encdec/plans/<n>-<segment>.parquet`": _SCHEMA,
@@ -61,8 +62,11 @@ def columns(text: str) -> dict[str, str]:
 def words(kind: pa.DataType) -> str:
     """An Arrow type as the page says it."""
     if pa.types.is_struct(kind):
+        if pa.types.is_struct(kind[0].type):
+            return f"struct by file name of {words(kind[0].type)}"
         names = ", ".join(f"`{field.name}`" for field in kind)
-        return f"struct of {words(kind[0].type)}: {names}"
+        kinds = {words(field.type) for field in kind}
+        return f"struct of {kinds.pop()}: {names}" if len(kinds) == 1 else f"struct: {names}"
     if pa.types.is_map(kind):
         return f"map of {words(kind.key_type)} to {words(kind.item_type)}"
     if pa.types.is_list(kind):

@@ -171,7 +171,7 @@ def write_spec(folder: Path, source: Mapping[str, Any] | str | Path, package: st
     spec: dict[str, Any] = {
         "source": dict(source),
         "model": {"package": package},
-        "output": {"uri": str(folder / "out"), "files": [{"kind": "cog"}], "certify": "all"},
+        "output": {"uri": str(folder / "out"), "files": [{"kind": "cog"}], "certify": "all", "catalogue": False},
         "tiling": {"core": CORE, "block": BLOCK},
         "compute": LOCAL,
         "report": {"previews": 0},

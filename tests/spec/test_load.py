@@ -162,7 +162,9 @@ def test_a_file_that_cannot_be_read(tmp_path):
         (changed("output", "files", value=[{"kind": "gif"}]), "files"),
         (changed("compute", "stream", value={"kind": "ray", "max_workers": 1, "min_workers": 2}), "min_workers 2"),
         (changed("compute", "batch", value="many"), "batch"),
-        (changed("schema_version", value=2), "schema_version"),
+        (changed("schema_version", value=2), "schema_version: should be 1, which this version reads; update encdec-"),
+        (changed("output", "wait", value="soon"), "output.wait: should be a time with its unit, as 2h, 30m or 90s"),
+        (changed("output", "wait", value=90), "output.wait: should be a time with its unit"),
         (changed("source", "uri", value=None), "uri"),
     ],
 )

@@ -1,0 +1,60 @@
+"""Whether a catalogue still says what the markers say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from encdec_batch.commit.catalogued import CATALOGUE_PREFIX, COLLECTION, MODELS, item_path, shard_of, shard_path
+from encdec_batch.commit.marker import Marker
+from encdec_batch.errors import ObjectMissing
+from encdec_batch.store.store import Store
+
+
+def catalogue_fault(store: Store, markers: Iterable[Marker]) -> str:
+    """One line for people; empty where there is no catalogue, or all is well.
+
+    Costs a listing of the catalogue and a get for each sub-catalogue; reads no item.
+
+    Args:
+        store: the root of the output.
+        markers: all of it.
+    """
+    children = _links(store, COLLECTION, "child")
+    if children is None:
+        return ""
+    linked: set[str] = set()
+    for child in children:
+        path = shard_path(child)
+        items = _links(store, path, "item")
+        if items is None:
+            return _said(f"{path} is missing or damaged")
+        if child != MODELS:
+            linked |= {item_path(child, name) for name in items}
+    lying = {info.path for info in store.list(CATALOGUE_PREFIX)}
+    wanted = {item_path(shard_of(marker.scene_id), marker.scene_id) for marker in markers if marker.outputs}
+    faults = [
+        f"{len(paths)} {what} ({min(paths)})"
+        for paths, what in (
+            (wanted - linked, "scenes without an item"),
+            (linked - wanted, "items of scenes that are not there"),
+            (linked & wanted - lying, "items that are missing"),
+        )
+        if paths
+    ]
+    return _said(", ".join(faults)) if faults else ""
+
+
+def _said(what: str) -> str:
+    return f"the catalogue is not what the markers say: {what}; report --rebuild makes it anew"
+
+
+def _links(store: Store, path: str, relation: str) -> list[str] | None:
+    """Names at the ends of the links of an object; None where it is missing or no JSON."""
+    try:
+        found = json.loads(store.get(path))
+        links = found.get("links", ())
+        hrefs = [str(link["href"]) for link in links if link.get("rel") == relation]
+    except (ObjectMissing, ValueError, AttributeError, KeyError, TypeError):
+        return None
+    return [href.rpartition("/")[2].removesuffix(".json") for href in hrefs]
