@@ -20,7 +20,7 @@ SECONDS_EACH = $(if $(filter command line environment,$(origin SECONDS)),$(SECON
 # pytest's exit code 5, no test collected, is right when ARGS chose tests of the other run alone.
 NONE_CHOSEN = { rc=$$?; test $$rc -eq 5 -a -n "$(ARGS)" || exit $$rc; }
 
-.PHONY: help env demo test test-extras check format bench soak elastic fuzz clean
+.PHONY: help env demo cluster test test-extras check format bench soak elastic fuzz clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -39,6 +39,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP) ## on this machine: an S3 server, an archive on Ray, then pictures of every task beside plain methods
 	@$(BIN)/python -m jobs.demo
+
+cluster: $(STAMP) ## a Ray cluster of three nodes on this machine, until Ctrl-C; says how to submit to it
+	@$(BIN)/python -m tools.ray_cluster
 
 test: $(STAMP) ## run every test
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not integration and not e2e" $(ARGS) || $(NONE_CHOSEN)

@@ -10,6 +10,7 @@ import click
 
 from encdec_batch import __version__, console
 from encdec_batch.cli_models import models
+from encdec_batch.cli_submit import cancel, logs, show_job, submit
 from encdec_batch.cli_train import evaluate, train
 from encdec_batch.command import COULD_NOT_RUN, IN_QUARANTINE
 from encdec_batch.command import as_json as _as_json
@@ -35,6 +36,9 @@ def main() -> None:
 main.add_command(models)
 main.add_command(train)
 main.add_command(evaluate)
+main.add_command(submit)
+main.add_command(logs)
+main.add_command(cancel)
 
 _spec_file = click.argument("spec_file", type=click.Path(dir_okay=False, path_type=Path))
 _output_uri = click.argument("uri")
@@ -122,10 +126,15 @@ def run(  # noqa: PLR0913  (one parameter an option)
 @main.command()
 @_output_uri
 @_options
+@click.option("--address", default="", metavar="URL", help="Of a cluster's dashboard: URI is the id of a job there.")
 @_as_json
 @_command
-def status(*, uri: str, storage: tuple[str, ...], as_json: bool) -> int:
-    """Say how far the newest run on an output is, from any machine."""
+def status(*, uri: str, storage: tuple[str, ...], address: str, as_json: bool) -> int:
+    """Say how far the newest run on an output is, from any machine; with --address, how a submitted job is."""
+    if address:
+        if storage:
+            raise SpecError("--storage is of an output, and --address of a cluster", hint="say one of them")
+        return show_job(uri, address, as_json=as_json)
     from encdec_batch.job.status import status as status_of
 
     found = status_of(uri, _parse_options(storage))

@@ -24,6 +24,7 @@ EncdecError
 ├── TrainingError            a training cannot begin or go on
 │   ├── LossNotFinite        NaN or infinity; `context["names"]` has the samples it came from
 │   └── CheckpointError      what lies there is damaged or of another training
+├── SubmitError              a cluster does not take a job, or does not say what became of it
 ├── RunStopped               scene after scene is condemned: the cause is probably not the data
 └── CommitError              a scene could not be committed
     ├── CommitConflict       the marker is of another key or generation
@@ -136,6 +137,10 @@ class LossNotFinite(TrainingError):
 
 class CheckpointError(TrainingError):
     """A checkpoint is damaged, or of another training than the one asked for."""
+
+
+class SubmitError(EncdecError):
+    """A cluster does not take a job, or does not say what became of it."""
 
 
 class RunStopped(EncdecError):

@@ -19,13 +19,16 @@ from encdec_batch.cli import main
 FLAGS = {
     "plan": {"spec_file", "--set", "--json", "-v/--verbose"},
     "run": {"spec_file", "--set", "--json", "-v/--verbose", "--prune", "--expect"},
-    "status": {"uri", "--storage", "--json"},
+    "status": {"uri", "--storage", "--address", "--json"},
     "verify": {"uri", "--storage", "--json", "--digest", "--deep", "--repair"},
     "retry": {"uri", "--storage", "--json", "--stage", "--reason", "--dry-run"},
     "report": {"uri", "--storage", "--json", "--rebuild"},
     "prune": {"uri", "--storage", "--json", "--keep-hours", "--removed", "--dry-run"},
     "train": {"spec_file", "--set", "--json", "-v/--verbose"},
     "evaluate": {"spec_file", "--set", "--json", "-v/--verbose", "--package"},
+    "submit": {"spec_file", "--address", "--wheel", "--id", "--follow", "--dry-run"},
+    "logs": {"submission_id", "--address", "--follow"},
+    "cancel": {"submission_id", "--address"},
     "models": set(),  # commands of its own: test_cli_models.py
 }
 """Frozen: settings go into the spec."""
@@ -54,7 +57,7 @@ def test_the_flags_are_these():
 
 
 def test_no_command_has_more_than_five_flags():
-    assert all(len(flags - {"uri", "spec_file"}) <= 5 for flags in FLAGS.values())
+    assert all(len(flags - {"uri", "spec_file", "submission_id"}) <= 5 for flags in FLAGS.values())
 
 
 def test_every_command_and_flag_says_what_it_is_for():

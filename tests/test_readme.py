@@ -98,7 +98,7 @@ def test_the_architecture_is_short_and_the_picture_small():
 
 def test_the_layers_are_those_that_are_checked():
     configured = re.search(r"^layers = \[\n(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL)
-    shown = re.search(r"^```text\n(cli\n.*?)```", ARCHITECTURE, re.MULTILINE | re.DOTALL)
+    shown = re.search(r"^```text\n(driver\n.*?)```", ARCHITECTURE, re.MULTILINE | re.DOTALL)
     assert configured
     assert shown
     built = [re.sub(r" ?\|? ?\(\w+\)", "", layer) for layer in re.findall(r'"([^"]+)"', configured[1])]

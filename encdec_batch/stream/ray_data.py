@@ -32,6 +32,7 @@ from encdec_batch.stream.ray_alone import AloneTasks, Order
 from encdec_batch.stream.ray_headers import RayHeaders
 from encdec_batch.stream.ray_ledger import RayLedger, cannot_load, loading, start_ledger
 from encdec_batch.stream.ray_session import ray_session
+from encdec_batch.stream.room import check_room
 from encdec_batch.stream.rules import Rules
 
 if TYPE_CHECKING:
@@ -84,8 +85,14 @@ class RayHost:
         )
         import ray
 
+        try:
+            self._pool = _pool_of(self._ray_spec)
+            hint = "ask for less in compute.stream, or add such a node"
+            check_room(self._pool.place, self._ray_spec.address, what="a worker with the network", hint=hint)
+        except BaseException:
+            self._stack.close()
+            raise
         self._package_ref = ray.put(self._package)
-        self._pool = _pool_of(self._ray_spec)
         return self
 
     def __exit__(

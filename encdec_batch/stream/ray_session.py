@@ -9,8 +9,10 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -48,6 +50,7 @@ def ray_session(address: str, *, object_store_bytes: int, processes: int, verbos
             own = {"object_store_memory": object_store_bytes, "_temp_dir": str(temp), "include_dashboard": False}
         stack.enter_context(_quiet(verbose=verbose))
         stack.callback(ray.shutdown)
+        on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
             # Always named: without an address Ray joins whatever cluster it finds on the machine.
             ray.init(address=address, log_to_driver=verbose, configure_logging=False, **own)
@@ -56,6 +59,9 @@ def ray_session(address: str, *, object_store_bytes: int, processes: int, verbos
                 f"Ray at {address} does not answer: {' '.join(str(error).split())[:200]}",
                 hint="start it, or correct compute.stream.address; a cluster with tokens needs RAY_AUTH_TOKEN",
             ) from error
+        # Ray puts a handler of its own in the place of whatever was there, and that one ends the process at once.
+        if callable(on_sigterm) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_sigterm)
         _tame_data(verbose=verbose)
         yield
 

@@ -27,10 +27,8 @@ PROGRAMS = {
 }
 HERE = "/opt/encdec-batch/"
 
-NO_SUBMIT = not (ROOT / "encdec_batch/submit").is_dir()
 NO_NIGHTLY = not list((ROOT / "encdec_batch").glob("nightly*"))
 """What comes with other work; as soon as its package is there, its commands must be as they are shown."""
-comes_with_submit = pytest.mark.xfail(NO_SUBMIT, reason="encdec_batch/submit is not there yet", strict=True)
 comes_with_nightly = pytest.mark.xfail(NO_NIGHTLY, reason="encdec_batch/nightly is not there yet", strict=True)
 
 
@@ -53,13 +51,9 @@ def others() -> list[list[str]]:
 
 
 def of(program: str) -> list:
-    """Command lines of a program, those that are not there yet marked."""
+    """Command lines of a program."""
     found = {shlex.join(words[1:]): words[1:] for words in [*SHOWN, *others()] if words[0] == program}
-    ours = program == "encdec-batch"
-    return [
-        pytest.param(words, marks=comes_with_submit if ours and "--address" in words else (), id=line)
-        for line, words in found.items()
-    ]
+    return [pytest.param(words, id=line) for line, words in found.items()]
 
 
 @pytest.mark.parametrize("words", of("encdec-batch"))
@@ -121,13 +115,12 @@ def test_every_program_is_known_and_every_file_is_there():
         assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
-@comes_with_submit
-def test_the_driver_of_an_archive_is_there():
+def test_the_drivers_are_there():
     drivers = {
         word.removeprefix(HERE) for words in [*SHOWN, *others()] for word in words if word.startswith(f"{HERE}jobs/")
     }
-    assert drivers == {"jobs/infer_archive.py"}
-    assert (ROOT / "jobs/infer_archive.py").is_file()
+    assert drivers == {"jobs/infer_archive.py", "jobs/train_network.py"}
+    assert [driver for driver in drivers if not (ROOT / driver).is_file()] == []
 
 
 @comes_with_nightly

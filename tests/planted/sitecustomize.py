@@ -3,6 +3,7 @@
 `ENCDEC_TEST_FAULTS` names a file of JSON, a list of faults. Each says at which stage it strikes, at which scene (by its
 height and width), at which block (by its row and column offset; none: at every one), how, and how often (none: always).
 What struck is written to the same name with `.log` behind it: a line a fault, with the process it struck.
+What waits goes on when there is the same name with `.go` behind it.
 """
 
 from __future__ import annotations
@@ -41,6 +42,11 @@ def strike(stage: str, shape: tuple[int, int], at: tuple[int, int] | None) -> No
         HOW[fault["how"]]()
 
 
+def wait() -> None:
+    while not Path(f"{FAULTS}.go").exists():
+        time.sleep(0.02)
+
+
 def fail() -> None:
     raise RuntimeError("planted")
 
@@ -52,6 +58,7 @@ HOW = {
     "segv": lambda: ctypes.string_at(0),
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "sleep": lambda: time.sleep(HOURS),
+    "wait": wait,
     # A call through PyDLL keeps the interpreter's lock.
     "hold the lock": lambda: ctypes.PyDLL(None).sleep(HOURS),
 }

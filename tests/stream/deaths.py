@@ -47,6 +47,15 @@ class Faults:
     def plant(self, *faults: dict[str, Any]) -> None:
         self.file.write_text(json.dumps(faults))
         self.log.unlink(missing_ok=True)
+        Path(f"{self.file}.go").unlink(missing_ok=True)
+
+    def go_on(self) -> None:
+        """Ends every `wait`."""
+        Path(f"{self.file}.go").touch()
+
+    def pids(self) -> set[int]:
+        """Of processes that were struck."""
+        return {int(line.split()[3]) for line in self.log.read_text().splitlines()} if self.log.exists() else set()
 
     @property
     def log(self) -> Path:

@@ -124,9 +124,9 @@ def test_the_shared_memory_of_a_ray_of_this_runs_own(monkeypatch, asked, gib):
         yield
 
     monkeypatch.setattr(ray_data, "ray_session", session)
-    monkeypatch.setitem(
-        sys.modules, "ray", SimpleNamespace(put=lambda value: value, cluster_resources=lambda: {"CPU": 2.0})
-    )
+    node = {"Alive": True, "Resources": {"CPU": 2.0}}
+    ray = SimpleNamespace(put=lambda value: value, cluster_resources=lambda: {"CPU": 2.0}, nodes=lambda: [node])
+    monkeypatch.setitem(sys.modules, "ray", ray)
     with ray_data.RayHost(None, RayStream(object_store_gib=asked)):
         assert (given["address"], given["object_store_bytes"]) == ("local", gib * 2**30)
 

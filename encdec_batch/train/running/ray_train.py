@@ -23,6 +23,7 @@ from encdec_batch.spec.train_compute import RayTraining
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
 from encdec_batch.stream.ray_session import ray_session
+from encdec_batch.stream.room import check_room, may_grow
 from encdec_batch.train.material import Material
 from encdec_batch.train.tracking.progress import Progress, Report
 
@@ -63,20 +64,23 @@ def _check_room(spec: TrainSpec, stream: RayTraining) -> None:
     """Workers that find no CPU would be waited for without end, and so would those that make their samples."""
     import ray
 
-    if spec.compute.device == "cuda" and not ray.cluster_resources().get("GPU"):
+    if spec.compute.device == "cuda" and not ray.cluster_resources().get("GPU") and not may_grow(stream.address):
         raise SpecError("compute.device is cuda, but this Ray has no GPU", hint="say device: auto or cpu")
+    if stream.address != "local":
+        place = {"num_cpus": stream.cpus_per_worker, "num_gpus": stream.gpus_per_worker or 0}
+        check_room(place, stream.address, what="a worker of this training", hint="ask for less in compute.stream")
     loading, workers = spec.data.loading, stream.workers
     least = workers if isinstance(workers, int) else workers[0]
     wanted = least * (stream.cpus_per_worker + loading.workers * loading.cpus_per_worker)
     there = ray.cluster_resources().get("CPU", 0.0)
     if wanted <= there:
         return
-    if stream.address == "local":
+    if not may_grow(stream.address):
+        where = "this machine" if stream.address == "local" else "this cluster, which does not grow,"
         raise SpecError(
-            f"{least} workers and those that make their samples want {wanted:g} CPUs, this machine has {there:g}",
+            f"{least} workers and those that make their samples want {wanted:g} CPUs, {where} has {there:g}",
             hint="lower compute.stream.workers, compute.stream.cpus_per_worker or data.loading.cpus_per_worker",
         )
-    # A cluster may grow.
     log.warning("train.waiting_for_room", extra={"cpus_wanted": wanted, "cpus": there})
 
 

@@ -1,0 +1,143 @@
+"""The commands that talk to a cluster. What they do is in encdec_batch/submit."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from encdec_batch.command import COULD_NOT_RUN
+from encdec_batch.command import command as _command
+from encdec_batch.console_submit import job_lines, parcel_lines
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
+
+_spec_file = click.argument("spec_file", type=click.Path(dir_okay=False, path_type=Path))
+_submission_id = click.argument("submission_id", metavar="ID")
+_address = click.option("--address", required=True, metavar="URL", help="Of the cluster's dashboard: http://HOST:8265.")
+
+
+@click.command()
+@_spec_file
+@_address
+@click.option(
+    "--wheel",
+    default="",
+    metavar="WHEEL",
+    help="Path or URI of the package to send along, or `none` where the nodes have it; else it is that of here.",
+)
+@click.option(
+    "--id", "submission_id", default="", metavar="ID", help="What is submitted by one id is done once; else it is new."
+)
+@click.option("--follow", is_flag=True, help="Show the job's log to its end, and end as it does.")
+@click.option("--dry-run", is_flag=True, help="Say what would be sent, file by file; ask no cluster.")
+@_command
+def submit(  # noqa: PLR0913  (one parameter an option)
+    *, spec_file: Path, address: str, wheel: str, submission_id: str, follow: bool, dry_run: bool
+) -> int:
+    """Run a spec on a Ray cluster, or train by one; prints the job's id.
+
+    Sent are the spec, the package and, where the spec names a path, the model: nothing else. A job that was cancelled
+    or died is submitted again, and goes on. With --follow, exit codes are those of `run`, and 1 for a cancelled job.
+    """
+    from encdec_batch.submit.cluster import check_id
+    from encdec_batch.submit.parcel import make_parcel
+    from encdec_batch.submit.send import new_id, send
+    from encdec_batch.submit.spec import load_for_cluster
+
+    parcel = make_parcel(load_for_cluster(spec_file), wheel=wheel)
+    wanted = submission_id or new_id(parcel.kind, time.time())
+    check_id(wanted)
+    if dry_run:
+        click.echo("\n".join(parcel_lines(parcel, wanted)))
+        return 0
+    client = _connect(address)
+    sent = send(client, parcel, wanted)
+    click.echo(sent.submission_id)
+    if sent.already:
+        click.echo("submitted before, and not once more", err=True)
+    return _follow(client, sent.submission_id, address, to_stderr=True) if follow else 0
+
+
+@click.command()
+@_submission_id
+@_address
+@click.option("--follow", is_flag=True, help="Go on to the end of the job, and end as it does.")
+@_command
+def logs(*, submission_id: str, address: str, follow: bool) -> int:
+    """Show what a submitted job has said."""
+    from encdec_batch.submit.cluster import asking, details
+
+    client = _connect(address)
+    if follow:
+        return _follow(client, submission_id, address, to_stderr=False)
+    details(client, submission_id)
+    with asking(address):
+        click.echo(client.get_job_logs(submission_id), nl=False)
+    return 0
+
+
+@click.command()
+@_submission_id
+@_address
+@_command
+def cancel(*, submission_id: str, address: str) -> int:
+    """Stop a submitted job, and wait until it has given back what it holds.
+
+    What is committed stays; submitted again the job goes on.
+    """
+    from encdec_batch.submit.cancel import cancel as cancel_job
+
+    info, was_running = cancel_job(_connect(address), submission_id)
+    state = info.status.value.lower()
+    if not was_running:
+        click.echo(f"{submission_id}: had ended before ({state})")
+        return 0
+    if not info.status.is_terminal():
+        click.echo(f"{submission_id}: still {state}; it is stopped as soon as it can be", err=True)
+        return COULD_NOT_RUN
+    click.echo(f"{submission_id}: {state}")
+    return 0
+
+
+def show_job(submission_id: str, address: str, *, as_json: bool) -> int:
+    """`status --address`."""
+    from encdec_batch.submit.cluster import details
+    from encdec_batch.submit.status import Job
+
+    job = Job.of(submission_id, details(_connect(address), submission_id))
+    click.echo(json.dumps(job.to_dict()) if as_json else "\n".join(job_lines(job, time.time())))
+    return 0
+
+
+def _connect(address: str) -> JobSubmissionClient:
+    from encdec_batch.submit.cluster import connect
+
+    return connect(address)
+
+
+def _follow(client: JobSubmissionClient, submission_id: str, address: str, *, to_stderr: bool) -> int:
+    from encdec_batch.submit.follow import follow as follow_log
+
+    out = sys.stderr if to_stderr else sys.stdout
+
+    def show(text: str) -> None:
+        out.write(text)
+        out.flush()
+
+    try:
+        ended = follow_log(client, submission_id, show, lambda line: click.echo(line, err=True))
+    except KeyboardInterrupt:
+        more = f"{submission_id} --address {address}"
+        click.echo(
+            f"no longer followed; the job goes on: encdec-batch logs {more} --follow, or cancel {more}", err=True
+        )
+        return COULD_NOT_RUN
+    if ended.message:
+        click.echo(f"{submission_id} {ended.status.lower()}: {ended.message}", err=True)
+    return ended.exit_code

@@ -1,0 +1,96 @@
+"""Everything that is sent to a cluster for a job: one folder, with the spec, the package and perhaps the network, and
+how it is started. Nothing else leaves this machine.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from encdec_batch.errors import SubmitError
+from encdec_batch.submit.code import code_of_wheel, installed_code
+from encdec_batch.submit.spec import MODEL_FOLDER, ClusterSpec
+
+MOST_BYTES = 100 * 2**20
+"""Of an upload by the Jobs API (DASHBOARD_CLIENT_MAX_SIZE of its server)."""
+SPEC_NAME = "spec.yaml"
+NO_WHEEL = "none"
+STOP_WITHIN_S = 30
+"""Ray's 3 s are too few to end Ray Data's execution and to give a lease back."""
+DIGEST, OUTPUT = "encdec_batch.digest", "encdec_batch.output"
+"""Keys of a job's metadata."""
+_OLDEST = (1980, 1, 1, 0, 0, 0)
+"""The earliest time that a zip can hold: what is sent is the same bytes each time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """What is sent, byte for byte."""
+
+    kind: str
+    files: Mapping[str, bytes]
+    """Of the folder that the job is started in."""
+    folder: bytes
+    """The same, as a zip."""
+    metadata: Mapping[str, str]
+    entrypoint: str
+    environment: Mapping[str, str]
+    """Variables of the job; no secret among them, as the Jobs API shows them."""
+
+    @contextmanager
+    def runtime_env(self) -> Iterator[dict[str, Any]]:
+        """Ray's runtime environment; the zip that it names is there for as long."""
+        with TemporaryDirectory(prefix="encdec-submit-") as temporary:
+            path = Path(temporary, "folder.zip")
+            path.write_bytes(self.folder)
+            yield {"working_dir": str(path), "env_vars": dict(self.environment)}
+
+
+def make_parcel(spec: ClusterSpec, *, wheel: str) -> Parcel:
+    """What a job needs of this machine.
+
+    Args:
+        spec: what is to be done.
+        wheel: empty for the package as it is imported here, `none` where the nodes have it, else a path or URI.
+
+    Raises:
+        SpecError, StoreError: there is no such wheel.
+        SubmitError: it is more than a cluster takes.
+    """
+    files = {SPEC_NAME: spec.text}
+    if spec.package is not None:
+        files |= {f"{MODEL_FOLDER}/{name}": data for name, data in spec.package.files.items()}
+    if wheel != NO_WHEEL:
+        files |= code_of_wheel(wheel) if wheel else installed_code()
+    folder = packed(files)
+    if len(folder) > MOST_BYTES:
+        raise SubmitError(
+            f"what is to be sent has {len(folder) / 2**20:.0f} MiB, and a cluster takes {MOST_BYTES // 2**20} MiB",
+            hint="put the model into a registry or on a store, and name that in the spec",
+        )
+    return Parcel(
+        kind=spec.kind,
+        files=files,
+        folder=folder,
+        metadata={DIGEST: sha256(folder).hexdigest(), OUTPUT: spec.output_uri},
+        entrypoint=f"python -m encdec_batch.driver {SPEC_NAME}",
+        environment={"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WITHIN_S)},
+    )
+
+
+def packed(files: Mapping[str, bytes]) -> bytes:
+    """A zip of these files, the same bytes each time."""
+    made = BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            entry = zipfile.ZipInfo(name, _OLDEST)
+            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            archive.writestr(entry, data)
+    return made.getvalue()

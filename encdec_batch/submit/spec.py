@@ -1,0 +1,108 @@
+"""A spec as the cluster gets it: for its own Ray, and without paths that only this machine has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from encdec_batch.errors import SpecError
+from encdec_batch.models.package import Package, load_package
+from encdec_batch.spec.job import JobSpec
+from encdec_batch.spec.kind import Kind, kind_of
+from encdec_batch.spec.load import load_spec, parse_spec
+from encdec_batch.spec.load_train import load_train_spec, parse_train_spec
+from encdec_batch.spec.train import TrainSpec
+
+MODEL_FOLDER = "model"
+"""Of a package that is sent along, beside the spec."""
+_PATHS = ("uri", "uris", "prefixes", "images", "targets", "parent", "package", "registry")
+_NOT_OURS = ("arguments", "storage")
+"""What a network's constructor or a store is given."""
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSpec:
+    """What is to be done, and what of this machine it needs."""
+
+    kind: Kind
+    text: bytes
+    """The spec, YAML."""
+    output_uri: str
+    package: Package | None
+    """The network, where it lies on this machine."""
+
+
+def load_for_cluster(path: Path) -> ClusterSpec:
+    """The spec in a file, made fit for a cluster.
+
+    Raises:
+        SpecError: it is no spec, or asks for what a cluster does not have.
+        ModelError: the package that would be sent cannot be used.
+    """
+    kind = kind_of(path)
+    spec: JobSpec | TrainSpec = load_spec(path) if kind == "archive" else load_train_spec(path)
+    # What was not said stays unsaid: the cluster's version has its own defaults, and a short spec is read.
+    data = spec.model_dump(mode="json", exclude_unset=True)
+    compute = data.setdefault("compute", {})
+    compute["stream"] = _on_the_cluster(path, spec, compute)
+    package = _take_package(data) if kind == "archive" else None
+    if local := [f"{key}: {value}" for key, value in _local_paths(data)]:
+        more = f" (and {len(local) - _SHOWN} more)" if len(local) > _SHOWN else ""
+        raise SpecError(
+            f"{path} names paths of this machine, which nodes of a cluster do not have: "
+            f"{'; '.join(local[:_SHOWN])}{more}",
+            hint="put them on a store (s3://...); file:///path says that every node has it, as on a shared disk",
+        )
+    if package is not None:
+        data["model"] = {"package": MODEL_FOLDER}
+    parse: Callable[..., JobSpec | TrainSpec] = parse_spec if kind == "archive" else parse_train_spec
+    parse(data, name=f"{path}, for a cluster,")
+    return ClusterSpec(
+        kind=kind,
+        text=yaml.safe_dump(data, sort_keys=False).encode(),
+        output_uri=str(data["output"]["uri"]),
+        package=package,
+    )
+
+
+def _on_the_cluster(path: Path, spec: JobSpec | TrainSpec, compute: dict[str, Any]) -> dict[str, Any]:
+    stream = spec.compute.stream
+    if stream.kind != "ray":
+        raise SpecError(
+            f"{path}: compute.stream.kind is {stream.kind}: all of it would be done by one process on the head",
+            hint="say kind: ray",
+        )
+    said = "address" in stream.model_fields_set
+    if said and stream.address != "auto":
+        raise SpecError(
+            f"{path}: compute.stream.address is {stream.address}, and a job runs on the cluster it is submitted to",
+            hint="say auto, or leave it out",
+        )
+    return {"kind": "ray", **compute.get("stream", {}), "address": "auto"}
+
+
+def _take_package(data: dict[str, Any]) -> Package | None:
+    model = data["model"]
+    if "://" in model["package"]:
+        return None
+    package = load_package(model["package"], model.get("storage"))
+    del data["model"]
+    return package
+
+
+def _local_paths(value: Any, place: str = "", key: str = "") -> Iterator[tuple[str, str]]:
+    """Keys and paths, wherever they stand."""
+    if isinstance(value, dict):
+        for name, one in value.items():
+            if name not in _NOT_OURS:
+                yield from _local_paths(one, f"{place}.{name}" if place else str(name), str(name))
+    elif isinstance(value, list):
+        for one in value:
+            yield from _local_paths(one, place, key)
+    elif key in _PATHS and isinstance(value, str) and "://" not in value:
+        yield place, value

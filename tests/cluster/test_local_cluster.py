@@ -1,0 +1,229 @@
+"""A real cluster of several nodes on this machine: jobs are submitted, cancelled, killed from below, and end right."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jobs_made import MadeJob, command, make_archive, make_job, make_package, wait_until
+from servers import SECRET_VARIABLE, s3_server_process
+from stream.deaths import Faults, attempts, fault
+
+from encdec_batch.job.run import run
+from encdec_batch.spec.load import load_spec
+from encdec_batch.store.open import open_store
+from tools.ray_cluster import MARK, RayCluster, processes_of, ray_cluster
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+ROOT = Path(__file__).parents[2]
+SCENES = {"first": (1100, 1100), "second": (1100, 1101), "third": (1100, 1102), "fourth": (1100, 1103)}
+"""Four blocks each; by their widths faults tell them apart."""
+LOCAL = "compute.stream={kind: local, workers: 2}"
+RAY = {"kind": "ray", "min_workers": 1, "max_workers": 4, "cpus_per_worker": 0.5}
+
+
+class Place:
+    """Cluster, store, archive and network of this module."""
+
+    def __init__(self, cluster: RayCluster, faults: Faults, folder: Path, s3: Any) -> None:
+        self.cluster, self.faults, self._folder, self._s3 = cluster, faults, folder, s3
+        self.bucket = f"s3://{s3.make_bucket()}"
+        self.package = make_package(folder / "package")
+        store = open_store(f"{self.bucket}/archive", s3.options)
+        for path in make_archive(folder / "archive", SCENES).iterdir():
+            store.put(path.name, path.read_bytes())
+        self.quiet = run(load_spec(self.job("quiet").file, [LOCAL])).digest
+
+    def job(self, name: str, **stream: Any) -> MadeJob:
+        compute = {"stream": RAY | stream, "device": "cpu", "precision": "float32", "batch": 1}
+        uri = f"{self.bucket}/{name}"
+        options = dict(self._s3.options)
+        archive = f"{self.bucket}/archive"
+        return make_job(self._folder / name, archive, self.package, output=uri, storage=options, compute=compute)
+
+    def command(self, *words: object, **variables: str) -> subprocess.CompletedProcess[str]:
+        """`encdec-batch` as somebody calls it who has the cluster's token."""
+        return subprocess.run(
+            command(*map(str, words), "--address", self.cluster.address),
+            env={**self.cluster.environment, "PYTHONPATH": str(ROOT), **variables},
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
+        )
+
+    def api(self, path: str) -> str:
+        """What the Jobs API says to whoever has the token."""
+        request = urllib.request.Request(f"{self.cluster.address}{path}")
+        request.add_header("Authorization", f"Bearer {self.cluster.environment['RAY_AUTH_TOKEN']}")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.read().decode()
+
+    def state(self, submission_id: str) -> str:
+        return json.loads(self.api(f"/api/jobs/{submission_id}"))["status"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cluster")
+    faults = Faults(folder / "faults.json")
+    faults.plant()
+    # Of this checkout the nodes have nothing: what they run is what was sent.
+    variables = {**faults.environment, "PYTHONPATH": str(ROOT / "tests/planted")}
+    with s3_server_process() as s3, ray_cluster(variables=variables) as cluster:
+        starting = [threading.Thread(target=cluster.add, args=(name,)) for name in ("one", "two")]
+        for thread in starting:
+            thread.start()
+        made = Place(cluster, faults, folder, s3)
+        for thread in starting:
+            thread.join()
+        yield made
+        mark = cluster.environment[MARK]
+    assert processes_of(mark) == []
+
+
+def raylet_of(pid: int) -> int:
+    """The parent of a worker; 0 for a process that is gone."""
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return 0
+
+
+def in_flight(place: Place) -> dict[int, int]:
+    """Processes that wait in a planted fault, and the raylet of each."""
+    return {pid: raylet for pid in place.faults.pids() if (raylet := raylet_of(pid))}
+
+
+def hold(place: Place, *names: str) -> None:
+    """From now on the first block of each of these scenes waits."""
+    place.faults.plant(*(fault("predict", SCENES[name], "wait", times=1) for name in names))
+
+
+def test_a_cancelled_job_leaves_nothing_half_visible_and_goes_on(place):
+    job = place.job("cancelled")
+    hold(place, "second")
+    sent = place.command("submit", job.file)
+    assert sent.returncode == 0, sent.stderr
+    first = sent.stdout.strip()
+    wait_until(lambda: bool(in_flight(place)) and bool(job.parts()), what="a block in flight, and a part")
+    assert json.loads(place.command("status", first, "--json").stdout)["state"] == "running"
+    cancelled = place.command("cancel", first)
+    assert (cancelled.returncode, cancelled.stdout) == (0, f"{first}: stopped\n")
+    [lease] = job.store.list(".encdec/lease/")
+    assert json.loads(job.store.get(lease.path))["ended"] is True
+    job.verified()
+    followed = place.command("logs", first, "--follow")
+    assert followed.returncode == 1
+    assert "interrupted; the same command goes on where this one was" in followed.stdout
+
+    place.faults.plant()
+    again = place.command("submit", job.file, "--follow", "--id", "once")
+    assert (again.returncode, again.stdout) == (0, "once\n"), again.stderr
+    assert f"digest  {place.quiet}" in again.stderr
+    assert job.verified() == place.quiet
+
+
+def test_what_is_submitted_by_one_id_is_done_once(place):
+    """After the test before, whose job is called so."""
+    again = place.command("submit", place.job("cancelled").file, "--id", "once", "--follow")
+    assert (again.returncode, again.stdout) == (0, "once\n")
+    assert "submitted before" in again.stderr
+    other = place.command("submit", place.job("other").file, "--id", "once")
+    assert (other.returncode, other.stdout) == (1, "")
+    assert "has another job called once (succeeded)" in other.stderr
+    assert place.command("cancel", "once").stdout == "once: had ended before (succeeded)\n"
+
+
+def test_by_rays_own_client(place, tmp_path):
+    spec = yaml.safe_load(place.job("cancelled").file.read_text())
+    spec["compute"]["stream"]["address"] = "auto"
+    spec["model"]["package"] = f"file://{place.package}"
+    (tmp_path / "archive.yaml").write_text(yaml.safe_dump(spec))
+    words = ["job", "submit", "--address", place.cluster.address, "--working-dir", str(tmp_path)]
+    words += ["--runtime-env-json", json.dumps({"env_vars": {"PYTHONPATH": str(ROOT)}})]
+    ended = subprocess.run(
+        [str(Path(sys.executable).with_name("ray")), *words, "--", f"python {ROOT}/jobs/infer_archive.py archive.yaml"],
+        env=place.cluster.environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout
+    assert f"digest  {place.quiet}" in ended.stdout
+
+
+def test_the_jobs_api_shows_no_secret(place):
+    told = place.api("/api/jobs/")
+    jobs = {job["submission_id"]: job for job in json.loads(told)}
+    assert jobs["once"]["metadata"]["encdec_batch.output"] == place.job("cancelled").output_uri
+    assert jobs["once"]["entrypoint"] == "python -m encdec_batch.driver spec.yaml"
+    assert set(jobs["once"]["runtime_env"]) <= {"working_dir", "env_vars", "_ray_commit"}
+    for secret in (os.environ[SECRET_VARIABLE], place.cluster.environment["RAY_AUTH_TOKEN"]):
+        assert secret not in told
+        assert secret not in place.api("/api/jobs/once/logs")
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "code", "said"),
+    [
+        (["status", "never"], {}, 1, "knows no job never"),
+        (["logs", "never"], {}, 1, "knows no job never"),
+        (["logs", "never", "--follow"], {}, 1, "knows no job never"),
+        (["cancel", "never"], {}, 1, "knows no job never"),
+        (["status", "once"], {"RAY_AUTH_TOKEN": "1" * 64}, 1, "does not take this token"),
+    ],
+)
+def test_what_the_cluster_refuses_is_one_line(place, words, variables, code, said):
+    ended = place.command(*words, **variables)
+    assert (ended.returncode, ended.stdout) == (code, "")
+    assert said in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_what_it_can_never_give_is_said_at_once(place):
+    job = place.job("impossible", gpus_per_worker=1)
+    ended = place.command("submit", job.file, "--follow")
+    assert ended.returncode == 2
+    assert "a worker with the network wants 0.5 CPU, 1 GPU, and no node of this Ray has that" in ended.stderr
+    assert job.markers() == {}
+
+
+def test_nodes_die_are_drained_and_come_back_in_mid_run(place):
+    """The pool grows to four on two nodes, each with blocks in flight; one node is killed and comes back, the other is
+    drained; nothing of it is to be seen in what comes out.
+    """
+    cluster, job = place.cluster, place.job("shaken")
+    one, two = cluster.workers["one"], cluster.workers["two"]
+    hold(place, *SCENES)
+    sent = place.command("submit", job.file)
+    assert sent.returncode == 0, sent.stderr
+    wait_until(lambda: len(in_flight(place)) == len(SCENES), what="a block of each scene in flight")
+    assert set(in_flight(place).values()) == {one.pids["raylet"], two.pids["raylet"]}
+
+    one.kill_raylet()
+    wait_until(lambda: len(set(in_flight(place).values())) == 1, what="the end of its workers")
+    cluster.add("one")
+    drained = next(
+        node["node_id"]
+        for node in json.loads(place.api("/api/v0/nodes?detail=1"))["data"]["result"]["result"]
+        if (node.get("labels") or {}).get("encdec-batch/node") == "two"
+    )
+    cluster.drain(drained, 5)
+    place.faults.go_on()
+    wait_until(lambda: two.process.poll() is not None, what="the end of the drained node")
+    followed = place.command("logs", sent.stdout.strip(), "--follow")
+    assert followed.returncode == 0, followed.stdout
+    assert "4 scenes done (4 by this run), 0 set aside" in followed.stdout
+    assert job.verified() == place.quiet
+    assert attempts(job) == {}

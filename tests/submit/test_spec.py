@@ -1,0 +1,111 @@
+"""A spec as the cluster gets it: what only this machine has is said, or sent along; what was not said stays unsaid."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from e2e.made import classes_package
+
+from encdec_batch.errors import EncdecError, SpecError
+from encdec_batch.spec.load import parse_spec
+from encdec_batch.spec.load_train import load_train_spec
+from encdec_batch.submit.spec import load_for_cluster
+
+ARCHIVE = {
+    "source": {"kind": "prefix", "uri": "s3://archive/scenes/", "storage": {"key": "env:ARCHIVE_KEY"}},
+    "model": {"package": "s3://models/net@production"},
+    "output": {"uri": "s3://archive/masks"},
+    "compute": {"stream": {"kind": "ray", "readers": 4}},
+}
+TRAINING = {
+    "data": {
+        "train": {"kind": "folders", "images": "s3://a/images", "targets": "s3://a/masks"},
+        "split": {"kind": "none"},
+        "target": {
+            "kind": "mask",
+            "classes": [{"id": 0, "name": "no", "color": [0, 0, 0]}, {"id": 1, "name": "yes", "color": [9, 9, 9]}],
+        },
+    },
+    "network": {"architecture": "unet"},
+    "learn": {"losses": [{"kind": "dice"}], "steps": 10},
+    "card": {"name": "net", "task": "segmentation", "data": "ours", "licence": "ours"},
+    "output": {"uri": "s3://a/training", "package": "s3://a/package"},
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(spec, **changes):
+        path = tmp_path / "job.yaml"
+        path.write_text(yaml.safe_dump({**spec, **changes}))
+        return path
+
+    return write
+
+
+def test_an_archives_spec_is_for_the_clusters_own_ray_and_otherwise_the_same(write):
+    made = load_for_cluster(write(ARCHIVE))
+    stream = {"kind": "ray", "readers": 4, "address": "auto"}
+    assert yaml.safe_load(made.text) == ARCHIVE | {"compute": {"stream": stream}}
+    assert (made.kind, made.output_uri, made.package) == ("archive", "s3://archive/masks", None)
+
+
+def test_where_no_stream_is_said_it_is_ray(write):
+    spec = {key: value for key, value in ARCHIVE.items() if key != "compute"}
+    assert yaml.safe_load(load_for_cluster(write(spec)).text)["compute"] == {
+        "stream": {"kind": "ray", "address": "auto"}
+    }
+
+
+def test_a_trainings_spec_means_the_same_there(write, tmp_path):
+    made = load_for_cluster(write(TRAINING))
+    sent = tmp_path / "sent.yaml"
+    sent.write_bytes(made.text)
+    here, there = load_train_spec(tmp_path / "job.yaml"), load_train_spec(sent)
+    assert there.compute.stream.address == "auto"
+    assert there.model_copy(update={"compute": here.compute}) == here
+    assert (made.kind, made.output_uri) == ("training", "s3://a/training")
+
+
+def test_a_package_of_this_machine_is_sent_along(write):
+    made = load_for_cluster(write(ARCHIVE, model={"package": classes_package()}))
+    spec = parse_spec(yaml.safe_load(made.text))
+    assert spec.model.package == "model"
+    assert made.package
+    assert set(made.package.files) == {"card.json", "weights.safetensors", "golden.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "changes", "said"),
+    [
+        (ARCHIVE, {"source": {"kind": "prefix", "uri": "scenes"}}, "source.uri: {folder}/scenes"),
+        (ARCHIVE, {"source": {"kind": "list", "uris": ["s3://a/1.tif", "/data/2.tif"]}}, "source.uris: /data/2.tif"),
+        (ARCHIVE, {"output": {"uri": "../out"}}, "output.uri: {folder.parent}/out"),
+        (ARCHIVE, {"model": {"package": "nowhere"}}, "no model package here"),
+        (ARCHIVE, {"compute": {"stream": {"kind": "local"}}}, "compute.stream.kind is local"),
+        (ARCHIVE, {"compute": {"stream": {"kind": "ray", "address": "local"}}}, "compute.stream.address is local"),
+        (ARCHIVE, {"compute": {"stream": {"kind": "ray", "address": "head:6379"}}}, "is head:6379, and a job runs"),
+        (ARCHIVE, {"compute": {"stream": {"kind": "ray", "object_store_gib": 1}}}, "a cluster's store"),
+        (TRAINING, {"output": {"uri": "s3://a/t", "package": "p", "registry": "r"}}, "output.registry: {folder}/r"),
+        (TRAINING, {"network": {"architecture": "unet", "parent": "old"}}, "network.parent: {folder}/old"),
+        (TRAINING, ARCHIVE, "neither an archive's spec"),
+        ({"hello": 1}, {}, "neither an archive's spec"),
+    ],
+)
+def test_what_a_cluster_cannot_do_is_said_before_anything_is_sent(write, tmp_path, spec, changes, said):
+    with pytest.raises(EncdecError) as raised:
+        load_for_cluster(write(spec, **changes))
+    assert said.format(folder=tmp_path) in str(raised.value)
+
+
+def test_a_path_that_every_node_has_is_said_as_a_uri(write):
+    source = {"kind": "prefix", "uri": "file:///shared/scenes"}
+    made = load_for_cluster(write(ARCHIVE, source=source, output={"uri": "file:///shared/masks"}))
+    assert parse_spec(yaml.safe_load(made.text)).source.uri == "file:///shared/scenes"
+
+
+def test_arguments_of_a_network_are_no_paths(write):
+    network = {"architecture": "unet", "arguments": {"package": "x"}}
+    with pytest.raises(SpecError, match=r"output\.package"):
+        load_for_cluster(write(TRAINING, network=network, output={"uri": "s3://a/t", "package": "here"}))
+    load_for_cluster(write(TRAINING, network=network))

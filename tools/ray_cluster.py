@@ -1,0 +1,221 @@
+"""A Ray cluster of several nodes on this machine: each a `ray start` of its own, with its own ports and resources.
+
+A head without CPUs for data work, and workers. Tokens are on, the dashboard listens on loopback, and what is started
+here ends with it, whatever became of its nodes. `make cluster` runs one until Ctrl-C; tests use `ray_cluster`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HOST = "127.0.0.1"
+STORE_BYTES = 200 * 2**20
+"""Shared memory of each node; small blocks alone."""
+STARTS_WITHIN_S = 90.0
+MARK = "ENCDEC_CLUSTER"
+"""Variable of every process of a cluster: by it they are found when the cluster ends."""
+
+Environment = dict[str, str]
+
+
+@dataclass(slots=True)
+class Node:
+    """One `ray start --block` and what it started."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Of this node: names of programs to process ids (`raylet`, `gcs_server`, ...)."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return {Path(f"/proc/{pid}/comm").read_text().strip(): int(pid) for pid in children}
+
+    def kill_raylet(self) -> None:
+        """Kill -9: what the death of a machine looks like to the others; its workers end with it."""
+        os.kill(self.pids["raylet"], signal.SIGKILL)
+        self.process.wait(60)
+
+
+@dataclass(slots=True)
+class RayCluster:
+    """A head and its workers; `environment` is what a process needs to talk to it."""
+
+    folder: Path
+    environment: Environment
+    head: Node
+    port: int
+    dashboard_port: int
+    workers: dict[str, Node] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """Of the Jobs API."""
+        return f"http://{HOST}:{self.dashboard_port}"
+
+    @property
+    def gcs_address(self) -> str:
+        """What a driver joins."""
+        return f"{HOST}:{self.port}"
+
+    def add(
+        self, name: str, *, cpus: float = 1, labels: Mapping[str, str] | None = None, resources: str = "{}"
+    ) -> Node:
+        """One more worker node; returns when the head knows it."""
+        words = [f"--address={self.gcs_address}", f"--num-cpus={cpus:g}", f"--resources={resources}"]
+        given = {"encdec-batch/node": name, **(labels or {})}
+        words += ["--labels", ",".join(f"{key}={value}" for key, value in given.items())]
+        self.workers[name] = _start(self.folder, name, words, self.environment)
+        return self.workers[name]
+
+    def drain(self, node_id: str, seconds: float) -> None:
+        """As cluster/bin/drain does it; `node_id` as Ray calls the node."""
+        words = ["drain-node", "--address", self.gcs_address, "--node-id", node_id]
+        words += ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot"]
+        words += ["--deadline-remaining-seconds", f"{seconds:g}"]
+        subprocess.run([_ray(), *words], env=self.environment, check=True, capture_output=True, timeout=60)
+
+
+@contextmanager
+def ray_cluster(*, variables: Mapping[str, str] | None = None) -> Iterator[RayCluster]:
+    """A head; workers are added. All that was started is gone at the end.
+
+    Args:
+        variables: of every node's environment, beside what Ray needs.
+    """
+    # Short: Ray puts sockets below it, whose paths may have 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="eb-cluster-", dir="/tmp"))
+    mark = uuid.uuid4().hex
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment |= {
+        MARK: mark,
+        # As in cluster/Dockerfile; `python` of an entrypoint is the first one of PATH.
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",
+        "RAY_num_workers_soft_limit": "8",
+        **(variables or {}),
+    }
+    try:
+        port, dashboard_port = _free_port(), _free_port()
+        words = ["--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=true"]
+        words += [
+            f"--dashboard-host={HOST}",
+            f"--dashboard-port={dashboard_port}",
+            f"--ray-client-server-port={_free_port()}",
+        ]
+        head = _start(folder, "head", words, environment)
+        cluster = RayCluster(folder, environment, head, port, dashboard_port)
+        _wait(lambda: _answers(cluster), head, what="the dashboard")
+        yield cluster
+    finally:
+        end_all(mark)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def end_all(mark: str) -> None:
+    """Kill -9 of every process of a cluster, until there is none."""
+    deadline = time.monotonic() + 30
+    while pids := processes_of(mark):
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"processes {pids} do not end")
+        time.sleep(0.05)
+
+
+def processes_of(mark: str) -> list[int]:
+    """Processes that have inherited the mark of a cluster and are not over."""
+    wanted = f"{MARK}={mark}".encode()
+    found = []
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError):
+            # What waits for its parent alone has no environment any more.
+            if folder.name.isdecimal() and wanted in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found
+
+
+def _start(folder: Path, name: str, words: list[str], environment: Environment) -> Node:
+    log = folder / f"{name}.log"
+    own = [f"--node-ip-address={HOST}", f"--object-store-memory={STORE_BYTES}", "--disable-usage-stats", "--block"]
+    # Each its own, as on machines of their own: Ray unpacks what jobs bring into it.
+    own += [f"--temp-dir={folder}/{name}"]
+    own += [f"--dashboard-agent-listen-port={_free_port()}", f"--metrics-export-port={_free_port()}"]
+    with log.open("wb") as said:
+        process = subprocess.Popen(
+            [_ray(), "start", *words, *own],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            env=environment,
+            start_new_session=True,
+        )
+    node = Node(name, process, log)
+    _wait(lambda: b"Ray runtime started" in log.read_bytes(), node, what="`ray start`")
+    return node
+
+
+def _ray() -> str:
+    return str(Path(sys.executable).with_name("ray"))
+
+
+def _answers(cluster: RayCluster) -> bool:
+    request = urllib.request.Request(f"{cluster.address}/api/version")  # noqa: S310
+    request.add_header("Authorization", f"Bearer {cluster.environment['RAY_AUTH_TOKEN']}")
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _wait(condition: Callable[[], bool], node: Node, *, what: str) -> None:
+    deadline = time.monotonic() + STARTS_WITHIN_S
+    while not condition():
+        if node.process.poll() is not None or time.monotonic() > deadline:
+            said = node.log.read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"{node.name}: {what} is not there: {said}")
+        time.sleep(0.1)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind((HOST, 0))
+        return int(free.getsockname()[1])
+
+
+def main() -> None:
+    """Runs a cluster until Ctrl-C and says how to talk to it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with ray_cluster() as cluster:
+        for number, cpus in enumerate((1, 1), 1):
+            cluster.add(f"worker{number}", cpus=cpus)
+        token = cluster.environment["RAY_AUTH_TOKEN"]
+        print(f"export RAY_AUTH_MODE=token RAY_AUTH_TOKEN={token}")
+        print(f"encdec-batch submit SPEC --address {cluster.address} --follow")
+        print("Ctrl-C ends it", flush=True)
+        with suppress(KeyboardInterrupt, SystemExit):
+            signal.pause()
+
+
+if __name__ == "__main__":
+    main()
