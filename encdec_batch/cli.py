@@ -10,6 +10,7 @@ import click
 
 from encdec_batch import __version__, console
 from encdec_batch.cli_models import models
+from encdec_batch.cli_nightly import nightly
 from encdec_batch.cli_train import evaluate, train
 from encdec_batch.command import COULD_NOT_RUN, IN_QUARANTINE
 from encdec_batch.command import as_json as _as_json
@@ -35,6 +36,7 @@ def main() -> None:
 main.add_command(models)
 main.add_command(train)
 main.add_command(evaluate)
+main.add_command(nightly)
 
 _spec_file = click.argument("spec_file", type=click.Path(dir_okay=False, path_type=Path))
 _output_uri = click.argument("uri")

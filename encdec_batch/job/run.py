@@ -15,7 +15,7 @@ from encdec_batch.job.aside import Asides
 from encdec_batch.job.census import Census
 from encdec_batch.job.ending import Ending
 from encdec_batch.job.outcome import Outcome
-from encdec_batch.job.plan import Prepared, host_of, place, plan_ahead, prepare, resolve_recipe
+from encdec_batch.job.plan import Prepared, host_of, leave, place, plan_ahead, prepare, resolve_recipe
 from encdec_batch.job.planner import Planner, Segment
 from encdec_batch.job.progress import Progress, Watch
 from encdec_batch.job.runlog import RunLog, new_run_id
@@ -26,7 +26,7 @@ from encdec_batch.pipeline import Record
 from encdec_batch.plan.item import work_items
 from encdec_batch.plan.open import STAGED_PREFIX
 from encdec_batch.plan.opening import Openers, replan_scene
-from encdec_batch.plan.scene import ScenePlan, SetAside
+from encdec_batch.plan.scene import Candidate, ScenePlan, SetAside
 from encdec_batch.plan.table import PlanWriter
 from encdec_batch.plan.totals import PlanTotals
 from encdec_batch.spec.job import JobSpec
@@ -45,6 +45,7 @@ def run(
     show: Callable[[Progress], None] = lambda _: None,
     verbose: bool = False,
     rules: Rules | None = None,
+    keep: Callable[[Candidate], bool] | None = None,
 ) -> RunSummary:
     """Process every scene that is not done yet.
 
@@ -53,6 +54,7 @@ def run(
         show: told how far the run is, after every block.
         verbose: let Ray talk.
         rules: of deaths and deadlines; the usual ones where none are given.
+        keep: says of a committed scene that it stays as it is, though another network or option is asked for now.
 
     Raises:
         SpecError: the spec does not fit what is there.
@@ -80,6 +82,8 @@ def run(
         try:
             census = Census(placed.order.wanted)
             prepared = prepare(placed, survey(store, census))
+            if keep is not None:
+                prepared = leave(prepared, keep)
             _refuse_replacing(prepared, store, can_replace=capabilities.if_match)
             ours = _Run(prepared, store, lease, runlog)
             if not prepared.work.todo:

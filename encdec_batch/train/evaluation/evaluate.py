@@ -35,6 +35,9 @@ class Evaluation:
     have it; `pooled_psnr` is that of all pixels together."""
     scenes: Mapping[str, Mapping[str, float]]
     """By scene."""
+    counted: NDArray[np.float64]
+    """(scenes, numbers), in the order of `scenes`: what was counted of each, which adds up: of classes the
+    confusion matrix, row by row; of images squared and absolute differences, values, similarities, windows."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it: what is no number is null."""
@@ -87,7 +90,11 @@ def evaluate(
     table = torch.from_numpy(np.stack(rows))
     team.sum([table])
     counted = [_score(package.card, row) for row in table.numpy()]
-    return Evaluation(overall=_overall(package.card, counted), scenes=_by_scene(package.card, names, counted))
+    return Evaluation(
+        overall=_overall(package.card, counted),
+        scenes=_by_scene(package.card, names, counted),
+        counted=table.numpy(),
+    )
 
 
 def plain(figures: Mapping[str, float]) -> dict[str, float | None]:

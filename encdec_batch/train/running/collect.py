@@ -30,8 +30,12 @@ def collect(spec: TrainSpec) -> Material:
         SpecError: there is nothing to learn from, too many files cannot be used, or a leak between the sides.
         StoreError: the store does not answer.
     """
+    return material_of(prepare(spec.data), spec)
+
+
+def material_of(prepared: Prepared, spec: TrainSpec) -> Material:
+    """The material of data that were looked through."""
     data = spec.data
-    prepared = prepare(data)
     by_ray = isinstance(spec.compute.stream, RayTraining)
     batches: Batches = RayBatches(prepared, data) if by_ray else LocalBatches(prepared, data)
     return Material(
