@@ -18,7 +18,7 @@ _MOST_BYTES = 1 << 29
 
 
 class Lineage(CardModel):
-    """The labelled scenes that a version was trained on, of those that were there."""
+    """The labelled scenes that were there when a version was made: what it learned from, and what it was judged on."""
 
     format_version: Literal[1] = 1
     name: str

@@ -18,6 +18,7 @@ from encdec_batch.models.card import CardModel, ImageOutput
 from encdec_batch.models.package import Package, load_package
 from encdec_batch.models.reference import parse_reference
 from encdec_batch.models.version import parse_record, record_bytes
+from encdec_batch.nightly.records import Decision
 from encdec_batch.nightly.standing import reference_of
 from encdec_batch.plan.discover import find_scenes
 from encdec_batch.plan.open import open_scene
@@ -90,23 +91,23 @@ def rerun_of(store: Store, version: str) -> Rerun | None:
         return None
 
 
-def rerun(spec: NightlySpec, job: JobSpec, store: Store, *, version: str, before: str, verbose: bool) -> Rerun:
+def rerun(spec: NightlySpec, job: JobSpec, store: Store, promoted: Decision, *, verbose: bool) -> Rerun:
     """Runs the archive by the policy; after a kill the same call goes on.
 
     Args:
         spec: of the nightly job, with an archive.
         job: of the archive.
         store: of the nightly job's output.
-        version: in production now.
-        before: in production until then.
+        promoted: the decision that it follows.
         verbose: let Ray talk.
 
     Raises:
         EncdecError: the archive cannot be run; the next night tries again.
     """
     asked = spec.archive
-    if asked is None:
+    if asked is None or promoted.candidate is None or promoted.judgement is None:
         raise AssertionError("there is no archive to be run")
+    version, before = promoted.candidate.version, promoted.judgement.against.version
     # The version and not the alias: somebody may move it while the archive is computed.
     package = str(reference_of(spec, version))
     job = job.model_copy(update={"model": job.model.model_copy(update={"package": package})})

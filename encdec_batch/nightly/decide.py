@@ -11,20 +11,13 @@ def is_better(judgement: Judgement) -> tuple[bool, tuple[str, ...]]:
     It is where the lower bound of its gain is above the margin, and no class and no group falls by more than its guard.
     """
     bound, metric = judgement.bound, judgement.metric
-    sure = f"{100 * bound.level:.4g} % sure"
+    sure = f"{100 * bound.level:.4g} %"
     gain = "no figure" if bound.observed is None else f"{bound.observed:+.4f}"
     of_nights = f", as {bound.nights} nights were judged since the last promotion" if bound.nights > 1 else ""
-    reasons = []
     better = bound.lower > judgement.margin
-    if better:
-        reasons.append(
-            f"{metric} changes by {gain}, and is {sure}ly higher by {bound.lower:.4f} or more (asked: {judgement.margin:g})"
-        )
-    else:
-        reasons.append(
-            f"{metric} changes by {gain}; to be {sure}{of_nights}, only {bound.lower:+.4f} can be counted on, and more "
-            f"than {judgement.margin:g} is asked for"
-        )
+    counts = f"{'' if better else 'only '}{bound.lower:+.4f} can be counted on"
+    asked = f"more than {judgement.margin:g} is asked for"
+    reasons = [f"{metric} changes by {gain}; to be {sure} sure{of_nights}, {counts}, and {asked}"]
     for what, rows in (("class", judgement.classes), ("group", judgement.groups)):
         for row in rows:
             if row.broken:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from encdec_batch.errors import SpecError
 from encdec_batch.models.package import Package
@@ -43,7 +43,7 @@ class Deciding:
     verbose: bool
     keep: Callable[[Decision], None]
     """Writes a decision down."""
-    counts: Counts = Counts(labelled=0, training=0, held_out=0, audit=0, new=0)
+    counts: Counts = field(default_factory=lambda: Counts(labelled=0, training=0, held_out=0, audit=0, new=0))
 
     def decide(self) -> Decision:
         """What this night comes to.
@@ -118,11 +118,9 @@ class Deciding:
         decisions = read_decisions(self.store)
 
         def judge(standing: Standing) -> Judgement:
-            if standing.package is None or standing.against is None:
-                raise AssertionError("there is nothing to judge by")
             nights = nights_judged(decisions, self.night, standing)
-            found = court.judge(package, standing.package, standing.against, nights=nights, audit_note=audit_note)
-            keep_pictures(self.store, self.night, draw(court, found, package, standing.package))
+            found = court.judge(package, standing, nights=nights, audit_note=audit_note)
+            keep_pictures(self.store, self.night, draw(court, found, package, standing))
             return found
 
         def decision_of(settled: Settled) -> Decision:

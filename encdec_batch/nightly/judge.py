@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 
 import numpy as np
@@ -13,8 +14,9 @@ from encdec_batch.models.card import ImageOutput
 from encdec_batch.models.package import Package
 from encdec_batch.nightly.bootstrap import Score, differences, interval, level_of, resamples_for
 from encdec_batch.nightly.find import key_of
-from encdec_batch.nightly.records import Against, Bound, Compared, Judgement
+from encdec_batch.nightly.records import Bound, Compared, Judgement
 from encdec_batch.nightly.scores import Scale, scores_of, shown
+from encdec_batch.nightly.standing import Standing
 from encdec_batch.nightly.tune import Course
 from encdec_batch.spec.nightly import NightlySpec
 from encdec_batch.spec.train_target import MaskTarget
@@ -26,13 +28,46 @@ from encdec_batch.train.samples.examples import SceneExamples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What was counted of one package."""
+
+    rows: NDArray[np.float64]
+    """(scenes, numbers)."""
+    scale: Scale
+
+    def score(self, metric: str) -> Score:
+        return partial(scores_of, metric=metric, scale=self.scale)
+
+    def total(self, metric: str) -> float | None:
+        """Of all scenes together; None: there is none, or it is infinite."""
+        value = float(self.score(metric)(self.rows.sum(axis=0, keepdims=True))[0])
+        return round(value, 6) if isfinite(value) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Both:
     """Two packages on the same scenes."""
 
     scenes: tuple[Inspected, ...]
-    production: NDArray[np.float64]
-    """(scenes, numbers), what was counted of each."""
-    candidate: NDArray[np.float64]
+    production: Counted
+    candidate: Counted
+
+    def some(self, numbers: Sequence[int]) -> Both:
+        """Of some scenes alone."""
+        production, candidate = (
+            Counted(rows=one.rows[list(numbers)], scale=one.scale) for one in (self.production, self.candidate)
+        )
+        return Both(scenes=tuple(self.scenes[n] for n in numbers), production=production, candidate=candidate)
+
+    def compared(self, metric: str, *, name: str = "", guard: float | None = None) -> Compared:
+        """A figure of all scenes together."""
+        return Compared(
+            name=name or metric,
+            production=self.production.total(metric),
+            candidate=self.candidate.total(metric),
+            guard=guard,
+            scenes=len(self.scenes),
+        )
 
 
 class Court:
@@ -49,15 +84,12 @@ class Court:
         """The scenes that decide."""
         return tuple(one for one in self._course.prepared.val if key_of(one.pair) not in self._course.audit)
 
-    def judge(
-        self, candidate: Package, production: Package, against: Against, *, nights: int, audit_note: str = ""
-    ) -> Judgement:
+    def judge(self, candidate: Package, standing: Standing, *, nights: int, audit_note: str = "") -> Judgement:
         """All figures of both.
 
         Args:
             candidate: made this night.
-            production: what it is to be better than.
-            against: the alias that says so.
+            standing: production, what it is to be better than, and the scenes that its promotion knew.
             nights: judged since the last promotion, this one among them.
             audit_note: why there is no audit, or less of it.
 
@@ -65,27 +97,30 @@ class Court:
             SpecError: production is a package of another task.
             EncdecError: a scene cannot be read.
         """
+        production, against = standing.package, standing.against
+        if production is None or against is None:
+            raise AssertionError("nothing is in production")
         wanted = output_of(self._course.spec, facts_of(self._course.prepared))
         target, num_bands = self.spec.train.data.target, self._course.prepared.num_bands
         check_fits(production.card, target, wanted, num_bands=num_bands)
-        asked, pair = self.spec.judge, (production, candidate)
-        both = self._both(pair, self.held_out)
+        asked = self.spec.judge
+        both = self._both(candidate, production, self.held_out)
         audited = [one for one in self._course.prepared.val if key_of(one.pair) in self._course.audit]
-        frozen = self._both(pair, audited) if audited else None
+        frozen = self._both(candidate, production, audited) if audited else None
         names = list(dict.fromkeys([asked.metric, *shown(self._classes)]))
         return Judgement(
             against=against,
             metric=asked.metric,
             margin=asked.margin,
-            bound=self._bound(pair, both, nights),
-            overall=tuple(self._compared(pair, both, name) for name in names),
+            bound=self._bound(both, nights),
+            overall=tuple(both.compared(name) for name in names),
             classes=tuple(
-                self._compared(pair, both, f"iou/{name}", guard=asked.class_guards.get(name, asked.class_guard))
+                both.compared(f"iou/{name}", guard=asked.class_guards.get(name, asked.class_guard))
                 for name in self._classes
             ),
-            groups=tuple(self._by_group(pair, both)),
-            scenes=tuple(self._by_scene(pair, both)),
-            audit=tuple(self._compared(pair, frozen, name) for name in names) if frozen else (),
+            groups=(*self._before(both, standing), *self._by_group(both)),
+            scenes=tuple(self._by_scene(both)),
+            audit=tuple(frozen.compared(name) for name in names) if frozen else (),
             audit_scenes=len(audited),
             audit_note=audit_note,
         )
@@ -98,32 +133,24 @@ class Court:
         examples = SceneExamples(scenes, self._course.spec.data, package.card.normalization)
         return evaluate(package, examples, precision=None if precision == "auto" else precision, on_scene=on_scene)
 
-    def _both(self, pair: tuple[Package, Package], scenes: Sequence[Inspected]) -> Both:
-        production, candidate = pair
+    def _both(self, candidate: Package, production: Package, scenes: Sequence[Inspected]) -> Both:
         return Both(
             scenes=tuple(scenes),
-            production=self.evaluate(production, scenes).counted,
-            candidate=self.evaluate(candidate, scenes).counted,
+            production=self._counted(production, scenes),
+            candidate=self._counted(candidate, scenes),
         )
 
-    def _score(self, package: Package, metric: str) -> Score:
+    def _counted(self, package: Package, scenes: Sequence[Inspected]) -> Counted:
         output = package.card.output
         span = output.range[1] - output.range[0] if isinstance(output, ImageOutput) else 1.0
-        scale = Scale(classes=self._classes, span=span)
-        return lambda rows: scores_of(rows, metric, scale)
+        return Counted(rows=self.evaluate(package, scenes).counted, scale=Scale(classes=self._classes, span=span))
 
-    def _bound(self, pair: tuple[Package, Package], both: Both, nights: int) -> Bound:
+    def _bound(self, both: Both, nights: int) -> Bound:
         asked = self.spec.judge
-        production, candidate = (self._score(package, asked.metric) for package in pair)
         level = level_of(asked.confidence, nights)
-        found = differences(
-            (both.candidate, candidate),
-            (both.production, production),
-            resamples=resamples_for(level, asked.resamples),
-            seed=asked.seed,
-        )
-        bounds = interval(found, level)
-        now = self._compared(pair, both, asked.metric)
+        ours, theirs = ((one.rows, one.score(asked.metric)) for one in (both.candidate, both.production))
+        found = differences(ours, theirs, resamples=resamples_for(level, asked.resamples), seed=asked.seed)
+        bounds, now = interval(found, level), both.compared(asked.metric)
         return Bound(
             observed=None if now.production is None or now.candidate is None else round(-now.fall, 6),
             lower=_finite(bounds.lower),
@@ -133,31 +160,22 @@ class Court:
             resamples=bounds.resamples,
         )
 
-    def _compared(
-        self,
-        pair: tuple[Package, Package],
-        both: Both,
-        metric: str,
-        *,
-        some: Sequence[int] | None = None,
-        name: str = "",
-        guard: float | None = None,
-    ) -> Compared:
-        """A figure of the sum of some scenes, or of all."""
-        chosen = list(range(len(both.scenes))) if some is None else list(some)
-        production, candidate = (
-            float(self._score(package, metric)(rows[chosen].sum(axis=0, keepdims=True))[0])
-            for package, rows in zip(pair, (both.production, both.candidate), strict=True)
-        )
-        return Compared(
-            name=name or metric,
-            production=_plain(production),
-            candidate=_plain(candidate),
-            guard=guard,
-            scenes=len(chosen),
-        )
+    def _before(self, both: Both, standing: Standing) -> list[Compared]:
+        """Of the scenes that were there at the last promotion, labelled as now: what wrong labels of a new delivery
+        gain among themselves, they lose here.
+        """
+        keys = {one.key: one.fingerprint for one in self._course.labels.scenes}
+        known = [
+            number
+            for number, one in enumerate(both.scenes)
+            if standing.known.get(key_of(one.pair)) == keys[key_of(one.pair)]
+        ]
+        if not known or len(known) == len(both.scenes):
+            return []
+        metric, guard = self.spec.judge.metric, self.spec.judge.group_guard
+        return [both.some(known).compared(metric, name="(there at the last promotion)", guard=guard)]
 
-    def _by_group(self, pair: tuple[Package, Package], both: Both) -> list[Compared]:
+    def _by_group(self, both: Both) -> list[Compared]:
         asked = self.spec.judge
         if asked.groups.kind == "none":
             return []
@@ -165,28 +183,18 @@ class Court:
         for number, one in enumerate(both.scenes):
             members.setdefault(self._groups[key_of(one.pair)], []).append(number)
         return [
-            self._compared(
-                pair,
-                both,
-                asked.metric,
-                some=some,
-                name=group or "(none)",
-                guard=asked.group_guards.get(group, asked.group_guard),
+            both.some(numbers).compared(
+                asked.metric, name=group or "(none)", guard=asked.group_guards.get(group, asked.group_guard)
             )
-            for group, some in sorted(members.items())
+            for group, numbers in sorted(members.items())
         ]
 
-    def _by_scene(self, pair: tuple[Package, Package], both: Both) -> list[Compared]:
-        metric = self.spec.judge.metric
+    def _by_scene(self, both: Both) -> list[Compared]:
         rows = [
-            self._compared(pair, both, metric, some=[number], name=key_of(one.pair))
+            both.some([number]).compared(self.spec.judge.metric, name=key_of(one.pair))
             for number, one in enumerate(both.scenes)
         ]
         return sorted(rows, key=lambda row: (-row.fall, row.name))
-
-
-def _plain(value: float) -> float | None:
-    return round(value, 6) if isfinite(value) else None
 
 
 def _finite(value: float) -> float:

@@ -10,6 +10,7 @@ from encdec_batch.models.package import Package
 from encdec_batch.nightly.find import key_of
 from encdec_batch.nightly.judge import Court
 from encdec_batch.nightly.records import Compared, Judgement, Score
+from encdec_batch.nightly.standing import Standing
 from encdec_batch.plan.keys import canonical_json
 from encdec_batch.report.preview import preview_picture
 from encdec_batch.store.store import Store
@@ -34,7 +35,7 @@ _ALL = TypeAdapter(tuple[Picture, ...])
 
 
 def choose(judgement: Judgement, number: int) -> list[Compared]:
-    """The scenes to be shown: up to half of them those that fell most, the others those that the candidate does worst."""
+    """The scenes to be shown: up to half of them those that fell most, then those that the candidate does worst."""
     fell = [row for row in judgement.scenes if row.fall > 0][: (number + 1) // 2]
     worst = sorted(
         (row for row in judgement.scenes if row not in fell),
@@ -43,14 +44,14 @@ def choose(judgement: Judgement, number: int) -> list[Compared]:
     return [*fell, *worst][:number]
 
 
-def draw(court: Court, judgement: Judgement, candidate: Package, production: Package) -> tuple[Picture, ...]:
+def draw(court: Court, judgement: Judgement, candidate: Package, standing: Standing) -> tuple[Picture, ...]:
     """Predicts the chosen scenes once more."""
     rows = choose(judgement, court.spec.judge.pictures)
     by_key = {key_of(one.pair): one for one in court.held_out}
     scenes = [by_key[row.name] for row in rows]
-    if not scenes:
+    if not scenes or standing.package is None:
         return ()
-    before, after = (_panels(court, package, scenes) for package in (production, candidate))
+    before, after = (_panels(court, package, scenes) for package in (standing.package, candidate))
     return tuple(
         Picture(
             name=row.name,

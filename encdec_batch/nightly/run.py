@@ -122,7 +122,7 @@ class _Desk:
         promoted = next((one for one in reversed(read_decisions(self.store)) if one.outcome == "promoted"), None)
         if job is None or promoted is None or promoted.candidate is None or promoted.judgement is None:
             return ""
-        version, before = promoted.candidate.version, promoted.judgement.against.version
+        version = promoted.candidate.version
         found = rerun_of(self.store, version)
         if found is not None:
             return found.words if promoted.night == self.night else ""
@@ -131,7 +131,7 @@ class _Desk:
             return ""
         self.write_pages(decision, "the archive is being run")
         try:
-            words = rerun(self.spec, job, self.store, version=version, before=before, verbose=verbose).words
+            words = rerun(self.spec, job, self.store, promoted, verbose=verbose).words
         except EncdecError as error:
             self.write_pages(decision, f"the archive could not be run, and the next night tries again: {error}")
             raise

@@ -120,7 +120,7 @@ def _register(spec: NightlySpec, course: Course) -> Package:
         name=package.card.name,
         digest=package.digest,
         night=course.plan.night,
-        scenes=course.labels.fingerprints(TRAINING),
+        scenes=course.labels.fingerprints(),
     )
     # Before the version that names it: a version of a night is never without its lineage.
     write_lineage(open_store(spec.registry, spec.registry_storage), lineage)

@@ -114,7 +114,8 @@ class JudgeSpec(Spec):
     """Classes with a guard of their own."""
     groups: Groups = NoGroups()
     group_guard: Guard = 0.02
-    """The metric of no group may fall by more."""
+    """The metric of no group may fall by more; one group are always the scenes that were there at the last
+    promotion."""
     group_guards: dict[str, Guard] = {}
     """Groups with a guard of their own."""
     pictures: Annotated[int, Field(ge=0, le=24)] = 6
