@@ -26,6 +26,7 @@ FLAGS = {
     "prune": {"uri", "--storage", "--json", "--keep-hours", "--removed", "--dry-run"},
     "train": {"spec_file", "--set", "--json", "-v/--verbose"},
     "evaluate": {"spec_file", "--set", "--json", "-v/--verbose", "--package"},
+    "nightly": {"spec_file", "--night", "--set", "--json", "-v/--verbose"},
     "models": set(),  # commands of its own: test_cli_models.py
 }
 """Frozen: settings go into the spec."""

@@ -26,6 +26,10 @@ from encdec_batch.train.learning.signature import check_fits, output_of
 from encdec_batch.train.running.collect import facts_of
 from encdec_batch.train.samples.examples import SceneExamples
 
+_NOT_BY_A_NIGHT = (
+    "no night made this production: it may have learned from scenes that are held out here, which would flatter it"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
@@ -123,6 +127,7 @@ class Court:
             audit=tuple(frozen.compared(name) for name in names) if frozen else (),
             audit_scenes=len(audited),
             audit_note=audit_note,
+            note="" if standing.by_night else _NOT_BY_A_NIGHT,
         )
 
     def evaluate(
@@ -172,8 +177,8 @@ class Court:
         ]
         if not known or len(known) == len(both.scenes):
             return []
-        metric, guard = self.spec.judge.metric, self.spec.judge.group_guard
-        return [both.some(known).compared(metric, name="(there at the last promotion)", guard=guard)]
+        guard = self.spec.judge.group_guard
+        return [self._guarded(both.some(known), "(there at the last promotion)", guard)]
 
     def _by_group(self, both: Both) -> list[Compared]:
         asked = self.spec.judge
@@ -183,11 +188,15 @@ class Court:
         for number, one in enumerate(both.scenes):
             members.setdefault(self._groups[key_of(one.pair)], []).append(number)
         return [
-            both.some(numbers).compared(
-                asked.metric, name=group or "(none)", guard=asked.group_guards.get(group, asked.group_guard)
-            )
+            self._guarded(both.some(numbers), group or "(none)", asked.group_guards.get(group, asked.group_guard))
             for group, numbers in sorted(members.items())
         ]
+
+    def _guarded(self, both: Both, name: str, guard: float) -> Compared:
+        """A group's metric; of few scenes it has no guard, unless the spec gives it one of its own."""
+        asked = self.spec.judge
+        held = len(both.scenes) >= asked.least_group or name in asked.group_guards
+        return both.compared(asked.metric, name=name, guard=guard if held else None)
 
     def _by_scene(self, both: Both) -> list[Compared]:
         rows = [

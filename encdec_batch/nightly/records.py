@@ -113,6 +113,8 @@ class Judgement(CardModel):
     audit_scenes: int = 0
     audit_note: str = ""
     """Why there are none, or fewer than were frozen."""
+    note: str = ""
+    """What should be known of these figures."""
 
 
 class Made(CardModel):

@@ -25,6 +25,9 @@ class Standing:
     """Labelled scenes that the last promoted version knew, by key to fingerprint: also where it was rolled back since,
     for what made it is no news. Where nothing was promoted yet, those of the candidate."""
 
+    by_night: bool = False
+    """A night made what is in production."""
+
     @property
     def against(self) -> Against | None:
         """For the record of a decision."""
@@ -56,5 +59,7 @@ def standing_of(spec: NightlySpec) -> Standing:
         return Standing(alias=None, package=None, known=lineage.scenes if lineage else {})
     package = load_package(str(reference_of(spec, "production")), spec.registry_storage)
     promoted = next((move.digest for move in reversed(read[0].moves) if move.kind == "promote"), read[0].digest)
-    lineage = read_lineage(store, name, promoted) or read_lineage(store, name, read[0].digest)
-    return Standing(alias=read, package=package, known=lineage.scenes if lineage else {})
+    own = read_lineage(store, name, read[0].digest)
+    lineage = (own if promoted == read[0].digest else read_lineage(store, name, promoted)) or own
+    known = lineage.scenes if lineage else {}
+    return Standing(alias=read, package=package, known=known, by_night=own is not None)

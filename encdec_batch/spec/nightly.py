@@ -116,6 +116,8 @@ class JudgeSpec(Spec):
     group_guard: Guard = 0.02
     """The metric of no group may fall by more; one group are always the scenes that were there at the last
     promotion."""
+    least_group: Annotated[int, Field(ge=1)] = 5
+    """Held-out scenes of a group below which it is shown and has no guard: one scene falls by chance."""
     group_guards: dict[str, Guard] = {}
     """Groups with a guard of their own."""
     pictures: Annotated[int, Field(ge=0, le=24)] = 6
