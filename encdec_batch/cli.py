@@ -10,6 +10,7 @@ import click
 
 from encdec_batch import __version__, console
 from encdec_batch.cli_models import models
+from encdec_batch.cli_nightly import nightly
 from encdec_batch.cli_submit import cancel, logs, show_job, submit
 from encdec_batch.cli_train import evaluate, train
 from encdec_batch.command import COULD_NOT_RUN, IN_QUARANTINE
@@ -36,6 +37,7 @@ def main() -> None:
 main.add_command(models)
 main.add_command(train)
 main.add_command(evaluate)
+main.add_command(nightly)
 main.add_command(submit)
 main.add_command(logs)
 main.add_command(cancel)

@@ -29,6 +29,7 @@ FLAGS = {
     "submit": {"spec_file", "--address", "--wheel", "--id", "--follow", "--dry-run"},
     "logs": {"submission_id", "--address", "--follow"},
     "cancel": {"submission_id", "--address"},
+    "nightly": {"spec_file", "--night", "--set", "--json", "-v/--verbose"},
     "models": set(),  # commands of its own: test_cli_models.py
 }
 """Frozen: settings go into the spec."""

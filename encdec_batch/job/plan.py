@@ -5,7 +5,7 @@ scene or starting Ray.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -105,6 +105,21 @@ def prepare(placed: Placed, known: Known) -> Prepared:
     work = sort_candidates(placed.order, apart_from(placed.candidates, known.committed), known)
     work = replace(work, set_aside=(*placed.unnamed, *work.set_aside))
     return Prepared(order=placed.order, package=placed.package, known=known, work=work, note=placed.note)
+
+
+def leave(prepared: Prepared, keep: Callable[[Candidate], bool]) -> Prepared:
+    """The same, less committed scenes that are to stay as they are, whatever network or options they were made with."""
+    work, committed = prepared.work, prepared.known.committed
+    kept = [one for one in work.todo if one.scene_id in committed and committed[one.scene_id].outputs and keep(one)]
+    ids = {one.scene_id for one in kept}
+    stays = {one: committed[one].scene_key for one in ids}
+    work = replace(
+        work,
+        todo=tuple(one for one in work.todo if one.scene_id not in ids),
+        done=(*work.done, *(one.scene_id for one in kept)),
+        keys={**work.keys, **stays},
+    )
+    return replace(prepared, work=work)
 
 
 def passed_over_note(passed_over: Mapping[str, int]) -> str:

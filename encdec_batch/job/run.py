@@ -16,7 +16,7 @@ from encdec_batch.job.census import Census
 from encdec_batch.job.ending import Ending
 from encdec_batch.job.entry import Waiting, refuse
 from encdec_batch.job.outcome import Outcome
-from encdec_batch.job.plan import Prepared, host_of, place, plan_ahead, prepare, resolve_recipe
+from encdec_batch.job.plan import Prepared, host_of, leave, place, plan_ahead, prepare, resolve_recipe
 from encdec_batch.job.planner import Planner, Segment
 from encdec_batch.job.progress import Progress, Watch
 from encdec_batch.job.runlog import RunLog, new_run_id
@@ -28,7 +28,7 @@ from encdec_batch.pipeline import Record
 from encdec_batch.plan.item import work_items
 from encdec_batch.plan.open import STAGED_PREFIX
 from encdec_batch.plan.opening import Openers, replan_scene
-from encdec_batch.plan.scene import ScenePlan, SetAside
+from encdec_batch.plan.scene import Candidate, ScenePlan, SetAside
 from encdec_batch.plan.table import PlanWriter
 from encdec_batch.plan.totals import PlanTotals
 from encdec_batch.spec.job import JobSpec
@@ -48,6 +48,7 @@ def run(
     verbose: bool = False,
     rules: Rules | None = None,
     removal: Removal = MARK_ALONE,
+    keep: Callable[[Candidate], bool] | None = None,
 ) -> RunSummary:
     """Process every scene that is not done yet.
 
@@ -57,6 +58,7 @@ def run(
         verbose: let Ray talk.
         rules: of deaths and deadlines; the usual ones where none are given.
         removal: what becomes of scenes whose input is gone.
+        keep: says of a committed scene that it stays as it is, though another network or option is asked for now.
 
     Raises:
         SpecError: the spec does not fit what is there.
@@ -91,6 +93,8 @@ def run(
         try:
             census = Census(placed.order.wanted)
             prepared = prepare(placed, survey(store, census))
+            if keep is not None:
+                prepared = leave(prepared, keep)
             refuse(prepared, store, capabilities, removal)
             sources = Sources(prepared)
             sources.check(removal)

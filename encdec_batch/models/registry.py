@@ -169,8 +169,25 @@ def promote(reference: str, alias: str, options: Options | None = None) -> Moved
     """
     wanted = expect_reference(reference)
     _check_alias(alias)
+    return promote_over(wanted, alias, read_alias(open_store(wanted.registry, options), wanted.name, alias), options)
+
+
+def promote_over(
+    wanted: Reference, alias: str, read: tuple[Alias, str] | None, options: Options | None = None
+) -> Moved:
+    """Let an alias name a version, where it still is what it was when the decision was made.
+
+    Args:
+        wanted: a version.
+        alias: `production` or `candidate`.
+        read: the alias and its etag as they were read before the decision; None: it was not there.
+        options: of the registry's store.
+
+    Raises:
+        ModelError: as `promote`; an alias that was moved since has `context["alias"]`.
+        SpecError: the store cannot compare.
+    """
     store = open_store(wanted.registry, options)
-    read = read_alias(store, wanted.name, alias)
     # Nothing that would be refused by a job is put into production: every byte is read.
     version, _ = _load(wanted, options)
     if read is not None and read[0].version == version.version:

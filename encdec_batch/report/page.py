@@ -42,7 +42,7 @@ def render_page(summary: RunReport) -> str:
     script = _text("page.js")
     causes = cause_rows(summary.set_aside, MAX_ROWS)
     return (
-        _environment()
+        environment(_FOLDER)
         .get_template("page.html.j2")
         .render(
             run=summary,
@@ -54,24 +54,30 @@ def render_page(summary: RunReport) -> str:
             num_shown=sum(len(cause.scenes) for cause in causes),
             spec_text=_preformatted(summary.spec_text),
             checked=summary.certificates.worst_first[:MAX_CHECKED],
-            style=Markup(_text("page.css")),  # noqa: S704 - our own file
+            style=stylesheet(),
             script=Markup(script),  # noqa: S704 - our own file
             script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
     )
 
 
+def stylesheet() -> Markup:
+    """The look of our pages."""
+    return Markup(_text("page.css"))  # noqa: S704 - our own file
+
+
 @cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
+def environment(folder: Path) -> Environment:
+    """Templates of a folder, in which no text can be anything but text."""
+    made = Environment(
+        loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_printable,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
+    made.filters.update(
         count=lambda number: f"{number:,}",
         number=format_number,
         percent=lambda share: f"{100 * share:.1f} %",
@@ -79,7 +85,7 @@ def _environment() -> Environment:
         size=format_bytes,
         picture=_picture,
     )
-    return environment
+    return made
 
 
 def format_number(number: float) -> str:

@@ -68,6 +68,19 @@ def preview_classes(ids: NDArray[np.generic], product: Product, *, max_side: int
     return _data_uri("png", imagecodecs.png_encode(rgba, level=6))
 
 
+def preview_picture(image_HWC: NDArray[np.uint8], *, exact: bool = False) -> str:
+    """A picture as it is.
+
+    Args:
+        image_HWC: red, green, blue.
+        exact: no colour may be invented: PNG in place of WebP.
+    """
+    samples = np.ascontiguousarray(image_HWC)
+    if exact:
+        return _data_uri("png", imagecodecs.png_encode(samples, level=6))
+    return _data_uri("webp", imagecodecs.webp_encode(samples, level=_WEBP_QUALITY))
+
+
 def _shrink(
     pixels: NDArray[np.generic], valid_mask: NDArray[np.bool_], max_side: int
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

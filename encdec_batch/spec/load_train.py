@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from encdec_batch.spec.faults import faults_of
 from encdec_batch.spec.load import absolute, read_values
 from encdec_batch.spec.train import TrainSpec
 
-_PATHS = ("uri", "uris", "prefixes", "images", "targets", "parent", "package", "registry")
+PATHS = ("uri", "uris", "prefixes", "images", "targets", "parent", "package", "registry")
 """Keys that hold paths or URIs, wherever they stand."""
 
 
@@ -28,8 +28,8 @@ def load_train_spec(path: str | Path, overrides: Sequence[str] = ()) -> TrainSpe
         SpecError: the file cannot be read, or what it says is no training; one line per fault.
     """
     path = Path(path)
-    values = read_values(path, overrides, paths=[f"*.{key}" for key in _PATHS])
-    return parse_train_spec(_anchored(values, path.resolve().parent), name=str(path))
+    values = read_values(path, overrides, paths=[f"*.{key}" for key in PATHS])
+    return parse_train_spec(anchored(values, path.resolve().parent), name=str(path))
 
 
 def parse_train_spec(data: Any, *, name: str = "spec") -> TrainSpec:
@@ -45,12 +45,21 @@ def parse_train_spec(data: Any, *, name: str = "spec") -> TrainSpec:
         raise SpecError(f"{name} is not a training:\n  {faults}") from None
 
 
-def _anchored(value: Any, folder: Path, key: str = "") -> Any:
-    """The same values with local paths made absolute, so that they mean the same from every folder."""
+def anchored(value: Any, folder: Path, key: str = "", *, paths: Collection[str] = PATHS) -> Any:
+    """The same values with local paths made absolute, so that they mean the same from every folder.
+
+    Args:
+        value: of a spec, or a part of it.
+        folder: that relative paths count from.
+        key: that the value stands under.
+        paths: keys that hold paths, wherever they stand.
+    """
     if isinstance(value, dict):
         # What a network's constructor or a store is given is not ours to read.
         kept = ("arguments", "storage")
-        return {name: one if name in kept else _anchored(one, folder, str(name)) for name, one in value.items()}
+        return {
+            name: one if name in kept else anchored(one, folder, str(name), paths=paths) for name, one in value.items()
+        }
     if isinstance(value, list):
-        return [_anchored(one, folder, key) for one in value]
-    return absolute(value, folder) if key in _PATHS and isinstance(value, str) else value
+        return [anchored(one, folder, key, paths=paths) for one in value]
+    return absolute(value, folder) if key in paths and isinstance(value, str) else value

@@ -90,11 +90,10 @@ class LearnSpec(Spec):
         return next((loss for loss in self.losses if isinstance(loss, AdversarialLoss)), None)
 
 
-class CardSpec(Spec):
-    """What its author says in the card of the package."""
+class CardWords(Spec):
+    """What its author says in the cards of all versions of a package."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
-    version: Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,31}$")] = "1.0.0"
     description: str = ""
     task: Annotated[str, Field(min_length=1)]
     """`semantic-segmentation`, `denoising`, `super-resolution`, `image-to-image`, or your own."""
@@ -109,6 +108,12 @@ class CardSpec(Spec):
     """Of an image that the network makes; a class mask has its own."""
     range: tuple[float, float] | None = None
     """The network's values of the least and greatest output; None: what the targets have (a mask has none)."""
+
+
+class CardSpec(CardWords):
+    """The card of one version."""
+
+    version: Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,31}$")] = "1.0.0"
 
 
 class TrainOutputSpec(Spec):

@@ -12,6 +12,7 @@ from encdec_batch.errors import SpecError
 from encdec_batch.train.dataset.footprint import overlap
 from encdec_batch.train.dataset.inspect import Inspected
 from encdec_batch.train.dataset.perceptual_hash import alike
+from encdec_batch.train.pairs.pair import Aside
 
 _ROWS = 4096
 """Pictures that are compared with all others at a time."""
@@ -54,6 +55,21 @@ def check_leaks(leaks: Sequence[Leak], allowed: str | None) -> str:
             hint="keep both on one side (split by group or place), or say in data.allow_leak why it may be",
         )
     return f"Leak between training and validation, allowed because: {allowed} ({len(leaks)} pairs, such as: {said})"
+
+
+def without_leaks(train: Sequence[Inspected], val: Sequence[Inspected]) -> tuple[list[Inspected], list[Aside]]:
+    """The images to train on that tell about none to validate on, and the others with the reason."""
+    found = {leak.train: leak for leak in reversed(find_leaks(train, val))}
+    kept = [one for one in train if _named(one) not in found]
+    aside = [
+        Aside(
+            uri=leak.train,
+            reason=f"has {leak.what} as {leak.val}, which is validated on",
+            hint="it is not learned from; keep both on one side (split by place) to use it",
+        )
+        for leak in found.values()
+    ]
+    return kept, aside
 
 
 def _same(train: Sequence[Inspected], val: Sequence[Inspected]) -> Iterator[Leak]:

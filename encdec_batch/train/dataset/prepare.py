@@ -13,10 +13,10 @@ from encdec_batch.models.card import Normalization
 from encdec_batch.plan.keys import canonical_json
 from encdec_batch.spec.train_data import DataSpec
 from encdec_batch.train.dataset.inspect import Inspected, inspect
-from encdec_batch.train.dataset.leak import check_leaks, find_leaks
+from encdec_batch.train.dataset.leak import check_leaks, find_leaks, without_leaks
 from encdec_batch.train.dataset.normalization import normalization_of, num_bands_of
 from encdec_batch.train.dataset.sampling import Cells, make_cells
-from encdec_batch.train.dataset.split import split_pairs
+from encdec_batch.train.dataset.split import Sides, split_pairs
 from encdec_batch.train.pairs.pair import Aside, Pair
 
 _THREADS = 8
@@ -53,18 +53,22 @@ class Prepared:
     """Of both sides' files, by name and etag, whatever their order."""
 
 
-def prepare(data: DataSpec, *, mapper: Mapper | None = None) -> Prepared:
+def prepare(
+    data: DataSpec, *, sides: Sides | None = None, leave_out: bool = False, mapper: Mapper | None = None
+) -> Prepared:
     """Looks through all data.
 
     Args:
         data: what is asked for.
+        sides: found and split already; None: as `data` says.
+        leave_out: an image to train on that tells about one to validate on is set aside, in place of an error.
         mapper: looks through many pairs; None: threads of this process.
 
     Raises:
         SpecError: nothing to train on; more files set aside than the spec puts up with; a leak that it does not allow.
         StoreError: the store does not answer.
     """
-    sides = split_pairs(data)
+    sides = sides or split_pairs(data)
     train, val = _looked_through((sides.train, sides.val), data, mapper or _by_threads)
     aside = [*sides.aside, *(one for one in (*train, *val) if isinstance(one, Aside))]
     good, judged = ([one for one in side if isinstance(one, Inspected)] for side in (train, val))
@@ -73,6 +77,9 @@ def prepare(data: DataSpec, *, mapper: Mapper | None = None) -> Prepared:
     _check_enough(data, alike, aside, len(sides.train) + len(sides.val) + len(sides.aside))
     kept = {id(one) for one in alike}
     good, judged = ([one for one in side if id(one) in kept] for side in (good, judged))
+    if leave_out:
+        good, told = without_leaks(good, judged)
+        aside += told
     if not good or (sides.val and not judged):
         raise SpecError(_nothing_left("train" if not good else "validate", aside), hint=_remedy(aside))
     return Prepared(

@@ -38,6 +38,9 @@ class Evaluation:
     """By scene."""
     precision: Precision
     """In which the network was run."""
+    counted: NDArray[np.float64]
+    """(scenes, numbers), in the order of `scenes`: what was counted of each, which adds up: of classes the
+    confusion matrix, row by row; of images squared and absolute differences, values, similarities, windows."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it: what is no number is null."""
@@ -96,6 +99,7 @@ def evaluate(
         overall=_overall(package.card, counted),
         scenes=_by_scene(package.card, names, counted),
         precision=precision,
+        counted=table.numpy(),
     )
 
 

@@ -33,8 +33,12 @@ def collect(spec: TrainSpec) -> Material:
         SpecError: there is nothing to learn from, too many files cannot be used, or a leak between the sides.
         StoreError: the store does not answer.
     """
+    return material_of(prepare(spec.data), spec)
+
+
+def material_of(prepared: Prepared, spec: TrainSpec) -> Material:
+    """The material of data that were looked through."""
     data = spec.data
-    prepared = prepare(data)
     if prepared.aside:
         said = {"files": len(prepared.aside), "first": str(prepared.aside[0]), "used": len(prepared.train)}
         log.warning("train.set_aside", extra=said)

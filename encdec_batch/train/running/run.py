@@ -52,7 +52,12 @@ class TrainSummary:
 
 
 def train(
-    spec: TrainSpec, load: Callable[[], Material], *, report: Report = lambda _: None, verbose: bool = False
+    spec: TrainSpec,
+    load: Callable[[], Material],
+    *,
+    report: Report = lambda _: None,
+    verbose: bool = False,
+    wait_s: float | None = None,
 ) -> TrainSummary:
     """Train, or go on with it, or say that it is done.
 
@@ -61,6 +66,7 @@ def train(
         load: the data, looked through; called once, and not for a finished training.
         report: is told how far it is.
         verbose: let Ray talk.
+        wait_s: how long to wait for another process that trains here; None: fail at once.
 
     Raises:
         EncdecError: it cannot begin or go on; the same call goes on from the newest checkpoint.
@@ -71,7 +77,7 @@ def train(
     _check_store(store)
     if finished := _finished(store, spec):
         return finished
-    with acquire_lease(store, HolderInfo.current("train")):
+    with acquire_lease(store, HolderInfo.current("train"), wait_s=wait_s):
         material = load()
         _check(spec, material)
         _claim(store, spec, material.facts)

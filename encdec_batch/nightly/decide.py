@@ -1,0 +1,30 @@
+"""What follows from the figures: nothing here is asked of a store."""
+
+from __future__ import annotations
+
+from encdec_batch.nightly.records import Judgement
+
+
+def is_better(judgement: Judgement) -> tuple[bool, tuple[str, ...]]:
+    """Whether the candidate is to be production, and in words why, or why not.
+
+    It is where the lower bound of its gain is above the margin, and no class and no group falls by more than its guard.
+    """
+    bound, metric = judgement.bound, judgement.metric
+    sure = f"{100 * bound.level:.4g} %"
+    gain = "no figure" if bound.observed is None else f"{bound.observed:+.4f}"
+    of_nights = f", as {bound.nights} nights were judged since the last promotion" if bound.nights > 1 else ""
+    better = bound.lower > judgement.margin
+    counts = f"{'' if better else 'only '}{bound.lower:+.4f} can be counted on"
+    asked = f"more than {judgement.margin:g} is asked for"
+    reasons = [f"{metric} changes by {gain}; to be {sure} sure{of_nights}, {counts}, and {asked}"]
+    for what, rows in (("class", judgement.classes), ("group", judgement.groups)):
+        for row in rows:
+            if row.broken:
+                better = False
+                name = row.name.removeprefix("iou/")
+                now = "gone" if row.candidate is None else f"{row.candidate:.4f}"
+                reasons.append(
+                    f"{what} {name} falls from {row.production:.4f} to {now}, by more than its guard of {row.guard:g}"
+                )
+    return better, tuple(reasons)

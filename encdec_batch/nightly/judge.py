@@ -1,0 +1,211 @@
+"""Candidate and production on the same scenes, each predicted tile by tile as a job predicts it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import isfinite
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encdec_batch.models.card import ImageOutput
+from encdec_batch.models.package import Package
+from encdec_batch.nightly.bootstrap import Score, differences, interval, level_of, resamples_for
+from encdec_batch.nightly.find import key_of
+from encdec_batch.nightly.records import Bound, Compared, Judgement
+from encdec_batch.nightly.scores import Scale, scores_of, shown
+from encdec_batch.nightly.standing import Standing
+from encdec_batch.nightly.tune import Course
+from encdec_batch.spec.nightly import NightlySpec
+from encdec_batch.spec.train_target import MaskTarget
+from encdec_batch.train.dataset.inspect import Inspected
+from encdec_batch.train.evaluation.evaluate import Evaluation, Seen, evaluate
+from encdec_batch.train.learning.signature import check_fits, output_of
+from encdec_batch.train.running.collect import facts_of
+from encdec_batch.train.samples.examples import SceneExamples
+
+_NOT_BY_A_NIGHT = (
+    "no night made this production: it may have learned from scenes that are held out here, which would flatter it"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What was counted of one package."""
+
+    rows: NDArray[np.float64]
+    """(scenes, numbers)."""
+    scale: Scale
+
+    def score(self, metric: str) -> Score:
+        return partial(scores_of, metric=metric, scale=self.scale)
+
+    def total(self, metric: str) -> float | None:
+        """Of all scenes together; None: there is none, or it is infinite."""
+        value = float(self.score(metric)(self.rows.sum(axis=0, keepdims=True))[0])
+        return round(value, 6) if isfinite(value) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Both:
+    """Two packages on the same scenes."""
+
+    scenes: tuple[Inspected, ...]
+    production: Counted
+    candidate: Counted
+
+    def some(self, numbers: Sequence[int]) -> Both:
+        """Of some scenes alone."""
+        production, candidate = (
+            Counted(rows=one.rows[list(numbers)], scale=one.scale) for one in (self.production, self.candidate)
+        )
+        return Both(scenes=tuple(self.scenes[n] for n in numbers), production=production, candidate=candidate)
+
+    def compared(self, metric: str, *, name: str = "", guard: float | None = None) -> Compared:
+        """A figure of all scenes together."""
+        return Compared(
+            name=name or metric,
+            production=self.production.total(metric),
+            candidate=self.candidate.total(metric),
+            guard=guard,
+            scenes=len(self.scenes),
+        )
+
+
+class Court:
+    """Judges packages by the scenes of one night."""
+
+    def __init__(self, spec: NightlySpec, course: Course) -> None:
+        self.spec, self._course = spec, course
+        target = spec.train.data.target
+        self._classes = tuple(one.name for one in target.classes) if isinstance(target, MaskTarget) else ()
+        self._groups = {one.key: one.group for one in course.labels.scenes}
+
+    @property
+    def held_out(self) -> tuple[Inspected, ...]:
+        """The scenes that decide."""
+        return tuple(one for one in self._course.prepared.val if key_of(one.pair) not in self._course.audit)
+
+    def judge(self, candidate: Package, standing: Standing, *, nights: int, audit_note: str = "") -> Judgement:
+        """All figures of both.
+
+        Args:
+            candidate: made this night.
+            standing: production, what it is to be better than, and the scenes that its promotion knew.
+            nights: judged since the last promotion, this one among them.
+            audit_note: why there is no audit, or less of it.
+
+        Raises:
+            SpecError: production is a package of another task.
+            EncdecError: a scene cannot be read.
+        """
+        production, against = standing.package, standing.against
+        if production is None or against is None:
+            raise AssertionError("nothing is in production")
+        wanted = output_of(self._course.spec, facts_of(self._course.prepared))
+        target, num_bands = self.spec.train.data.target, self._course.prepared.num_bands
+        check_fits(production.card, target, wanted, num_bands=num_bands)
+        asked = self.spec.judge
+        both = self._both(candidate, production, self.held_out)
+        audited = [one for one in self._course.prepared.val if key_of(one.pair) in self._course.audit]
+        frozen = self._both(candidate, production, audited) if audited else None
+        names = list(dict.fromkeys([asked.metric, *shown(self._classes)]))
+        return Judgement(
+            against=against,
+            metric=asked.metric,
+            margin=asked.margin,
+            bound=self._bound(both, nights),
+            overall=tuple(both.compared(name) for name in names),
+            classes=tuple(
+                both.compared(f"iou/{name}", guard=asked.class_guards.get(name, asked.class_guard))
+                for name in self._classes
+            ),
+            groups=(*self._before(both, standing), *self._by_group(both)),
+            scenes=tuple(self._by_scene(both)),
+            audit=tuple(frozen.compared(name) for name in names) if frozen else (),
+            audit_scenes=len(audited),
+            audit_note=audit_note,
+            note="" if standing.by_night else _NOT_BY_A_NIGHT,
+        )
+
+    def evaluate(
+        self, package: Package, scenes: Sequence[Inspected], *, on_scene: Callable[[Seen], None] | None = None
+    ) -> Evaluation:
+        """A package on some scenes, each as that package is to see it."""
+        precision = self.spec.train.compute.precision
+        examples = SceneExamples(scenes, self._course.spec.data, package.card.normalization)
+        return evaluate(package, examples, precision=None if precision == "auto" else precision, on_scene=on_scene)
+
+    def _both(self, candidate: Package, production: Package, scenes: Sequence[Inspected]) -> Both:
+        return Both(
+            scenes=tuple(scenes),
+            production=self._counted(production, scenes),
+            candidate=self._counted(candidate, scenes),
+        )
+
+    def _counted(self, package: Package, scenes: Sequence[Inspected]) -> Counted:
+        output = package.card.output
+        span = output.range[1] - output.range[0] if isinstance(output, ImageOutput) else 1.0
+        return Counted(rows=self.evaluate(package, scenes).counted, scale=Scale(classes=self._classes, span=span))
+
+    def _bound(self, both: Both, nights: int) -> Bound:
+        asked = self.spec.judge
+        level = level_of(asked.confidence, nights)
+        ours, theirs = ((one.rows, one.score(asked.metric)) for one in (both.candidate, both.production))
+        found = differences(ours, theirs, resamples=resamples_for(level, asked.resamples), seed=asked.seed)
+        bounds, now = interval(found, level), both.compared(asked.metric)
+        return Bound(
+            observed=None if now.production is None or now.candidate is None else round(-now.fall, 6),
+            lower=_finite(bounds.lower),
+            upper=_finite(bounds.upper),
+            level=level,
+            nights=nights,
+            resamples=bounds.resamples,
+        )
+
+    def _before(self, both: Both, standing: Standing) -> list[Compared]:
+        """Of the scenes that were there at the last promotion, labelled as now: what wrong labels of a new delivery
+        gain among themselves, they lose here.
+        """
+        keys = {one.key: one.fingerprint for one in self._course.labels.scenes}
+        known = [
+            number
+            for number, one in enumerate(both.scenes)
+            if standing.known.get(key_of(one.pair)) == keys[key_of(one.pair)]
+        ]
+        if not known or len(known) == len(both.scenes):
+            return []
+        guard = self.spec.judge.group_guard
+        return [self._guarded(both.some(known), "(there at the last promotion)", guard)]
+
+    def _by_group(self, both: Both) -> list[Compared]:
+        asked = self.spec.judge
+        if asked.groups.kind == "none":
+            return []
+        members: dict[str, list[int]] = {}
+        for number, one in enumerate(both.scenes):
+            members.setdefault(self._groups[key_of(one.pair)], []).append(number)
+        return [
+            self._guarded(both.some(numbers), group or "(none)", asked.group_guards.get(group, asked.group_guard))
+            for group, numbers in sorted(members.items())
+        ]
+
+    def _guarded(self, both: Both, name: str, guard: float) -> Compared:
+        """A group's metric; of few scenes it has no guard, unless the spec gives it one of its own."""
+        asked = self.spec.judge
+        held = len(both.scenes) >= asked.least_group or name in asked.group_guards
+        return both.compared(asked.metric, name=name, guard=guard if held else None)
+
+    def _by_scene(self, both: Both) -> list[Compared]:
+        rows = [
+            both.some([number]).compared(self.spec.judge.metric, name=key_of(one.pair))
+            for number, one in enumerate(both.scenes)
+        ]
+        return sorted(rows, key=lambda row: (-row.fall, row.name))
+
+
+def _finite(value: float) -> float:
+    """PSNR of equal images is infinite, and JSON has no infinity."""
+    return float(np.clip(value, -1e9, 1e9))

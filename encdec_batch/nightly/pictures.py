@@ -1,0 +1,97 @@
+"""Held-out scenes for the page: input, target, and what both networks make of them."""
+
+from __future__ import annotations
+
+from pydantic import TypeAdapter
+
+from encdec_batch.errors import ObjectMissing
+from encdec_batch.models.card import CardModel
+from encdec_batch.models.package import Package
+from encdec_batch.nightly.find import key_of
+from encdec_batch.nightly.judge import Court
+from encdec_batch.nightly.records import Compared, Judgement, Score
+from encdec_batch.nightly.standing import Standing
+from encdec_batch.plan.keys import canonical_json
+from encdec_batch.report.preview import preview_picture
+from encdec_batch.store.store import Store
+from encdec_batch.train.dataset.inspect import Inspected
+from encdec_batch.train.evaluation.evaluate import Seen
+from encdec_batch.train.evaluation.picture import picture_of
+
+
+class Picture(CardModel):
+    """One scene; each of the four is a data URI."""
+
+    name: str
+    production: Score
+    candidate: Score
+    image: str
+    target: str
+    made_by_production: str
+    made_by_candidate: str
+
+
+_ALL = TypeAdapter(tuple[Picture, ...])
+
+
+def choose(judgement: Judgement, number: int) -> list[Compared]:
+    """The scenes to be shown: up to half of them those that fell most, then those that the candidate does worst."""
+    fell = [row for row in judgement.scenes if row.fall > 0][: (number + 1) // 2]
+    worst = sorted(
+        (row for row in judgement.scenes if row not in fell),
+        key=lambda row: (row.candidate is None, row.candidate if row.candidate is not None else 0.0, row.name),
+    )
+    return [*fell, *worst][:number]
+
+
+def draw(court: Court, judgement: Judgement, candidate: Package, standing: Standing) -> tuple[Picture, ...]:
+    """Predicts the chosen scenes once more."""
+    rows = choose(judgement, court.spec.judge.pictures)
+    by_key = {key_of(one.pair): one for one in court.held_out}
+    scenes = [by_key[row.name] for row in rows]
+    if not scenes or standing.package is None:
+        return ()
+    before, after = (_panels(court, package, scenes) for package in (standing.package, candidate))
+    return tuple(
+        Picture(
+            name=row.name,
+            production=row.production,
+            candidate=row.candidate,
+            image=new[0],
+            target=new[1],
+            made_by_production=old[2],
+            made_by_candidate=new[2],
+        )
+        for row, old, new in zip(rows, before, after, strict=True)
+    )
+
+
+def keep_pictures(store: Store, night: str, pictures: tuple[Picture, ...]) -> None:
+    """Beside the page, which can be made anew from them."""
+    store.put(_path(night), canonical_json(_ALL.dump_python(pictures, mode="json")))
+
+
+def kept_pictures(store: Store, night: str) -> tuple[Picture, ...]:
+    try:
+        return _ALL.validate_json(store.get(_path(night)))
+    except ObjectMissing:
+        return ()
+
+
+def _path(night: str) -> str:
+    return f"nights/{night}/pictures.json"
+
+
+def _panels(court: Court, package: Package, scenes: list[Inspected]) -> list[tuple[str, str, str]]:
+    """Input, target and prediction of each, as data URIs."""
+    found: list[tuple[str, str, str]] = []
+
+    def keep(seen: Seen) -> None:
+        whole = picture_of(seen, package.card)
+        width = whole.shape[1] // 3
+        image, target, made = (whole[:, n * width : (n + 1) * width] for n in range(3))
+        exact = package.card.output.kind == "classes"
+        found.append((preview_picture(image), preview_picture(target, exact=exact), preview_picture(made, exact=exact)))
+
+    court.evaluate(package, scenes, on_scene=keep)
+    return found

@@ -1,0 +1,132 @@
+"""What a night learns from: the labelled scenes of the moment it began. A second try of the same night takes these,
+whatever arrived meanwhile, so that it goes on with the training that it finds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+from encdec_batch.errors import ObjectMissing, PreconditionFailed, SpecError
+from encdec_batch.models.card import CardModel
+from encdec_batch.models.version import parse_record, record_bytes
+from encdec_batch.nightly.find import Labels
+from encdec_batch.nightly.records import Counts
+from encdec_batch.nightly.split import AUDIT, HELD_OUT, TRAINING
+from encdec_batch.nightly.standing import Standing
+from encdec_batch.plan.keys import canonical_json
+from encdec_batch.spec.nightly import NightlySpec
+from encdec_batch.store.store import Store
+
+AUDIT_SET = "audit.json"
+SAID = 20
+"""Files set aside that are named."""
+
+
+class NightPlan(CardModel):
+    """Fixed when a night begins to learn."""
+
+    night: str
+    parent: str
+    """The version that it begins with; empty: none."""
+    parent_digest: str
+    scenes: dict[str, str]
+    """Key to fingerprint, of all sides."""
+
+
+class FrozenAudit(CardModel):
+    """The scenes of the audit, for ever."""
+
+    night: str
+    """That froze it."""
+    scenes: dict[str, str]
+
+
+def fix_plan(store: Store, spec: NightlySpec, night: str, labels: Labels, standing: Standing) -> NightPlan:
+    """The plan of this night: as it was fixed before, or now."""
+    package = standing.package if spec.begin == "production" else None
+    plan = NightPlan(
+        night=night,
+        parent=package.card.version if package else "",
+        parent_digest=package.digest if package else "",
+        scenes=labels.fingerprints(),
+    )
+    path = f"nights/{night}/plan.json"
+    try:
+        store.create(path, record_bytes(plan))
+    except PreconditionFailed:
+        return parse_record(NightPlan, store.get(path), where=f"{store.uri}/{path}")
+    return plan
+
+
+def read_plan(store: Store, night: str) -> NightPlan | None:
+    """The plan of a night that began before; None: it did not."""
+    path = f"nights/{night}/plan.json"
+    try:
+        return parse_record(NightPlan, store.get(path), where=f"{store.uri}/{path}")
+    except ObjectMissing:
+        return None
+
+
+def as_planned(labels: Labels, plan: NightPlan) -> Labels:
+    """Of what lies there now, that which the plan means. What was replaced since is another night's."""
+    kept = tuple(one for one in labels.scenes if plan.scenes.get(one.key) == one.fingerprint)
+    return replace(labels, scenes=kept)
+
+
+def counts_of(labels: Labels, standing: Standing) -> Counts:
+    """How many there are of each, and how many are news."""
+    training = labels.of(TRAINING)
+    return Counts(
+        labelled=len(labels.scenes),
+        training=len(training),
+        held_out=len(labels.of(HELD_OUT)),
+        audit=len(labels.of(AUDIT)),
+        new=sum(standing.known.get(one.key) != one.fingerprint for one in training),
+        aside=tuple(str(one) for one in labels.aside[:SAID]),
+        num_aside=len(labels.aside),
+    )
+
+
+def question_of(spec: NightlySpec, labels: Labels, parent_digest: str, against_digest: str) -> str:
+    """Digest of all that decides the answer: who was asked this before knows it."""
+    asked = {
+        "data": labels.fingerprints(TRAINING, HELD_OUT),
+        "parent": parent_digest,
+        "against": against_digest,
+        "training": spec.train.model_dump(mode="json", include={"data": True, "network": {"arguments"}, "learn": True}),
+        "judge": spec.judge.model_dump(mode="json", exclude={"pictures"}),
+    }
+    return hashlib.sha256(canonical_json(asked)).hexdigest()
+
+
+def frozen_audit(store: Store, spec: NightlySpec, night: str, labels: Labels) -> tuple[frozenset[str], str]:
+    """Keys of the frozen audit scenes that are as they were, and a note where some are not, or it is not frozen yet."""
+    found = labels.of(AUDIT)
+    if not spec.split.audit:
+        return frozenset(), "none is asked for (split.audit: 0)"
+    try:
+        frozen = parse_record(FrozenAudit, store.get(AUDIT_SET), where=f"{store.uri}/{AUDIT_SET}")
+    except ObjectMissing:
+        if len(found) < spec.split.audit_scenes:
+            return frozenset(), f"not frozen yet: {len(found)} of {spec.split.audit_scenes} scenes are there"
+        frozen = FrozenAudit(night=night, scenes={one.key: one.fingerprint for one in found})
+        store.create(AUDIT_SET, record_bytes(frozen))
+    same = frozenset(one.key for one in found if frozen.scenes.get(one.key) == one.fingerprint)
+    lost = len(frozen.scenes) - len(same)
+    return same, f"{lost} of {len(frozen.scenes)} frozen scenes were replaced or are gone, and left out" if lost else ""
+
+
+def check_groups(spec: NightlySpec, labels: Labels) -> None:
+    """Guards are of groups that there are.
+
+    Raises:
+        SpecError: a guard names a group that no labelled scene is of.
+    """
+    there = {one.group for one in labels.scenes}
+    for name in spec.judge.group_guards:
+        if name not in there:
+            shown = ", ".join(sorted(filter(None, there))[:10]) or "none"
+            raise SpecError(
+                f"judge.group_guards: no labelled scene is of the group {name!r}", hint=f"there are {shown}"
+            )

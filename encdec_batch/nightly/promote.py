@@ -1,0 +1,90 @@
+"""From a judgement to the alias: it moves only while it is what the candidate was judged against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from encdec_batch.errors import ModelError
+from encdec_batch.models.registry import promote_over
+from encdec_batch.nightly.decide import is_better
+from encdec_batch.nightly.records import Decision, Judgement, Outcome
+from encdec_batch.nightly.standing import Standing, reference_of, standing_of
+from encdec_batch.spec.nightly import NightlySpec
+
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What became of a candidate."""
+
+    outcome: Outcome
+    reasons: tuple[str, ...]
+    judgement: Judgement | None
+
+
+def settle(
+    spec: NightlySpec,
+    version: str,
+    judge: Callable[[Standing], Judgement],
+    announce: Callable[[Settled], None],
+) -> Settled:
+    """Judge a candidate, and let production name it where it is better.
+
+    Args:
+        spec: of the nightly job.
+        version: of the candidate, in the registry.
+        judge: compares it with what is in production.
+        announce: keeps the judgement, before an alias moves because of it.
+
+    Raises:
+        ModelError: production moved again and again meanwhile.
+    """
+    wanted = reference_of(spec, version)
+    notes: tuple[str, ...] = ()
+    for _ in range(_TRIES):
+        standing = standing_of(spec)
+        if standing.alias is not None and standing.alias[0].version == version:
+            return Settled(outcome="promoted", reasons=("somebody promoted it before it was judged",), judgement=None)
+        if standing.alias is None:
+            said = f"nothing is in production to judge it by: encdec-batch models promote {wanted}"
+            return Settled(outcome="no_production", reasons=(*notes, said), judgement=None)
+        judgement = judge(standing)
+        better, reasons = is_better(judgement)
+        reasons = (*notes, *reasons)
+        if not better or spec.shadow:
+            outcome: Outcome = "would_promote" if better else "kept"
+            return Settled(outcome=outcome, reasons=reasons, judgement=judgement)
+        announce(Settled(outcome="promoting", reasons=reasons, judgement=judgement))
+        try:
+            promote_over(wanted, "production", standing.alias, spec.registry_storage)
+        except ModelError as error:
+            if "alias" not in error.context:
+                raise
+            notes = (f"judged again: production was {judgement.against.version} and was moved meanwhile",)
+            continue
+        return Settled(outcome="promoted", reasons=reasons, judgement=judgement)
+    raise ModelError(
+        f"{wanted}: production was moved {_TRIES} times while it was judged; nothing was changed",
+        hint="the same night judges it again",
+    )
+
+
+def was_promoted(decision: Decision, standing: Standing) -> bool:
+    """Whether the move that an interrupted night had announced was made."""
+    if decision.judgement is None or decision.candidate is None or standing.alias is None:
+        return False
+    wanted = (decision.judgement.against.move + 1, "promote", decision.candidate.digest)
+    return wanted in [(move.number, move.kind, move.digest) for move in standing.alias[0].moves]
+
+
+def nights_judged(decisions: list[Decision], night: str, standing: Standing) -> int:
+    """Since the last promotion, this one among them: each had its chance of an error."""
+    against = standing.against
+    since = against.promotion if against else 0
+    return 1 + sum(
+        one.judgement is not None and one.judgement.against.promotion >= since
+        for one in decisions
+        if one.night != night
+    )
