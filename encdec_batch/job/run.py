@@ -41,7 +41,7 @@ PASSES = 2
 """A block whose part is gone, and a scene whose object changed, are tried once more in the same run."""
 
 
-def run(
+def run(  # noqa: PLR0913  (rules are for tests)
     spec: JobSpec,
     *,
     show: Callable[[Progress], None] = lambda _: None,
