@@ -53,7 +53,7 @@ class Package:
     golden: bytes
     uri: str
     """Of its folder; of a registered one the reference by its version, never by an alias."""
-    folder: str = ""
+    folder: str = field(default="", compare=False)
     """Where its files lay when they were read; empty for one that was made here."""
     card_data: bytes = b""
     """card.json as it lay there."""

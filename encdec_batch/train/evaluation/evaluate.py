@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
@@ -38,7 +38,7 @@ class Evaluation:
     """By scene."""
     precision: Precision
     """In which the network was run."""
-    counted: NDArray[np.float64]
+    counted: NDArray[np.float64] = field(compare=False)
     """(scenes, numbers), in the order of `scenes`: what was counted of each, which adds up: of classes the
     confusion matrix, row by row; of images squared and absolute differences, values, similarities, windows."""
 
