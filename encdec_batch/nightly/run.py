@@ -124,7 +124,7 @@ class _Desk:
             return ""
         version = promoted.candidate.version
         found = rerun_of(self.store, version)
-        if found is not None:
+        if found is not None and found.words:
             return found.words if promoted.night == self.night else ""
         alias = standing_of(self.spec).alias
         if alias is None or alias[0].version != version:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
@@ -146,9 +147,9 @@ def killed(folder: Path, number: int, when: str, night: str) -> None:
     spec = folder / "nightly.yaml"
     spec.write_text(yaml.safe_dump(nightly_values(folder)))
     program = [sys.executable, str(Path(__file__).with_name("killed.py")), str(number), when]
-    ended = subprocess.run(
-        [*program, "nightly", str(spec), "--night", night], check=False, capture_output=True, text=True
-    )
+    words = [*program, "nightly", str(spec), "--night", night]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    ended = subprocess.run(words, env=environment, check=False, capture_output=True, text=True)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
 
 
