@@ -49,7 +49,7 @@ def place_of(pair: Pair, split: NightSplit) -> str:
 
 
 def keep_rule(store: Store, split: NightSplit, model: str) -> None:
-    """Writes the rule down in the first night, and holds every later one to it; decisions of two models do not mix.
+    """Writes the rule and the model down in the first night, and holds every later one to them.
 
     Raises:
         SpecError: the spec says another rule than the first night had.

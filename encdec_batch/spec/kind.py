@@ -25,7 +25,7 @@ def kind_of(path: Path) -> Kind:
     if {"registry", "train"} <= values.keys():
         raise SpecError(
             f"{path}: is a nightly job's, which is not submitted: a scheduler starts it each night",
-            hint="see cluster/README.md; once and by hand: ray job submit ... -- python jobs/nightly_retrain.py --spec ...",
+            hint="see cluster/README.md; by hand: ray job submit ... -- python jobs/nightly_retrain.py --spec ...",
         )
     if len(found) != 1:
         raise SpecError(
