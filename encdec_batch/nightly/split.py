@@ -63,7 +63,7 @@ def keep_rule(store: Store, split: NightSplit, model: str) -> None:
         changed = [f"{key} was {there.get(key)!r}, is {rule[key]!r}" for key in rule if there.get(key) != rule[key]]
         if changed:
             raise SpecError(
-                f"{store.uri}: {'; '.join(changed)}: the split is fixed for ever, lest what is held out is learned from",
+                f"{store.uri}: {'; '.join(changed)}: the split is fixed for ever, lest held-out scenes be learned from",
                 hint="say it again as it was; another split is another output.uri, and a model trained from scratch",
             ) from None
 
