@@ -12,6 +12,7 @@ import argparse
 import sys
 
 from encdec_batch.cli import main
+from encdec_batch.driver import stop_as_by_hand
 
 
 def arguments(words: list[str]) -> list[str]:
@@ -28,4 +29,6 @@ def arguments(words: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
+    # By SIGTERM too the lease is given back, so that the next try need not wait for it.
+    stop_as_by_hand()
     main(arguments(sys.argv[1:]), prog_name="encdec-batch")

@@ -26,6 +26,7 @@ LONGEST = (
     "bench/test_smoke.py",
     "train/test_cli_train.py",
     "stream/test_deaths.py",
+    "nightly/test_nights.py",
     "cluster/test_local_cluster.py",
 )
 """Files that take a minute or more: they begin first, lest one of them is left for the end."""

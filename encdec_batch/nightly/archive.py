@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from pydantic import Field
 
 from encdec_batch.errors import ObjectMissing, SceneError, SpecError
 from encdec_batch.job.run import run
@@ -41,7 +42,10 @@ class Rerun(CardModel):
     format_version: Literal[1] = 1
     version: str
     policy: str
-    words: str
+    folders: dict[str, float] = Field(default_factory=dict)
+    """Of `where_they_differ`: each folder's share of differing pixels, fixed before the first scene is done again."""
+    words: str = ""
+    """Empty while it goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +87,7 @@ def check_archive(spec: NightlySpec) -> JobSpec | None:
 
 
 def rerun_of(store: Store, version: str) -> Rerun | None:
-    """What became of the archive after this version was promoted; None: nothing yet."""
+    """What became of the archive after this version was promoted; None: nothing was begun."""
     path = f"archive/{version}.json"
     try:
         return parse_record(Rerun, store.get(path), where=f"{store.uri}/{path}")
@@ -111,21 +115,21 @@ def rerun(spec: NightlySpec, job: JobSpec, store: Store, promoted: Decision, *, 
     # The version and not the alias: somebody may move it while the archive is computed.
     package = str(reference_of(spec, version))
     job = job.model_copy(update={"model": job.model.model_copy(update={"package": package})})
-    keep: Callable[[Candidate], bool] | None = None
-    said = ""
-    if asked.policy == "new":
-        keep = _always
-    elif asked.policy == "where_they_differ":
-        differ = _differing_folders(spec, asked, job, before)
-        again = {folder for folder, found in differ.items() if found.share > asked.share}
-        said = f"; the two models differ in {len(again)} of {len(differ)} folders"
-        keep = _Outside(frozenset(again))
+    begun = rerun_of(store, version)
+    if begun is None or begun.policy != asked.policy:
+        differ = _differing_folders(spec, asked, job, before) if asked.policy == "where_they_differ" else {}
+        begun = Rerun(version=version, policy=asked.policy, folders=differ)
+        # A scene that is done by the new model would change what a second look finds.
+        store.put(f"archive/{version}.json", record_bytes(begun))
+    again = frozenset(folder for folder, share in begun.folders.items() if share > asked.share)
+    keep: Callable[[Candidate], bool] | None = None if asked.policy == "all" else _Outside(again)
     summary = run(job, verbose=verbose, keep=keep)
     aside = f", {len(summary.set_aside)} set aside" if summary.set_aside else ""
     done = f"{summary.scenes_committed} scenes computed by {version}, {summary.scenes_done} are there{aside}"
-    made = Rerun(version=version, policy=asked.policy, words=f"archive {job.output.uri} ({asked.policy}): {done}{said}")
-    store.put(f"archive/{version}.json", record_bytes(made))
-    return made
+    differ_in = f"; the two models differ in {len(again)} of {len(begun.folders)} folders" if begun.folders else ""
+    ended = begun.model_copy(update={"words": f"archive {job.output.uri} ({asked.policy}): {done}{differ_in}"})
+    store.put(f"archive/{version}.json", record_bytes(ended))
+    return ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +142,8 @@ class _Outside:
         return posixpath.dirname(scene.uri) not in self.folders
 
 
-def _always(scene: Candidate) -> bool:
-    del scene
-    return True
-
-
-def _differing_folders(spec: NightlySpec, asked: ArchiveRerun, job: JobSpec, before: str) -> dict[str, Differing]:
-    """By folder of scenes that were done before."""
+def _differing_folders(spec: NightlySpec, asked: ArchiveRerun, job: JobSpec, before: str) -> dict[str, float]:
+    """The share of differing pixels, by folder of scenes that were done before."""
     new = load_package(job.model.package, job.model.storage)
     old = load_package(str(reference_of(spec, before)), spec.registry_storage)
     committed = survey(open_store(job.output.uri, job.output.storage)).committed
@@ -155,7 +154,7 @@ def _differing_folders(spec: NightlySpec, asked: ArchiveRerun, job: JobSpec, bef
     return {
         folder: sum(
             (_compare(job, old, new, one, asked.window) for one in _drawn(scenes, asked.sample)), start=Differing()
-        )
+        ).share
         for folder, scenes in folders.items()
     }
 

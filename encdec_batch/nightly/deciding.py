@@ -54,7 +54,7 @@ class Deciding:
         spec, store, night = self.spec, self.store, self.night
         labels = find_labels(spec)
         check_groups(spec, labels)
-        keep_rule(store, spec.split)
+        keep_rule(store, spec.split, spec.train.card.name)
         standing, earlier = standing_of(spec), read_decision(store, night)
         if earlier is not None and was_promoted(earlier, standing):
             return earlier.model_copy(update={"outcome": "promoted"})

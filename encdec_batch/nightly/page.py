@@ -46,6 +46,8 @@ class Failure(NamedTuple):
     message: str
     hint: str
     time: float
+    promoting: bool = False
+    """It was about to move the alias."""
 
 
 def render_night(decision: Decision, pictures: Sequence[Picture], *, archive: str) -> str:

@@ -106,16 +106,26 @@ class _Desk:
             decision = way.decide()
             self.keep(decision)
         except EncdecError as error:
-            failure = Failure(night=self.night, message=error.message, hint=error.hint, time=self.store.now())
             # Where the store is what failed the log has to do.
             with suppress(EncdecError):
-                self.lease.check()
-                self.store.put(page_path(self.night), render_failure(failure).encode())
+                self._say_failed(error)
             raise
         self.write_pages(decision, "")
         for line in retain(self.spec, self.store, self.night):
             log.info("night.retention", extra={"line": line})
         return decision
+
+    def _say_failed(self, error: EncdecError) -> None:
+        self.lease.check()
+        kept = read_decision(self.store, self.night)
+        failure = Failure(
+            night=self.night,
+            message=error.message,
+            hint=error.hint,
+            time=self.store.now(),
+            promoting=kept is not None and kept.outcome == "promoting",
+        )
+        self.store.put(page_path(self.night), render_failure(failure).encode())
 
     def follow(self, decision: Decision, job: JobSpec | None, *, verbose: bool) -> str:
         """Runs the archive where the last promotion of a night still holds and was not followed by it yet; in words."""
@@ -124,7 +134,7 @@ class _Desk:
             return ""
         version = promoted.candidate.version
         found = rerun_of(self.store, version)
-        if found is not None:
+        if found is not None and found.words:
             return found.words if promoted.night == self.night else ""
         alias = standing_of(self.spec).alias
         if alias is None or alias[0].version != version:

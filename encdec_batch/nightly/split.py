@@ -48,13 +48,14 @@ def place_of(pair: Pair, split: NightSplit) -> str:
     return f"folder/{'/'.join(folders)}" if folders else f"scene/{pair.scene}"
 
 
-def keep_rule(store: Store, split: NightSplit) -> None:
-    """Writes the rule down in the first night, and holds every later one to it.
+def keep_rule(store: Store, split: NightSplit, model: str) -> None:
+    """Writes the rule and the model down in the first night, and holds every later one to them.
 
     Raises:
         SpecError: the spec says another rule than the first night had.
     """
     rule = {key: value for key, value in split.model_dump(mode="json").items() if key in _OF_THE_RULE}
+    rule["model"] = model
     try:
         store.create(RULE, canonical_json(rule))
     except PreconditionFailed:
@@ -62,7 +63,7 @@ def keep_rule(store: Store, split: NightSplit) -> None:
         changed = [f"{key} was {there.get(key)!r}, is {rule[key]!r}" for key in rule if there.get(key) != rule[key]]
         if changed:
             raise SpecError(
-                f"split: {'; '.join(changed)}: the split is fixed for ever, lest what was held out is learned from",
+                f"{store.uri}: {'; '.join(changed)}: the split is fixed for ever, lest held-out scenes be learned from",
                 hint="say it again as it was; another split is another output.uri, and a model trained from scratch",
             ) from None
 

@@ -22,6 +22,11 @@ def kind_of(path: Path) -> Kind:
     """
     values = read_values(path, (), paths=())
     found = [kind for kind, keys in _KEYS.items() if keys & values.keys()]
+    if {"registry", "train"} <= values.keys():
+        raise SpecError(
+            f"{path}: is a nightly job's, which is not submitted: a scheduler starts it each night",
+            hint="see cluster/README.md; by hand: ray job submit ... -- python jobs/nightly_retrain.py --spec ...",
+        )
     if len(found) != 1:
         raise SpecError(
             f"{path}: neither an archive's spec (source, model, output) nor a training's (data, network, learn)",

@@ -12,7 +12,9 @@ from cluster.commands import parse
 from documented import documented, models_below, said
 
 from encdec_batch.cli import main
+from encdec_batch.errors import SpecError
 from encdec_batch.nightly.archive import check_archive
+from encdec_batch.spec.kind import kind_of
 from encdec_batch.spec.load_nightly import load_nightly_spec
 from encdec_batch.spec.nightly import NightlySpec
 
@@ -53,6 +55,11 @@ def test_options_outside_of_sections_are_documented():
             continue
         above = TEXT.partition(f"\n{name}:")[0].splitlines()[-1]
         assert above.endswith(f"[{said(field.default)}]"), name
+
+
+def test_submit_says_that_a_scheduler_starts_it():
+    with pytest.raises(SpecError, match="is a nightly job's, which is not submitted"):
+        kind_of(JOBS / "nightly.yaml")
 
 
 @pytest.mark.parametrize(

@@ -84,8 +84,10 @@ def test_a_scene_without_a_place_is_no_scene_of_a_split_by_places():
 def test_the_rule_of_the_first_night_holds(tmp_path):
     store = open_store(str(tmp_path))
     first = NightSplit(held_out=0.2)
-    keep_rule(store, first)
-    keep_rule(store, first)
-    keep_rule(store, NightSplit(held_out=0.2, audit_scenes=3))
+    keep_rule(store, first, "nuclei")
+    keep_rule(store, first, "nuclei")
+    keep_rule(store, NightSplit(held_out=0.2, audit_scenes=3), "nuclei")
     with pytest.raises(SpecError, match=r"held_out was 0\.2, is 0\.3.*fixed for ever"):
-        keep_rule(store, NightSplit(held_out=0.3))
+        keep_rule(store, NightSplit(held_out=0.3), "nuclei")
+    with pytest.raises(SpecError, match="model was 'nuclei', is 'water'"):
+        keep_rule(store, first, "water")
