@@ -71,7 +71,7 @@ def test_a_package_has_the_figures_that_evaluate_gives_it(tmp_path, capsys):
     assert run(path, "--package", NUCLEI, "--json") == 0
     printed = json.loads(capsys.readouterr().out)
     package, *methods = printed["figures"]
-    assert (package, methods) == ("nuclei 1.0.0", ["majority class", "Otsu", "Otsu, smaller side", "best threshold"])
+    assert (package, methods) == ("nuclei 1.1.0", ["majority class", "Otsu", "Otsu, smaller side", "best threshold"])
     nuclei = load_package(str(NUCLEI))
     wanted = evaluate(nuclei, examples_for(nuclei.card, load_train_spec(path)))
     found = printed["figures"][package]

@@ -15,7 +15,7 @@ from jobs.demo.command import SAMPLES
 TABLES = Path(__file__).parents[3] / "jobs/tables"
 TRAINED = [
     row
-    for name in ("naip", "public")
+    for name in ("naip", "public", "vegetation")
     for row in csv.DictReader((TABLES / f"{name}.csv").open())
     if row["split"] == "train"
 ]
