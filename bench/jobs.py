@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -112,14 +113,17 @@ class Ran:
         return self.usage.cpu_by_kind(self.first_start, self.last_marker)
 
 
-def run(job: Job, *, memory: bool = False) -> Ran:
-    """The command, watched; with `memory` its processes' too, which costs some CPU time.
+def run(job: Job, *, memory: bool = False, environment: Mapping[str, str] | None = None) -> Ran:
+    """The command, watched; with `memory` its processes' too, which costs some CPU time. Its environment is ours, or
+    the one that is given.
 
     Raises RuntimeError with what the command said where it failed or set a scene aside.
     """
     began = time.time()
     with (
-        subprocess.Popen(job.command("run"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,
+        subprocess.Popen(
+            job.command("run"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        ) as process,
         Watch(process.pid, memory=memory) as watch,
     ):
         out, err = process.communicate()

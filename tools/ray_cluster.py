@@ -74,13 +74,19 @@ class RayCluster:
         return f"{HOST}:{self.port}"
 
     def add(
-        self, name: str, *, cpus: float = 1, labels: Mapping[str, str] | None = None, resources: str = "{}"
+        self,
+        name: str,
+        *,
+        cpus: float = 1,
+        labels: Mapping[str, str] | None = None,
+        resources: str = "{}",
+        core: int | None = None,
     ) -> Node:
-        """One more worker node; returns when the head knows it."""
+        """One more worker node; returns when the head knows it. With `core` all of its processes share that one."""
         words = [f"--address={self.gcs_address}", f"--num-cpus={cpus:g}", f"--resources={resources}"]
         given = {"encdec-batch/node": name, **(labels or {})}
         words += ["--labels", ",".join(f"{key}={value}" for key, value in given.items())]
-        self.workers[name] = _start(self.folder, name, words, self.environment)
+        self.workers[name] = _start(self.folder, name, words, self.environment, core)
         return self.workers[name]
 
     def drain(self, node_id: str, seconds: float) -> None:
@@ -154,15 +160,16 @@ def processes_of(mark: str) -> list[int]:
     return found
 
 
-def _start(folder: Path, name: str, words: list[str], environment: Environment) -> Node:
+def _start(folder: Path, name: str, words: list[str], environment: Environment, core: int | None = None) -> Node:
     log = folder / f"{name}.log"
     own = [f"--node-ip-address={HOST}", f"--object-store-memory={STORE_BYTES}", "--disable-usage-stats", "--block"]
     # Each its own, as on machines of their own: Ray unpacks what jobs bring into it.
     own += [f"--temp-dir={folder}/{name}"]
     own += [f"--dashboard-agent-listen-port={_free_port()}", f"--metrics-export-port={_free_port()}"]
+    pinned = [] if core is None else ["taskset", "--cpu-list", str(core)]
     with log.open("wb") as said:
         process = subprocess.Popen(
-            [_ray(), "start", *words, *own],
+            [*pinned, _ray(), "start", *words, *own],
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,

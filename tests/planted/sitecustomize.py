@@ -58,6 +58,7 @@ HOW = {
     "segv": lambda: ctypes.string_at(0),
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "sleep": lambda: time.sleep(HOURS),
+    "a second": lambda: time.sleep(1),
     "wait": wait,
     # A call through PyDLL keeps the interpreter's lock.
     "hold the lock": lambda: ctypes.PyDLL(None).sleep(HOURS),
