@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,15 @@ class Place:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.read().decode()
 
-    def state(self, submission_id: str) -> str:
-        return json.loads(self.api(f"/api/jobs/{submission_id}"))["status"]
+    def wait_for(self, submission_id: str, condition: Callable[[], bool], *, what: str) -> None:
+        """Until something is so while a job runs; a job that ends before is a failure, and says why."""
+
+        def so() -> bool:
+            state = json.loads(self.api(f"/api/jobs/{submission_id}"))["status"]
+            assert state in ("PENDING", "RUNNING"), self.api(f"/api/jobs/{submission_id}/logs")
+            return condition()
+
+        wait_until(so, within_s=60, what=what)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +123,7 @@ def test_a_cancelled_job_leaves_nothing_half_visible_and_goes_on(place):
     sent = place.command("submit", job.file)
     assert sent.returncode == 0, sent.stderr
     first = sent.stdout.strip()
-    wait_until(lambda: bool(in_flight(place)) and bool(job.parts()), what="a block in flight, and a part")
+    place.wait_for(first, lambda: bool(in_flight(place)) and bool(job.parts()), what="a block in flight, and a part")
     assert json.loads(place.command("status", first, "--json").stdout)["state"] == "running"
     cancelled = place.command("cancel", first)
     assert (cancelled.returncode, cancelled.stdout) == (0, f"{first}: stopped\n")
@@ -208,11 +216,12 @@ def test_nodes_die_are_drained_and_come_back_in_mid_run(place):
     hold(place, *SCENES)
     sent = place.command("submit", job.file)
     assert sent.returncode == 0, sent.stderr
-    wait_until(lambda: len(in_flight(place)) == len(SCENES), what="a block of each scene in flight")
+    name = sent.stdout.strip()
+    place.wait_for(name, lambda: len(in_flight(place)) == len(SCENES), what="a block of each scene in flight")
     assert set(in_flight(place).values()) == {one.pids["raylet"], two.pids["raylet"]}
 
     one.kill_raylet()
-    wait_until(lambda: len(set(in_flight(place).values())) == 1, what="the end of its workers")
+    place.wait_for(name, lambda: len(set(in_flight(place).values())) == 1, what="the end of its workers")
     cluster.add("one")
     drained = next(
         node["node_id"]
@@ -222,7 +231,7 @@ def test_nodes_die_are_drained_and_come_back_in_mid_run(place):
     cluster.drain(drained, 5)
     place.faults.go_on()
     wait_until(lambda: two.process.poll() is not None, what="the end of the drained node")
-    followed = place.command("logs", sent.stdout.strip(), "--follow")
+    followed = place.command("logs", name, "--follow")
     assert followed.returncode == 0, followed.stdout
     assert "4 scenes done (4 by this run), 0 set aside" in followed.stdout
     assert job.verified() == place.quiet
