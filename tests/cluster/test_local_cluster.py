@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,6 +31,9 @@ ROOT = Path(__file__).parents[2]
 SCENES = {"first": (1100, 1100), "second": (1100, 1101), "third": (1100, 1102), "fourth": (1100, 1103)}
 """Four blocks each; by their widths faults tell them apart."""
 LOCAL = "compute.stream={kind: local, workers: 2}"
+STAGES = ("read", "predict", "write", "commit")
+APART = {"labels": {"encdec-batch/node": "one"}, "io_labels": {"encdec-batch/node": "two"}, "address": "auto"}
+"""Networks on one node, all else on the other."""
 RAY = {"kind": "ray", "min_workers": 1, "max_workers": 4, "cpus_per_worker": 0.5}
 
 
@@ -71,14 +75,13 @@ class Place:
             return answer.read().decode()
 
     def wait_for(self, submission_id: str, condition: Callable[[], bool], *, what: str) -> None:
-        """Until something is so while a job runs; a job that ends before is a failure, and says why."""
-
-        def so() -> bool:
+        """Until something is so while a job runs; one that ends before is a failure."""
+        deadline = time.monotonic() + 60
+        while not condition():
             state = json.loads(self.api(f"/api/jobs/{submission_id}"))["status"]
-            assert state in ("PENDING", "RUNNING"), self.api(f"/api/jobs/{submission_id}/logs")
-            return condition()
-
-        wait_until(so, within_s=60, what=what)
+            if state not in ("PENDING", "RUNNING") or time.monotonic() > deadline:
+                raise AssertionError(f"no {what}, {state}: {self.api(f'/api/jobs/{submission_id}/logs')}")
+            time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +121,7 @@ def hold(place: Place, *names: str) -> None:
 
 
 def test_a_cancelled_job_leaves_nothing_half_visible_and_goes_on(place):
-    job = place.job("cancelled")
+    job = place.job("cancelled", **APART)
     hold(place, "second")
     sent = place.command("submit", job.file)
     assert sent.returncode == 0, sent.stderr
@@ -134,16 +137,23 @@ def test_a_cancelled_job_leaves_nothing_half_visible_and_goes_on(place):
     assert followed.returncode == 1
     assert "interrupted; the same command goes on where this one was" in followed.stdout
 
-    place.faults.plant()
+    place.faults.plant(*(fault(stage, shape, "note") for stage in STAGES for shape in SCENES.values()))
     again = place.command("submit", job.file, "--follow", "--id", "once")
     assert (again.returncode, again.stdout) == (0, "once\n"), again.stderr
     assert f"digest  {place.quiet}" in again.stderr
     assert job.verified() == place.quiet
+    networks, others = (place.cluster.workers[name].pids["raylet"] for name in ("one", "two"))
+    assert {stage: place.faults.raylets(stage) for stage in STAGES} == {
+        "read": {others},
+        "predict": {networks},
+        "write": {others},
+        "commit": {others},
+    }
 
 
 def test_what_is_submitted_by_one_id_is_done_once(place):
     """After the test before, whose job is called so."""
-    again = place.command("submit", place.job("cancelled").file, "--id", "once", "--follow")
+    again = place.command("submit", place.job("cancelled", **APART).file, "--id", "once", "--follow")
     assert (again.returncode, again.stdout) == (0, "once\n")
     assert "submitted before" in again.stderr
     other = place.command("submit", place.job("other").file, "--id", "once")
@@ -153,8 +163,7 @@ def test_what_is_submitted_by_one_id_is_done_once(place):
 
 
 def test_by_rays_own_client(place, tmp_path):
-    spec = yaml.safe_load(place.job("cancelled").file.read_text())
-    spec["compute"]["stream"]["address"] = "auto"
+    spec = yaml.safe_load(place.job("cancelled", **APART).file.read_text())
     spec["model"]["package"] = f"file://{place.package}"
     (tmp_path / "archive.yaml").write_text(yaml.safe_dump(spec))
     words = ["job", "submit", "--address", place.cluster.address, "--working-dir", str(tmp_path)]

@@ -2,7 +2,8 @@
 
 `ENCDEC_TEST_FAULTS` names a file of JSON, a list of faults. Each says at which stage it strikes, at which scene (by its
 height and width), at which block (by its row and column offset; none: at every one), how, and how often (none: always).
-What struck is written to the same name with `.log` behind it: a line a fault, with the process it struck.
+What struck is written to the same name with `.log` behind it: a line a fault, with the process it struck and
+the parent of that.
 What waits goes on when there is the same name with `.go` behind it.
 """
 
@@ -38,7 +39,7 @@ def strike(stage: str, shape: tuple[int, int], at: tuple[int, int] | None) -> No
                 continue
         alone = "alone" if any("encdec_batch.stream.alone" in word for word in sys.orig_argv) else "among others"
         with log.open("a") as file:
-            file.write(f"{line} {os.getpid()} {alone}\n")
+            file.write(f"{line} {os.getpid()} {os.getppid()} {alone}\n")
         HOW[fault["how"]]()
 
 
@@ -59,6 +60,7 @@ HOW = {
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "sleep": lambda: time.sleep(HOURS),
     "wait": wait,
+    "note": lambda: None,
     # A call through PyDLL keeps the interpreter's lock.
     "hold the lock": lambda: ctypes.PyDLL(None).sleep(HOURS),
 }
