@@ -12,6 +12,7 @@ import argparse
 import sys
 
 from encdec_batch.cli import main
+from encdec_batch.driver import stop_as_by_hand
 
 
 def arguments(words: list[str]) -> list[str]:
@@ -28,4 +29,5 @@ def arguments(words: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
+    stop_as_by_hand()
     main(arguments(sys.argv[1:]), prog_name="encdec-batch")

@@ -25,10 +25,14 @@ FAULTS = os.environ.get("ENCDEC_TEST_FAULTS", "")
 HOURS = 3600
 
 
+def planted() -> list[dict]:
+    path = Path(FAULTS)
+    return json.loads(path.read_text()) if path.exists() else []
+
+
 def strike(stage: str, shape: tuple[int, int], at: tuple[int, int] | None) -> None:
     """Carries out the fault that is planted here, if there is one."""
-    path = Path(FAULTS)
-    for fault in json.loads(path.read_text()) if path.exists() else []:
+    for fault in planted():
         if (fault["stage"], fault["shape"]) != (stage, list(shape)) or fault.get("at") not in (None, at and list(at)):
             continue
         line = f"{stage} {shape[0]}x{shape[1]} {fault['how']}"
@@ -81,6 +85,9 @@ def wrap(module, name, where):
 
 
 def opening(_, candidate, *__):
+    if not any(fault["stage"] == "plan" for fault in planted()):
+        # Its shape is looked up by a reader of its own, which knows files alone.
+        return "plan", (0, 0), None
     from rasterio import open as opened
 
     with opened(candidate.uri) as scene:
