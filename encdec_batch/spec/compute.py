@@ -27,6 +27,9 @@ class RayStream(Spec):
     writers: Annotated[int, Field(ge=1)] = 2
     labels: dict[str, str] = {}
     """Ray node labels that a node must have to hold the network."""
+    io_labels: dict[str, str] = {}
+    """Ray node labels that a node must have to read, write, commit and open headers; none: readers and writers go to
+    any node, the others to that of the driver."""
     object_store_gib: Annotated[float, Field(gt=0)] | None = None
     """Shared memory of a Ray of this run's own; None: 2, some dozen blocks of the usual size."""
 
@@ -34,8 +37,8 @@ class RayStream(Spec):
     def _bounds(self) -> RayStream:
         if self.max_workers and self.min_workers and self.max_workers < self.min_workers:
             raise ValueError(f"max_workers {self.max_workers} is below min_workers {self.min_workers}")
-        if self.address == "local" and self.labels:
-            raise ValueError("labels are of a cluster's nodes: a Ray of this run's own has none")
+        if self.address == "local" and (self.labels or self.io_labels):
+            raise ValueError("labels and io_labels are of a cluster's nodes: a Ray of this run's own has none")
         if self.address != "local" and self.object_store_gib is not None:
             raise ValueError("object_store_gib is of a Ray of this run's own; a cluster's store is the cluster's")
         return self

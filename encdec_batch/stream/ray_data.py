@@ -88,7 +88,9 @@ class RayHost:
         try:
             self._pool = _pool_of(self._ray_spec)
             hint = "ask for less in compute.stream, or add such a node"
-            check_room(self._pool.place, self._ray_spec.address, what="a worker with the network", hint=hint)
+            address = self._ray_spec.address
+            check_room(self._pool.place, address, what="a worker with the network", hint=hint)
+            check_room(self._pool.io_place, address, what="a reader", hint=hint)
         except BaseException:
             self._stack.close()
             raise
@@ -120,7 +122,7 @@ class RayHost:
         return resolved
 
     def openers(self, recipe: Recipe) -> RayHeaders:
-        return RayHeaders(recipe, self._rules)
+        return RayHeaders(recipe, self._rules, self._pool.io_place)
 
     def stream(self, recipe: Recipe, *, lease_n: int) -> RayDataStream:
         order = Order(recipe=recipe, package_ref=self._package_ref, lease_n=lease_n, rules=self._rules)
@@ -137,7 +139,7 @@ class RayDataStream:
         output = order.recipe.spec.output
         ledger = start_ledger(output.uri, output.storage, order.rules, lease_n=order.lease_n)
         self._watched = _Watched(ledger, order.rules)
-        self._commit_task = ray.remote(num_cpus=0, max_retries=-1)(_commit)
+        self._commit_task = ray.remote(max_retries=-1, **pool.io_place)(_commit)
         self._commits: dict[ObjectRef[bytes], ScenePlan] = {}
         self._waiting: list[ScenePlan] = []
         self._commits_apart: list[Alone] = []
@@ -175,8 +177,8 @@ class RayDataStream:
             ray.data.from_arrow(tables)
             .flat_map(
                 _Reading(recipe, watched),
-                num_cpus=STAGE_CPUS,
                 compute=TaskPoolStrategy(size=min(spec.readers, len(items))),
+                **pool.io_place,
             )
             .map_batches(
                 _Predicting,
@@ -187,8 +189,8 @@ class RayDataStream:
             )
             .map(
                 _Writing(recipe, self._order.lease_n, watched),
-                num_cpus=STAGE_CPUS,
                 compute=TaskPoolStrategy(size=spec.writers),
+                **pool.io_place,
             )
             .iter_rows()
         )
@@ -255,6 +257,14 @@ class Pool:
             place["num_gpus"] = self.gpus
         if self.spec.labels:
             place["label_selector"] = dict(self.spec.labels)
+        return place
+
+    @property
+    def io_place(self) -> dict[str, Any]:
+        """Where it may put what reads, writes and commits."""
+        place: dict[str, Any] = {"num_cpus": STAGE_CPUS}
+        if self.spec.io_labels:
+            place["label_selector"] = dict(self.spec.io_labels)
         return place
 
 

@@ -5,7 +5,7 @@ The driver reads none: what kills or hangs a process must not do it to that one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -40,22 +40,22 @@ class RayHeaders:
     Args:
         recipe: of the job.
         rules: deadlines.
+        place: where Ray may put a task. It asks for no CPU: what Ray Data is granted at its start leaves none.
     """
 
     group = GROUP
 
-    def __init__(self, recipe: Recipe, rules: Rules) -> None:
+    def __init__(self, recipe: Recipe, rules: Rules, place: Mapping[str, Any]) -> None:
         import ray
 
         self.ahead = max(TASKS, int(ray.cluster_resources().get("CPU", 1)) // CPUS_A_TASK)
         self._rules = rules
         self._recipe_ref = ray.put(recipe)
-        # No CPU: what Ray Data is granted at its start leaves none.
         largest = max((node["Resources"].get("memory", 0.0) for node in ray.nodes() if node["Alive"]), default=0.0)
         # A task that asks for more than a node has would wait for ever.
         memory = min(TASK_BYTES, int(largest) // 4)
-        self._task: Any = ray.remote(num_cpus=0, memory=memory, max_retries=TRIES - 1)(_open_group)
-        self._alone: Any = ray.remote(num_cpus=0, memory=memory, max_retries=0)(_open_alone)
+        self._task: Any = ray.remote(memory=memory, max_retries=TRIES - 1, **place)(_open_group)
+        self._alone: Any = ray.remote(memory=memory, max_retries=0, **place)(_open_alone)
 
     def start(self, wanted: Sequence[Wanted]) -> Callable[[], list[Planned | SetAside]]:
         task = self._task.remote(self._recipe_ref, list(wanted), self._rules)

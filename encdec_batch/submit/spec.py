@@ -16,12 +16,13 @@ from encdec_batch.spec.kind import Kind, kind_of
 from encdec_batch.spec.load import load_spec, parse_spec
 from encdec_batch.spec.load_train import load_train_spec, parse_train_spec
 from encdec_batch.spec.train import TrainSpec
+from encdec_batch.store.secrets import check_no_userinfo, checked_options
 
 MODEL_FOLDER = "model"
 """Of a package that is sent along, beside the spec."""
 _PATHS = ("uri", "uris", "prefixes", "images", "targets", "parent", "package", "registry")
-_NOT_OURS = ("arguments", "storage")
-"""What a network's constructor or a store is given."""
+_NOT_OURS = ("arguments",)
+"""What a network's constructor is given."""
 _SHOWN = 5
 
 
@@ -41,7 +42,7 @@ def load_for_cluster(path: Path) -> ClusterSpec:
     """The spec in a file, made fit for a cluster.
 
     Raises:
-        SpecError: it is no spec, or asks for what a cluster does not have.
+        SpecError: it is no spec, holds a secret, or asks for what a cluster does not have.
         ModelError: the package that would be sent cannot be used.
     """
     kind = kind_of(path)
@@ -51,7 +52,7 @@ def load_for_cluster(path: Path) -> ClusterSpec:
     compute = data.setdefault("compute", {})
     compute["stream"] = _on_the_cluster(path, spec, compute)
     package = _take_package(data) if kind == "archive" else None
-    if local := [f"{key}: {value}" for key, value in _local_paths(data)]:
+    if local := [f"{key}: {uri}" for key, uri in _uris(data) if "://" not in uri]:
         more = f" (and {len(local) - _SHOWN} more)" if len(local) > _SHOWN else ""
         raise SpecError(
             f"{path} names paths of this machine, which nodes of a cluster do not have: "
@@ -95,14 +96,21 @@ def _take_package(data: dict[str, Any]) -> Package | None:
     return package
 
 
-def _local_paths(value: Any, place: str = "", key: str = "") -> Iterator[tuple[str, str]]:
-    """Keys and paths, wherever they stand."""
+def _uris(value: Any, place: str = "", key: str = "") -> Iterator[tuple[str, str]]:
+    """Keys and what they name, wherever they stand; options of stores are looked through for secrets on the way.
+
+    Raises:
+        SpecError: the spec holds a secret.
+    """
     if isinstance(value, dict):
         for name, one in value.items():
-            if name not in _NOT_OURS:
-                yield from _local_paths(one, f"{place}.{name}" if place else str(name), str(name))
+            if name.endswith("storage"):
+                checked_options(one)
+            elif name not in _NOT_OURS:
+                yield from _uris(one, f"{place}.{name}" if place else str(name), str(name))
     elif isinstance(value, list):
         for one in value:
-            yield from _local_paths(one, place, key)
-    elif key in _PATHS and isinstance(value, str) and "://" not in value:
+            yield from _uris(one, place, key)
+    elif key in _PATHS and isinstance(value, str):
+        check_no_userinfo(value, what=place)
         yield place, value

@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,9 @@ ROOT = Path(__file__).parents[2]
 SCENES = {"first": (1100, 1100), "second": (1100, 1101), "third": (1100, 1102), "fourth": (1100, 1103)}
 """Four blocks each; by their widths faults tell them apart."""
 LOCAL = "compute.stream={kind: local, workers: 2}"
+STAGES = ("read", "predict", "write", "commit")
+APART = {"labels": {"encdec-batch/node": "one"}, "io_labels": {"encdec-batch/node": "two"}, "address": "auto"}
+"""Networks on one node, all else on the other."""
 RAY = {"kind": "ray", "min_workers": 1, "max_workers": 4, "cpus_per_worker": 0.5}
 
 
@@ -69,8 +74,14 @@ class Place:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.read().decode()
 
-    def state(self, submission_id: str) -> str:
-        return json.loads(self.api(f"/api/jobs/{submission_id}"))["status"]
+    def wait_for(self, submission_id: str, condition: Callable[[], bool], *, what: str) -> None:
+        """Until something is so while a job runs; one that ends before is a failure."""
+        deadline = time.monotonic() + 60
+        while not condition():
+            state = json.loads(self.api(f"/api/jobs/{submission_id}"))["status"]
+            if state not in ("PENDING", "RUNNING") or time.monotonic() > deadline:
+                raise AssertionError(f"no {what}, {state}: {self.api(f'/api/jobs/{submission_id}/logs')}")
+            time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")
@@ -110,12 +121,12 @@ def hold(place: Place, *names: str) -> None:
 
 
 def test_a_cancelled_job_leaves_nothing_half_visible_and_goes_on(place):
-    job = place.job("cancelled")
+    job = place.job("cancelled", **APART)
     hold(place, "second")
     sent = place.command("submit", job.file)
     assert sent.returncode == 0, sent.stderr
     first = sent.stdout.strip()
-    wait_until(lambda: bool(in_flight(place)) and bool(job.parts()), what="a block in flight, and a part")
+    place.wait_for(first, lambda: bool(in_flight(place)) and bool(job.parts()), what="a block in flight, and a part")
     assert json.loads(place.command("status", first, "--json").stdout)["state"] == "running"
     cancelled = place.command("cancel", first)
     assert (cancelled.returncode, cancelled.stdout) == (0, f"{first}: stopped\n")
@@ -126,16 +137,23 @@ def test_a_cancelled_job_leaves_nothing_half_visible_and_goes_on(place):
     assert followed.returncode == 1
     assert "interrupted; the same command goes on where this one was" in followed.stdout
 
-    place.faults.plant()
+    place.faults.plant(*(fault(stage, shape, "note") for stage in STAGES for shape in SCENES.values()))
     again = place.command("submit", job.file, "--follow", "--id", "once")
     assert (again.returncode, again.stdout) == (0, "once\n"), again.stderr
     assert f"digest  {place.quiet}" in again.stderr
     assert job.verified() == place.quiet
+    networks, others = (place.cluster.workers[name].pids["raylet"] for name in ("one", "two"))
+    assert {stage: place.faults.raylets(stage) for stage in STAGES} == {
+        "read": {others},
+        "predict": {networks},
+        "write": {others},
+        "commit": {others},
+    }
 
 
 def test_what_is_submitted_by_one_id_is_done_once(place):
     """After the test before, whose job is called so."""
-    again = place.command("submit", place.job("cancelled").file, "--id", "once", "--follow")
+    again = place.command("submit", place.job("cancelled", **APART).file, "--id", "once", "--follow")
     assert (again.returncode, again.stdout) == (0, "once\n")
     assert "submitted before" in again.stderr
     other = place.command("submit", place.job("other").file, "--id", "once")
@@ -145,8 +163,7 @@ def test_what_is_submitted_by_one_id_is_done_once(place):
 
 
 def test_by_rays_own_client(place, tmp_path):
-    spec = yaml.safe_load(place.job("cancelled").file.read_text())
-    spec["compute"]["stream"]["address"] = "auto"
+    spec = yaml.safe_load(place.job("cancelled", **APART).file.read_text())
     spec["model"]["package"] = f"file://{place.package}"
     (tmp_path / "archive.yaml").write_text(yaml.safe_dump(spec))
     words = ["job", "submit", "--address", place.cluster.address, "--working-dir", str(tmp_path)]
@@ -208,11 +225,12 @@ def test_nodes_die_are_drained_and_come_back_in_mid_run(place):
     hold(place, *SCENES)
     sent = place.command("submit", job.file)
     assert sent.returncode == 0, sent.stderr
-    wait_until(lambda: len(in_flight(place)) == len(SCENES), what="a block of each scene in flight")
+    name = sent.stdout.strip()
+    place.wait_for(name, lambda: len(in_flight(place)) == len(SCENES), what="a block of each scene in flight")
     assert set(in_flight(place).values()) == {one.pids["raylet"], two.pids["raylet"]}
 
     one.kill_raylet()
-    wait_until(lambda: len(set(in_flight(place).values())) == 1, what="the end of its workers")
+    place.wait_for(name, lambda: len(set(in_flight(place).values())) == 1, what="the end of its workers")
     cluster.add("one")
     drained = next(
         node["node_id"]
@@ -222,7 +240,7 @@ def test_nodes_die_are_drained_and_come_back_in_mid_run(place):
     cluster.drain(drained, 5)
     place.faults.go_on()
     wait_until(lambda: two.process.poll() is not None, what="the end of the drained node")
-    followed = place.command("logs", sent.stdout.strip(), "--follow")
+    followed = place.command("logs", name, "--follow")
     assert followed.returncode == 0, followed.stdout
     assert "4 scenes done (4 by this run), 0 set aside" in followed.stdout
     assert job.verified() == place.quiet

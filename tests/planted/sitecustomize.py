@@ -2,7 +2,8 @@
 
 `ENCDEC_TEST_FAULTS` names a file of JSON, a list of faults. Each says at which stage it strikes, at which scene (by its
 height and width), at which block (by its row and column offset; none: at every one), how, and how often (none: always).
-What struck is written to the same name with `.log` behind it: a line a fault, with the process it struck.
+What struck is written to the same name with `.log` behind it: a line a fault, with the process it struck and
+the parent of that.
 What waits goes on when there is the same name with `.go` behind it.
 """
 
@@ -24,10 +25,14 @@ FAULTS = os.environ.get("ENCDEC_TEST_FAULTS", "")
 HOURS = 3600
 
 
+def planted() -> list[dict]:
+    path = Path(FAULTS)
+    return json.loads(path.read_text()) if path.exists() else []
+
+
 def strike(stage: str, shape: tuple[int, int], at: tuple[int, int] | None) -> None:
     """Carries out the fault that is planted here, if there is one."""
-    path = Path(FAULTS)
-    for fault in json.loads(path.read_text()) if path.exists() else []:
+    for fault in planted():
         if (fault["stage"], fault["shape"]) != (stage, list(shape)) or fault.get("at") not in (None, at and list(at)):
             continue
         line = f"{stage} {shape[0]}x{shape[1]} {fault['how']}"
@@ -38,7 +43,7 @@ def strike(stage: str, shape: tuple[int, int], at: tuple[int, int] | None) -> No
                 continue
         alone = "alone" if any("encdec_batch.stream.alone" in word for word in sys.orig_argv) else "among others"
         with log.open("a") as file:
-            file.write(f"{line} {os.getpid()} {alone}\n")
+            file.write(f"{line} {os.getpid()} {os.getppid()} {alone}\n")
         HOW[fault["how"]]()
 
 
@@ -60,6 +65,7 @@ HOW = {
     "sleep": lambda: time.sleep(HOURS),
     "a second": lambda: time.sleep(1),
     "wait": wait,
+    "note": lambda: None,
     # A call through PyDLL keeps the interpreter's lock.
     "hold the lock": lambda: ctypes.PyDLL(None).sleep(HOURS),
 }
@@ -80,6 +86,9 @@ def wrap(module, name, where):
 
 
 def opening(_, candidate, *__):
+    if not any(fault["stage"] == "plan" for fault in planted()):
+        # Its shape is looked up by a reader of its own, which knows files alone.
+        return "plan", (0, 0), None
     from rasterio import open as opened
 
     with opened(candidate.uri) as scene:

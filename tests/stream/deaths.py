@@ -57,6 +57,10 @@ class Faults:
         """Of processes that were struck."""
         return {int(line.split()[3]) for line in self.log.read_text().splitlines()} if self.log.exists() else set()
 
+    def raylets(self, stage: str) -> set[int]:
+        """Parents of processes that were struck at a stage: on Ray, those of their nodes."""
+        return {int(line.split()[4]) for line in self.log.read_text().splitlines() if line.startswith(f"{stage} ")}
+
     @property
     def log(self) -> Path:
         return Path(f"{self.file}.log")

@@ -62,7 +62,7 @@ class Tasks:
 
 def results():
     one = Wanted(candidate=Candidate(scene_id="s", uri="s3://b/s.tif", etag="e", size_bytes=1), marker=None)
-    return RayHeaders(recipe(), Rules()).start([one])()
+    return RayHeaders(recipe(), Rules(), {"num_cpus": 0}).start([one])()
 
 
 @pytest.mark.parametrize("name", ERRORS)

@@ -88,6 +88,12 @@ def test_where_an_actor_may_go(spec, gpus, place):
     assert Pool(spec=RayStream(**spec), gpus=gpus, workers=1).place == place
 
 
+def test_where_what_reads_and_writes_may_go():
+    assert Pool(spec=RayStream(), gpus=0.0, workers=1).io_place == {"num_cpus": 0}
+    spec = RayStream(address="auto", io_labels={"nodes": "readers"}, labels={"nodes": "gpu"})
+    assert Pool(spec=spec, gpus=0.0, workers=1).io_place == {"num_cpus": 0, "label_selector": {"nodes": "readers"}}
+
+
 @pytest.mark.parametrize(
     ("spec", "there", "gpus", "workers"),
     [

@@ -98,6 +98,21 @@ def test_what_a_cluster_cannot_do_is_said_before_anything_is_sent(write, tmp_pat
     assert said.format(folder=tmp_path) in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("spec", "changes"),
+    [
+        (ARCHIVE, {"source": {"kind": "prefix", "uri": "s3://a", "storage": {"secret": "hunter2"}}}),
+        (ARCHIVE, {"model": {"package": "s3://m/net", "storage": {"password": "hunter2"}}}),
+        (ARCHIVE, {"output": {"uri": "https://me:hunter2@store/out"}}),
+        (TRAINING, {"output": TRAINING["output"] | {"registry_storage": {"token": "hunter2"}}}),
+    ],
+)
+def test_a_secret_in_a_spec_is_not_sent(write, spec, changes):
+    with pytest.raises(SpecError) as raised:
+        load_for_cluster(write(spec, **changes))
+    assert "hunter2" not in str(raised.value)
+
+
 def test_a_path_that_every_node_has_is_said_as_a_uri(write):
     source = {"kind": "prefix", "uri": "file:///shared/scenes"}
     made = load_for_cluster(write(ARCHIVE, source=source, output={"uri": "file:///shared/masks"}))
