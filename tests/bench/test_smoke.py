@@ -102,14 +102,3 @@ def test_the_page_of_networks_is_made_of_the_rows(tmp_path: Path) -> None:
     skips = sum(16 * 2**level * 64 * 96 / 4**level for level in range(4))
     assert kept["unet", "float32"] == round(4 * skips / 2**20, 2)
     assert kept["unet", "bfloat16"] == round(2 * skips / 2**20, 2)
-
-
-def test_nodes_of_a_cluster_are_put_beside_each_other(tmp_path: Path) -> None:
-    main(["cluster", "--quick", "--folder", str(tmp_path)])
-    rows = json.loads((tmp_path / "results.jsonl").read_text())["rows"]
-    assert [(row["stage"], row["nodes"], row["blocks"]) for row in rows if "nodes" in row] == [
-        (stage, nodes, 2) for stage in ("network", "sleep") for nodes in (1, 2)
-    ]
-    slept = [row["predict_s"] for row in rows if row.get("stage") == "sleep" and "nodes" in row]
-    assert all(seconds >= 1 for seconds in slept)
-    assert any("submitted_to_first_part_s" in row for row in rows)
