@@ -119,6 +119,9 @@ def ray_cluster(*, variables: Mapping[str, str] | None = None) -> Iterator[RayCl
         "RAY_num_workers_soft_limit": "8",
         **(variables or {}),
     }
+    # It ends what has the mark when its standard input ends, which it does however this process dies.
+    words = [sys.executable, __file__, mark, str(folder)]
+    watcher = subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True)
     try:
         port, dashboard_port = _free_port(), _free_port()
         words = ["--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=true"]
@@ -132,8 +135,7 @@ def ray_cluster(*, variables: Mapping[str, str] | None = None) -> Iterator[RayCl
         _wait(lambda: _answers(cluster), head, what="the dashboard")
         yield cluster
     finally:
-        end_all(mark)
-        shutil.rmtree(folder, ignore_errors=True)
+        watcher.communicate(timeout=60)
 
 
 def end_all(mark: str) -> None:
@@ -149,15 +151,22 @@ def end_all(mark: str) -> None:
 
 
 def processes_of(mark: str) -> list[int]:
-    """Processes that have inherited the mark of a cluster and are not over."""
+    """Processes that have inherited the mark of a cluster and are not over, and what they started."""
     wanted = f"{MARK}={mark}".encode()
-    found = []
+    found, parents = set(), {}
     for folder in Path("/proc").iterdir():
         with suppress(OSError):
-            # What waits for its parent alone has no environment any more.
-            if folder.name.isdecimal() and wanted in (folder / "environ").read_bytes().split(b"\0"):
-                found.append(int(folder.name))
-    return found
+            if not folder.name.isdecimal():
+                continue
+            # What waits for its parent alone has no environment any more; what renames itself may have lost its own.
+            if wanted in (folder / "environ").read_bytes().split(b"\0"):
+                found.add(int(folder.name))
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            if state not in "ZX":
+                parents[int(folder.name)] = int(parent)
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return sorted(found)
 
 
 def _start(folder: Path, name: str, words: list[str], environment: Environment, core: int | None = None) -> Node:
@@ -210,6 +219,13 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
+def watch(mark: str, folder: str) -> None:
+    """Waits for the end of standard input, then ends a cluster."""
+    sys.stdin.read()
+    end_all(mark)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def main() -> None:
     """Runs a cluster until Ctrl-C and says how to talk to it."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -225,4 +241,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    watch(*sys.argv[1:]) if sys.argv[1:] else main()
