@@ -15,7 +15,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,12 @@ def ray_session(address: str, *, object_store_bytes: int, processes: int, verbos
     Raises:
         EncdecError: the cluster does not answer.
     """
+    imported = "ray" in sys.modules
     _set_environment(local=address == "local", processes=processes)
     import ray
+
+    if imported:
+        _look_at_environment_again()
 
     with ExitStack() as stack:
         # Where nodes are started by others, workers get it as they are started for this run.
@@ -84,6 +88,16 @@ def _set_environment(*, local: bool, processes: int) -> None:
             os.environ.setdefault(name, value)
     # One thread an actor: bytes that do not depend on the machine's cores, and faster than threads in one network.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def _look_at_environment_again() -> None:
+    """Ray reads mode and token of its authentication once: somebody imported it before they were set."""
+    # As ray.init does where it turns tokens on by itself; names of Ray's own that a newer version may not have.
+    with suppress(ImportError, AttributeError):
+        from ray._raylet import AuthenticationTokenLoader, Config
+
+        Config.initialize("")
+        AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _make_temp() -> Path:

@@ -167,13 +167,14 @@ print(json.dumps({"folders": folders, "niceness": niceness, "here": os.nice(0), 
 
 
 @pytest.mark.integration
-def test_a_session_is_quiet_and_leaves_nothing_behind():
+@pytest.mark.parametrize("before", ["", "import ray\n"], ids=["alone", "somebody_imported_ray"])
+def test_a_session_is_quiet_and_leaves_nothing_behind(before):
     # Not below tmp_path: Ray puts sockets there, whose paths may have 107 bytes.
     folder = tempfile.mkdtemp(prefix="eb-", dir="/tmp")
     try:
         environment: dict[str, Any] = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         ended = subprocess.run(
-            [sys.executable, "-c", SESSION],
+            [sys.executable, "-c", before + SESSION],
             capture_output=True,
             text=True,
             timeout=120,

@@ -7,14 +7,16 @@ import json
 import socket
 import threading
 from contextlib import contextmanager
+from importlib.metadata import version
 
 import pytest
-import ray
 from e2e.made import command
 
 from encdec_batch.errors import SpecError, SubmitError
 from encdec_batch.submit.cluster import check_id, connect
 from encdec_batch.submit.token import use_token
+
+RAY = version("ray")
 
 
 @contextmanager
@@ -63,7 +65,7 @@ def test_what_is_no_address(address):
 @pytest.mark.parametrize(
     ("status", "body", "said"),
     [
-        (200, json.dumps({"ray_version": "2.59.0"}).encode(), f"runs Ray 2.59.0, this machine has {ray.__version__}"),
+        (200, json.dumps({"ray_version": "2.59.0"}).encode(), f"runs Ray 2.59.0, this machine has {RAY}"),
         (200, b"<html>", "says no version"),
         (200, b"[]", "says no version"),
         (404, b"", "HTTP status 404"),
@@ -93,7 +95,7 @@ def test_nobody_there():
 def test_the_address_that_was_given_counts_whatever_the_environment_says(monkeypatch):
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:1")
     monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:2")
-    with answering(200, json.dumps({"ray_version": ray.__version__}).encode()) as (address, asked):
+    with answering(200, json.dumps({"ray_version": RAY}).encode()) as (address, asked):
         assert connect(address).get_address() == address
         assert asked
 
