@@ -201,8 +201,6 @@ def test_the_jobs_api_shows_no_secret(place):
 @pytest.mark.parametrize(
     ("words", "variables", "code", "said"),
     [
-        (["status", "never"], {}, 1, "knows no job never"),
-        (["logs", "never"], {}, 1, "knows no job never"),
         (["logs", "never", "--follow"], {}, 1, "knows no job never"),
         (["cancel", "never"], {}, 1, "knows no job never"),
         (["status", "once"], {"RAY_AUTH_TOKEN": "1" * 64}, 1, "does not take this token"),
