@@ -94,7 +94,7 @@ def _look_at_environment_again() -> None:
     """Ray reads mode and token of its authentication once: somebody imported it before they were set."""
     # As ray.init does where it turns tokens on by itself; names of Ray's own that a newer version may not have.
     with suppress(ImportError, AttributeError):
-        from ray._raylet import AuthenticationTokenLoader, Config
+        from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]  # Cython, without stubs
 
         Config.initialize("")
         AuthenticationTokenLoader.instance().reset_cache()
