@@ -97,7 +97,7 @@ def test_what_float32_cannot_do_is_an_error():
 
 def test_auto_takes_no_precision_that_the_card_leaves_out():
     card = load_package(str(PACKAGES / "nuclei-segnet")).card
-    assert not {kind for kind in card.tolerance if "bfloat16" in kind}
+    card = card.model_copy(update={"tolerance": {"cpu/float32": card.tolerance["cpu/float32"]}})
     assert device_for(card, "cpu", "auto", "auto").precision == "float32"
     assert device_for(card, "cpu", "bfloat16", "auto").precision == "bfloat16"
 
@@ -106,4 +106,6 @@ def test_a_precision_in_which_the_golden_output_is_not_given_is_left_out():
     package = load_package(str(PACKAGES / "nuclei-segnet"))
     network = build_network(package)
     assert keeps(package.golden, prepare(network, precision="float32"))
-    assert not keeps(package.golden, prepare(network, precision="bfloat16"))
+    # Rounded, its pooling remembers other pixels; of float16 less is allowed than of bfloat16.
+    assert not keeps(package.golden, prepare(network, precision="float16"))
+    assert "cpu/float16" not in package.card.tolerance
