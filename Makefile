@@ -20,7 +20,7 @@ SECONDS_EACH = $(if $(filter command line environment,$(origin SECONDS)),$(SECON
 # pytest's exit code 5, no test collected, is right when ARGS chose tests of the other run alone.
 NONE_CHOSEN = { rc=$$?; test $$rc -eq 5 -a -n "$(ARGS)" || exit $$rc; }
 
-.PHONY: help env demo cluster test test-extras check format bench soak elastic fuzz clean
+.PHONY: help env demo cluster test test-extras check format bench soak long fuzz clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -84,8 +84,9 @@ soak: $(STAMP) ## kill -9 at N=50 random moments (SEED=0), then at each call to 
 	@PYTHONPATH=.:tests $(BIN)/python tests/soak.py --kills $(N) --seed $(SEED)
 	ENCDEC_KILL_POINTS=0 $(BIN)/python -m pytest tests/e2e/test_kill_points.py
 
-elastic: $(STAMP) ## a training on a cluster that loses a node and gets another one (minutes)
-	ENCDEC_ELASTIC=1 $(BIN)/python -m pytest -s tests/train/running/test_elastic.py
+long: $(STAMP) ## tests that take minutes: jobs and a training on clusters of several nodes, benches in small
+	ENCDEC_LONG=1 $(BIN)/python -m pytest -s tests/train/running/test_elastic.py tests/cluster/test_local_cluster.py \
+		tests/bench/test_smoke.py
 
 fuzz: $(STAMP) ## damage files for SECONDS (600) and read them; keeps what crashes, hangs or differs in fuzz-output
 	@PYTHONPATH=.:tests $(BIN)/python -m fuzz --seconds $(SECONDS_EACH) $(if $(SEED),--seed $(SEED))

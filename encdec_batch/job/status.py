@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
@@ -154,7 +155,9 @@ def output_digest(uri: str, options: StorageOptions | None = None) -> str:
         CommitError: a marker cannot be read by this version.
         EncdecError, StoreError: as `verify`.
     """
-    return digest_of_markers(readable(_markers(open_output(uri, options))))
+    # Closed here: left to the collector, which may come in one of its own threads, it would wait for that.
+    with closing(_markers(open_output(uri, options))) as found:
+        return digest_of_markers(readable(found))
 
 
 def readable(found: Iterator[tuple[str, Marker | CommitError]]) -> Iterator[Marker]:
@@ -169,7 +172,7 @@ def readable(found: Iterator[tuple[str, Marker | CommitError]]) -> Iterator[Mark
         yield marker
 
 
-def _markers(store: Store) -> Iterator[tuple[str, Marker | CommitError]]:
+def _markers(store: Store) -> Generator[tuple[str, Marker | CommitError], None, None]:
     """Path and content of every marker, or what is wrong with it; one that vanished meanwhile is left out."""
 
     def read(scene_id: str) -> Marker | CommitError | None:

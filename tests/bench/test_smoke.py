@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from bench.__main__ import main
 from bench.training import _clock
 
 pytestmark = pytest.mark.integration
+long = pytest.mark.skipif("ENCDEC_LONG" not in os.environ, reason="takes long: `make long`")
 
 
 def test_quick_figures_run_and_leave_a_line_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,12 +50,14 @@ def test_many_counts_requests_and_takes_up_what_was_killed(tmp_path: Path) -> No
     assert killed[-1] >= 3 * 9 + 4
 
 
+@long
 def test_an_archive_that_grew_is_planned_without_reading_again(tmp_path: Path) -> None:
     main(["grown", "--quick", "--folder", str(tmp_path)])
     rows = json.loads((tmp_path / "results.jsonl").read_text())["rows"]
     assert [(row["scenes"], row["blocks"], row["read"]) for row in rows] == [(8, 800, 8), (8, 800, 0), (9, 900, 1)]
 
 
+@long
 def test_a_catalogue_is_written_once(tmp_path: Path) -> None:
     main(["catalogue", "--quick", "--folder", str(tmp_path)])
     rows = json.loads((tmp_path / "results.jsonl").read_text())["rows"]
@@ -70,6 +74,7 @@ def test_a_giant_is_read_from_where_it_is_made_up(tmp_path: Path) -> None:
     assert [row["overviews"] for row in rows if row.get("file") == "mask.tif"] == [2]
 
 
+@long
 def test_a_training_is_timed_after_its_first_epoch(tmp_path: Path) -> None:
     main(["training", "--quick", "--folder", str(tmp_path)])
     [row] = json.loads((tmp_path / "results.jsonl").read_text())["rows"]

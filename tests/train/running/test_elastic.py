@@ -1,7 +1,7 @@
 """A training by as many workers as there is room for: a node is lost, another one comes, the curve stays the same.
 
 Ray looks for more room once a minute, and a node that is gone takes it some time to notice: minutes for one training.
-It runs by `make elastic` alone.
+It runs by `make long` alone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from encdec_batch.train.tracking.curve import read_curve
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.timeout(600),
-    pytest.mark.skipif("ENCDEC_ELASTIC" not in os.environ, reason="takes minutes: `make elastic`"),
+    pytest.mark.skipif("ENCDEC_LONG" not in os.environ, reason="takes minutes: `make long`"),
 ]
 
 SHRINKS, GROWS, STEPS = 4, 8, 12
