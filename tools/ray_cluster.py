@@ -89,12 +89,23 @@ class RayCluster:
         self.workers[name] = _start(self.folder, name, words, self.environment, core)
         return self.workers[name]
 
-    def drain(self, node_id: str, seconds: float) -> None:
-        """As cluster/bin/drain does it; `node_id` as Ray calls the node."""
+    def take_back(self, node: Node, node_id: str, seconds: float) -> None:
+        """As a cloud takes back a spot node: it is drained by cluster/bin/drain, and gone at the deadline. Ray ends a
+        drained node that is idle; one that holds actors of a pool it leaves to the cloud.
+
+        Args:
+            node: one of the workers.
+            node_id: as Ray calls it.
+            seconds: from the notice to the end.
+        """
         words = ["drain-node", "--address", self.gcs_address, "--node-id", node_id]
         words += ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot"]
         words += ["--deadline-remaining-seconds", f"{seconds:g}"]
         subprocess.run([_ray(), *words], env=self.environment, check=True, capture_output=True, timeout=60)
+        try:
+            node.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            node.kill_raylet()
 
 
 @contextmanager
