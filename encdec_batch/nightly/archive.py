@@ -12,14 +12,14 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from encdec_batch.errors import ObjectMissing, SceneError, SpecError
+from encdec_batch.errors import SceneError, SpecError
 from encdec_batch.job.run import run
 from encdec_batch.job.survey import survey
 from encdec_batch.models.card import CardModel, ImageOutput
 from encdec_batch.models.package import Package, load_package
 from encdec_batch.models.reference import parse_reference
-from encdec_batch.models.version import parse_record, record_bytes
-from encdec_batch.nightly.records import Decision
+from encdec_batch.models.version import record_bytes
+from encdec_batch.nightly.records import Decision, record_or_none
 from encdec_batch.nightly.standing import reference_of
 from encdec_batch.plan.discover import find_scenes
 from encdec_batch.plan.open import open_scene
@@ -88,11 +88,7 @@ def check_archive(spec: NightlySpec) -> JobSpec | None:
 
 def rerun_of(store: Store, version: str) -> Rerun | None:
     """What became of the archive after this version was promoted; None: nothing was begun."""
-    path = f"archive/{version}.json"
-    try:
-        return parse_record(Rerun, store.get(path), where=f"{store.uri}/{path}")
-    except ObjectMissing:
-        return None
+    return record_or_none(Rerun, store, f"archive/{version}.json")
 
 
 def rerun(spec: NightlySpec, job: JobSpec, store: Store, promoted: Decision, *, verbose: bool) -> Rerun:

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from encdec_batch.errors import ObjectMissing, PreconditionFailed, SpecError
 from encdec_batch.models.card import CardModel
-from encdec_batch.models.version import parse_record, record_bytes
+from encdec_batch.models.version import record_bytes
 from encdec_batch.nightly.find import Labels
-from encdec_batch.nightly.records import Counts
+from encdec_batch.nightly.records import Counts, read_record, record_or_none
 from encdec_batch.nightly.split import AUDIT, HELD_OUT, TRAINING
 from encdec_batch.nightly.standing import Standing
 from encdec_batch.plan.keys import canonical_json
@@ -51,21 +51,21 @@ def fix_plan(store: Store, spec: NightlySpec, night: str, labels: Labels, standi
         parent_digest=package.digest if package else "",
         scenes=labels.fingerprints(),
     )
-    path = f"nights/{night}/plan.json"
+    path = _path(night)
     try:
         store.create(path, record_bytes(plan))
     except PreconditionFailed:
-        return parse_record(NightPlan, store.get(path), where=f"{store.uri}/{path}")
+        return read_record(NightPlan, store, path)
     return plan
 
 
 def read_plan(store: Store, night: str) -> NightPlan | None:
     """The plan of a night that began before; None: it did not."""
-    path = f"nights/{night}/plan.json"
-    try:
-        return parse_record(NightPlan, store.get(path), where=f"{store.uri}/{path}")
-    except ObjectMissing:
-        return None
+    return record_or_none(NightPlan, store, _path(night))
+
+
+def _path(night: str) -> str:
+    return f"nights/{night}/plan.json"
 
 
 def as_planned(labels: Labels, plan: NightPlan) -> Labels:
@@ -106,7 +106,7 @@ def frozen_audit(store: Store, spec: NightlySpec, night: str, labels: Labels) ->
     if not spec.split.audit:
         return frozenset(), "none is asked for (split.audit: 0)"
     try:
-        frozen = parse_record(FrozenAudit, store.get(AUDIT_SET), where=f"{store.uri}/{AUDIT_SET}")
+        frozen = read_record(FrozenAudit, store, AUDIT_SET)
     except ObjectMissing:
         if len(found) < spec.split.audit_scenes:
             return frozenset(), f"not frozen yet: {len(found)} of {spec.split.audit_scenes} scenes are there"

@@ -12,15 +12,16 @@ index.html                       the nights
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from encdec_batch.errors import ObjectMissing
 from encdec_batch.models.card import CardModel
 from encdec_batch.models.version import Sha256, parse_record, record_bytes
 from encdec_batch.store.store import Store
 
+R = TypeVar("R", bound=BaseModel)
 Score = float | None
 """None: there is none, as that of a class that is nowhere."""
 Outcome = Literal[
@@ -158,18 +159,35 @@ def page_path(night: str) -> str:
     return f"nights/{night}/index.html"
 
 
+def read_record(kind: type[R], store: Store, path: str) -> R:
+    """What was written down at this path.
+
+    Raises:
+        ObjectMissing: nothing was.
+        ModelError: the record is damaged, or of a newer program.
+    """
+    return parse_record(kind, store.get(path), where=f"{store.uri}/{path}")
+
+
+def record_or_none(kind: type[R], store: Store, path: str) -> R | None:
+    """`read_record`; None: nothing was written down.
+
+    Raises:
+        ModelError: as `read_record`.
+    """
+    try:
+        return read_record(kind, store, path)
+    except ObjectMissing:
+        return None
+
+
 def read_decision(store: Store, night: str) -> Decision | None:
     """What a night came to; None: nothing yet.
 
     Raises:
         ModelError: the record is damaged, or of a newer program.
     """
-    path = decision_path(night)
-    try:
-        data = store.get(path)
-    except ObjectMissing:
-        return None
-    return parse_record(Decision, data, where=f"{store.uri}/{path}")
+    return record_or_none(Decision, store, decision_path(night))
 
 
 def read_decisions(store: Store) -> list[Decision]:

@@ -4,13 +4,34 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from encdec_batch.errors import SpecError
 from encdec_batch.spec.base import Spec
 
+S = TypeVar("S", bound=BaseModel)
 _MOST_FAULTS = 20
+
+
+def checked(kind: type[S], data: Any, *, name: str, what: str) -> S:
+    """The spec that a plain dict describes.
+
+    Args:
+        kind: of spec.
+        data: as it was read.
+        name: of the file, for the error.
+        what: it should be, for the error.
+
+    Raises:
+        SpecError: it is none; one line per fault.
+    """
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        faults = "\n  ".join(faults_of(error, data))
+        raise SpecError(f"{name} is not {what}:\n  {faults}") from None
 
 
 def faults_of(error: ValidationError, data: Any) -> list[str]:

@@ -8,10 +8,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from encdec_batch.errors import SpecError
-from encdec_batch.spec.faults import faults_of
+from encdec_batch.spec.faults import checked
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.spec.text import MOST_BYTES, parse_json, parse_yaml
 
@@ -56,11 +54,7 @@ def parse_spec(data: Any, *, name: str = "spec") -> JobSpec:
     Raises:
         SpecError: it is not a job; one line per fault.
     """
-    try:
-        return JobSpec.model_validate(data)
-    except ValidationError as error:
-        faults = "\n  ".join(faults_of(error, data))
-        raise SpecError(f"{name} is not a job:\n  {faults}") from None
+    return checked(JobSpec, data, name=name, what="a job")
 
 
 def parse_text(text: str, *, name: str) -> JobSpec:

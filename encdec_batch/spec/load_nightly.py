@@ -6,10 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from encdec_batch.errors import SpecError
-from encdec_batch.spec.faults import faults_of
+from encdec_batch.spec.faults import checked
 from encdec_batch.spec.load import read_values
 from encdec_batch.spec.load_train import PATHS, anchored
 from encdec_batch.spec.nightly import NightlySpec
@@ -38,8 +35,4 @@ def parse_nightly_spec(data: Any, *, name: str = "spec") -> NightlySpec:
     Raises:
         SpecError: it is none; one line per fault.
     """
-    try:
-        return NightlySpec.model_validate(data)
-    except ValidationError as error:
-        faults = "\n  ".join(faults_of(error, data))
-        raise SpecError(f"{name} is not a nightly job:\n  {faults}") from None
+    return checked(NightlySpec, data, name=name, what="a nightly job")

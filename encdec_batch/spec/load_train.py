@@ -6,10 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from encdec_batch.errors import SpecError
-from encdec_batch.spec.faults import faults_of
+from encdec_batch.spec.faults import checked
 from encdec_batch.spec.load import absolute, read_values
 from encdec_batch.spec.train import TrainSpec
 
@@ -38,11 +35,7 @@ def parse_train_spec(data: Any, *, name: str = "spec") -> TrainSpec:
     Raises:
         SpecError: it is none; one line per fault.
     """
-    try:
-        return TrainSpec.model_validate(data)
-    except ValidationError as error:
-        faults = "\n  ".join(faults_of(error, data))
-        raise SpecError(f"{name} is not a training:\n  {faults}") from None
+    return checked(TrainSpec, data, name=name, what="a training")
 
 
 def anchored(value: Any, folder: Path, key: str = "", *, paths: Collection[str] = PATHS) -> Any:
