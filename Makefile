@@ -43,7 +43,7 @@ demo: $(STAMP) ## on this machine: an S3 server, an archive on Ray, then picture
 cluster: $(STAMP) ## a Ray cluster of three nodes on this machine, until Ctrl-C; says how to submit to it
 	@$(BIN)/python -m tools.ray_cluster
 
-test: $(STAMP) ## run every test
+test: $(STAMP) ## run the tests, but for those of `long` and `test-extras`
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not integration and not e2e" $(ARGS) || $(NONE_CHOSEN)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "integration or e2e" $(ARGS) || $(NONE_CHOSEN)
 
