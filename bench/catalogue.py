@@ -16,7 +16,7 @@ MORE = 100
 
 
 def measure(bench: Bench) -> Figure:
-    network = package(bench.folder, "no-op")
+    network = package(bench.folder, "least")
     figure = Figure(title="catalogue: runs with nothing to compute, on a disk")
     for count in bench.pick((1_000, 10_000), (40,)):
         job = many.make_archive_job(bench.folder / "catalogue" / str(count), count, network)

@@ -38,7 +38,7 @@ def measure(bench: Bench) -> Figure:
     cores = sorted(os.sched_getaffinity(0))[:2]
     if len(cores) < 2:
         raise RuntimeError("two nodes need two cores")
-    for what, stage, model in (("network", {}, network), ("sleep", _sleeping(folder, side), package(folder, "no-op"))):
+    for what, stage, model in (("network", {}, network), ("sleep", _sleeping(folder, side), package(folder, "least"))):
         rates = {}
         for number in (1, 2):
             with _nodes(cores[:number], stage) as cluster:

@@ -28,7 +28,7 @@ FILES = [{"kind": "cog"}, {"kind": "quicklook"}, {"kind": "cells"}]
 def measure(bench: Bench) -> Figure:
     side = bench.pick(int(os.environ.get("BENCH_GIANT_SIDE", "100000")), 1500)
     figure = Figure(title=f"giant: {side} px a side, made up by a range server; a network that does next to nothing")
-    network = package(bench.folder, "no-op")
+    network = package(bench.folder, "least")
     for kind in bench.streams:
         folder = bench.folder / "giant"
         with _served(side) as (options, size, counted):

@@ -28,7 +28,7 @@ DISTINCT = 4
 
 
 def measure(bench: Bench) -> Figure:
-    network = package(bench.folder, "no-op")
+    network = package(bench.folder, "least")
     figure = Figure(title=f"grown: scenes of {SIDE} px in blocks of {BLOCK} px, planned by one process")
     for count in bench.pick((1_000, 10_000), (8,)):
         folder = bench.folder / "grown" / str(count)

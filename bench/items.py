@@ -13,7 +13,7 @@ SIDE = 512
 
 def measure(bench: Bench) -> Figure:
     figure = Figure(title=f"items: a network that does next to nothing, units of {SIDE} px on file://")
-    network = package(bench.folder, "no-op")
+    network = package(bench.folder, "least")
     folder = bench.folder / "items"
     many = scenes.archive(folder / "many", bench.pick(400, 4), SIDE, distinct=1)
     large = scenes.archive(folder / "large", 1, bench.pick(10_240, 1024), distinct=1)

@@ -19,7 +19,7 @@ import yaml
 
 from bench import jobs, scenes
 from bench.figure import Bench, Figure
-from bench.packages import package
+from bench.packages import NO_OP, package
 
 MIB = 2**20
 SIDE = 512
@@ -39,11 +39,12 @@ SUMMARY: dict[str, Any] = {
 
 
 def measure(bench: Bench) -> Figure:
-    figure = Figure(title=f"many: a network that does next to nothing, scenes of {SIDE} px, local")
-    network = package(bench.folder, "no-op")
+    figure = Figure(title=f"many: a network that does nothing, scenes of {SIDE} px, local")
+    network = package(bench.folder, NO_OP)
     _planning(bench, figure, network)
     _finished(bench, figure, network)
-    _small_scenes(bench, figure, network)
+    for name in (NO_OP, "least"):
+        _small_scenes(bench, figure, name)
     _requests(bench, figure, network)
     _resuming(bench, figure, network)
     figure.notes.append("CPU is of all processes; peak memory (resident) is of the one that plans")
@@ -73,12 +74,12 @@ def _finished(bench: Bench, figure: Figure, network: Path) -> None:
         figure.row(what=what, objects=count, **said)
 
 
-def _small_scenes(bench: Bench, figure: Figure, network: Path) -> None:
-    job = make_archive_job(bench.folder / "many" / "small", bench.pick(10_000, 12), network)
+def _small_scenes(bench: Bench, figure: Figure, network: str) -> None:
+    job = make_archive_job(bench.folder / "many" / "small", bench.pick(10_000, 12), package(bench.folder, network))
     ran = jobs.run(job)
     count, stages = ran.summary["scenes_committed"], ran.stage_seconds()
     figure.row(
-        what="run, all new", scenes=count, per_s=count / ran.seconds, s=ran.wall_s,
+        what="run, all new", network=network, scenes=count, per_s=count / ran.seconds, s=ran.wall_s,
         cpu_ms=1e3 * sum(ran.cpu_seconds().values()) / count, peak_MiB=ran.summary["peak_bytes"]["driver"] / MIB,
         **{f"{stage}_ms": 1e3 * stages.get(stage, 0.0) / count for stage in ("read", "predict", "write", "commit")},
     )  # fmt: skip

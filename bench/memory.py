@@ -55,7 +55,7 @@ def _peaks(bench: Bench, figure: Figure, kind: str, layout: str, side: int) -> d
     made = jobs.make_job(
         folder,
         source,
-        package(bench.folder, "no-op"),
+        package(bench.folder, "least"),
         kind=kind,
         output=jobs.all_outputs(),
         tiling={"core": bench.core},
