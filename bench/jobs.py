@@ -92,6 +92,11 @@ class Ran:
     def seconds(self) -> float:
         return self.last_marker - self.first_start
 
+    def seconds_each(self, after: int) -> float:
+        """Seconds for each scene, from the marker of scene number `after` to the last one."""
+        markers = sorted(e["time"] for e in self.events if e["kind"] == "committed")
+        return (markers[-1] - markers[after - 1]) / (len(markers) - after)
+
     @property
     def mpx(self) -> float:
         return float(self.summary["pixels"]) / 1e6
