@@ -18,7 +18,6 @@ from encdec_batch.commit.packed import packed
 from encdec_batch.commit.prune import PrunableFolder, PruneRules, find_prunable, prune, take_out
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine, remove_quarantine
 from encdec_batch.errors import EncdecError
-from encdec_batch.job.catalogue import network_of
 from encdec_batch.job.census import Census
 from encdec_batch.job.forget import find_forgettable
 from encdec_batch.job.rebuild import PastRun, choose_run, last_run
@@ -28,9 +27,10 @@ from encdec_batch.job.status import open_output
 from encdec_batch.models.package import load_package
 from encdec_batch.plan.recipe import Order
 from encdec_batch.report.build import Material, write_report
-from encdec_batch.report.catalogue import Network, has_catalogue
+from encdec_batch.report.catalogue_before import has_catalogue
 from encdec_batch.report.derived import renew_derived
 from encdec_batch.report.record import State
+from encdec_batch.report.stac_network import Network, network_of
 from encdec_batch.report.tables import markers_of, write_quarantine_table
 from encdec_batch.spec.base import StorageOptions
 from encdec_batch.store.store import Store

@@ -18,7 +18,7 @@ from rasters import coordinate_image
 from report.validation import read, refusals
 from servers import s3_server_process
 
-from encdec_batch.commit.catalogued import item_path, shard_of
+from encdec_batch.commit.catalogue_paths import item_path, shard_of
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import acquire_lease
 from encdec_batch.job.run import run as run_job
