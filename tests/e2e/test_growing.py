@@ -103,7 +103,7 @@ def test_an_input_that_is_gone_is_marked_and_comes_back(tmp_path):
 
     add(tmp_path, 4)
     run(spec)
-    command("report", out)
+    command("report", out, "--rebuild")
     assert rows(out)["s02"]["input_gone"] == since, "the date is when it was first missed"
     assert item(out, "s02")["properties"]["encdec:input_gone"] == said["encdec:input_gone"]
 
