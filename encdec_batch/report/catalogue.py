@@ -34,7 +34,7 @@ from encdec_batch.report.catalogue_before import (
     read_items,
     read_network,
 )
-from encdec_batch.report.gone import Gone
+from encdec_batch.report.gone_since import Gone
 from encdec_batch.report.place import place_of
 from encdec_batch.report.stac import ModelEntry
 from encdec_batch.report.stac_network import Network, model_entry, model_item
