@@ -24,7 +24,7 @@ from encdec_batch.models.card import Card, GeometryCard, MemoryCard
 from encdec_batch.report.catalogue import Catalogue
 from encdec_batch.report.catalogue_before import is_kept_up, refuse_foreign
 from encdec_batch.report.catalogue_check import catalogue_fault
-from encdec_batch.report.gone import Gone
+from encdec_batch.report.gone_since import Gone
 from encdec_batch.report.stac import extent
 from encdec_batch.report.stac_network import Network, model_item
 from encdec_batch.report.tables import markers_of, write_scenes
