@@ -23,13 +23,12 @@ from encdec_batch.plan.recipe import Order, Recipe, Resolved
 from encdec_batch.plan.scene import Candidate, SetAside
 from encdec_batch.plan.table import read_resolved
 from encdec_batch.plan.totals import PlanTotals
-from encdec_batch.process import usable_cpus
 from encdec_batch.spec.compute import LocalStream, RayStream
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
+from encdec_batch.stream.local_room import num_processes_for, num_threads, process_bytes
 from encdec_batch.stream.rules import Rules
-from encdec_batch.stream.small_room import num_processes_for, process_bytes
 from encdec_batch.stream.stream import Host
 
 
@@ -240,7 +239,7 @@ def projected_helpers(plan: Plan) -> Helpers:
 def _threads(recipe: Recipe) -> int:
     """That run the network in one process."""
     stream = recipe.spec.compute.stream
-    return (stream.workers or usable_cpus()) if isinstance(stream, LocalStream) else 1
+    return num_threads(stream.workers, recipe.resolved.torch_device) if isinstance(stream, LocalStream) else 1
 
 
 def to_dict(plan: Plan) -> dict[str, Any]:

@@ -20,20 +20,17 @@ from encdec_batch.plan.opening import HeaderThreads
 from encdec_batch.plan.recipe import Recipe, Resolved
 from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.predict.resolve import resolve
-from encdec_batch.process import usable_cpus
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.stream.alone import AloneJob, run_alone
 from encdec_batch.stream.deadline import PROCESS, is_own_process
 from encdec_batch.stream.guard import Alone, Guard
 from encdec_batch.stream.headers import GuardedOpening
 from encdec_batch.stream.local_ledger import WitnessedLedger
+from encdec_batch.stream.local_room import AFTER, THREADS, can_help, num_processes, num_threads
 from encdec_batch.stream.rules import Rules
 from encdec_batch.stream.small_child import SmallJob
-from encdec_batch.stream.small_room import AFTER, THREADS, can_help, num_processes
 from encdec_batch.stream.small_scenes import Made, SmallScenes
 
-DOUBLE_BUFFER = 2
-"""Threads that share the network on a GPU: one computes while the other copies."""
 COMMITS = 2
 """Scenes that are assembled at a time."""
 
@@ -46,7 +43,7 @@ class LocalHost:
         workers: threads that run the network; None: one for each core that this process may use, two on a GPU.
         rules: of deaths and deadlines.
         witnessed: deaths of this process are marked in the output; otherwise only those before it are heeded.
-        helped_after: so many small scenes, and processes help (`small_room.py` says how many).
+        helped_after: so many small scenes, and processes help (`local_room.py` says how many).
     """
 
     def __init__(
@@ -70,8 +67,7 @@ class LocalHost:
         return self._stack.enter_context(closing(HeaderThreads(recipe, opening)))
 
     def stream(self, recipe: Recipe, *, lease_n: int) -> LocalStream:
-        on_cpu = recipe.resolved.torch_device == "cpu"
-        workers = self._workers or (usable_cpus() if on_cpu else DOUBLE_BUFFER)
+        workers = num_threads(self._workers, recipe.resolved.torch_device)
         order = LocalOrder(recipe=recipe, package=self._package, lease_n=lease_n, rules=self._rules)
         guard, ledger = self._guard(recipe)
         helpers = _Helpers(order, ledger, after=self._helped_after, number=num_processes(recipe, workers))

@@ -21,7 +21,7 @@ from encdec_batch.job.plan import build_plan
 from encdec_batch.models.package import load_package
 from encdec_batch.plan.item import work_items
 from encdec_batch.stream.local import LocalHost
-from encdec_batch.stream.small_room import AFTER, can_help, num_processes, num_processes_for, process_bytes
+from encdec_batch.stream.local_room import AFTER, can_help, num_processes, num_processes_for, process_bytes
 
 pytestmark = pytest.mark.integration
 
@@ -185,7 +185,7 @@ def test_a_ledger_of_a_run_counts_what_its_processes_die_of(tmp_path):
 def test_no_more_processes_than_memory_and_workers(tmp_path, package):
     plan = build_plan(job_of(tmp_path, package, {"one": (90, 100)}).spec())
     one = process_bytes(plan.recipe)
-    assert [num_processes(plan.recipe, 8, memory=2 * one * n) for n in (0, 1, 3, 100)] == [0, 1, 3, 8]
+    assert [num_processes(plan.recipe, 8, memory=2 * one * n) for n in (0, 1, 2, 3, 100)] == [0, 0, 2, 3, 8]
     assert num_processes(plan.recipe, 1, memory=2 * one * 100) == 0
 
 

@@ -1,4 +1,6 @@
-"""Which scenes are small enough for another process, and how many processes there is room for."""
+"""How many threads a local stream has; which scenes are small enough for another process, and how many processes there
+is room for.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,10 @@ from encdec_batch.plan.budget import NETWORK_COPIES, PROCESS_BYTES
 from encdec_batch.plan.item import is_small
 from encdec_batch.plan.recipe import Recipe
 from encdec_batch.plan.scene import ScenePlan
-from encdec_batch.process import usable_bytes
+from encdec_batch.process import usable_bytes, usable_cpus
 
+DOUBLE_BUFFER = 2
+"""Threads that share the network on a GPU: one computes while the other copies."""
 PIXELS = 2**20
 """Of a scene, at most: larger ones take so long that Python does not matter, and memory that counts."""
 AFTER = 256
@@ -22,6 +26,11 @@ SHARE = 0.5
 """Of the memory that there is, for all processes together: the rest is for the run, its threads and the system."""
 _BLOCK = 512
 """With a tile round it larger than any small scene."""
+
+
+def num_threads(asked: int | None, torch_device: str) -> int:
+    """Threads that run the network; None was asked: one for each core that the process may use, two on a GPU."""
+    return asked or (usable_cpus() if torch_device == "cpu" else DOUBLE_BUFFER)
 
 
 def can_help(scene: ScenePlan, output_uri: str) -> bool:
@@ -50,7 +59,9 @@ def num_processes(recipe: Recipe, workers: int, *, memory: int | None = None) ->
     if workers == 1 or recipe.resolved.torch_device != "cpu":
         return 0
     room = SHARE * (usable_bytes() if memory is None else memory)
-    return min(workers, int(room // process_bytes(recipe)))
+    number = min(workers, int(room // process_bytes(recipe)))
+    # One alone would do no more than the threads of the run, which have nothing to do meanwhile.
+    return number if number > 1 else 0
 
 
 def num_processes_for(recipe: Recipe, workers: int, scenes: Iterable[ScenePlan]) -> int:
