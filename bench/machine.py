@@ -15,13 +15,14 @@ PACKAGES = ("encdec-batch", "torch", "ray", "rasterio", "tifffile", "imagecodecs
 def describe() -> dict[str, Any]:
     """Everything a number needs beside it."""
     from encdec_batch.predict.device import choose_device
+    from encdec_batch.process import usable_bytes, usable_cpus
 
     device = choose_device("cpu", "auto", "auto")
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "cores": usable_cpus(),
+        "memory_gib": round(usable_bytes() / 2**30, 1),
         "device_kind": device.kind,
         "precision": device.precision,
         "python": platform.python_version(),

@@ -63,14 +63,14 @@ _options = _storage("output")
 def plan(*, spec_file: Path, overrides: tuple[str, ...], as_json: bool, verbose: bool) -> int:
     """Say what `run` would do: scenes, blocks, bytes, halo tax, memory. Writes nothing."""
     del verbose
-    from encdec_batch.job.plan import build_plan, projected_bytes, to_dict
+    from encdec_batch.job.plan import build_plan, projected_bytes, projected_helpers, to_dict
     from encdec_batch.spec.load import load_spec
 
     made = build_plan(load_spec(spec_file, overrides))
     if as_json:
         click.echo(json.dumps(to_dict(made)))
     else:
-        console.print_plan(console.stdout(), made, projected_bytes(made))
+        console.print_plan(console.stdout(), made, projected_bytes(made), projected_helpers(made))
     return IN_QUARANTINE if made.set_aside else 0
 
 
@@ -108,8 +108,8 @@ def run(  # noqa: PLR0913  (one parameter an option)
 
     # Before any thread starts; what a local stream computes, it computes here.
     keep_freed_memory()
+    from encdec_batch.job.gone_inputs import Removal
     from encdec_batch.job.run import run as run_job
-    from encdec_batch.job.sources import Removal
     from encdec_batch.spec.load import load_spec
     from encdec_batch.stream.deadline import own_process
 
@@ -261,18 +261,19 @@ def prune(  # noqa: PLR0913  (one parameter an option)
 @main.command()
 @_output_uri
 @_options
-@click.option("--rebuild", is_flag=True, help="What it does anyway; for scripts that say so.")
+@click.option("--rebuild", is_flag=True, help="Make page, tables and catalogue anew, though they are there.")
 @_as_json
 @_command
 def report(*, uri: str, storage: tuple[str, ...], rebuild: bool, as_json: bool) -> int:
-    """Make the tables and the page of an output anew, from its markers and what its newest run left.
+    """Say where the page of an output is. Where there is none, or with --rebuild, make it anew, and tables and
+    catalogue with it: from the markers, and from what the newest run left, also one that was killed.
 
-    Also after a run that was killed. Refused while a run goes on; that one does the same at its end.
+    Making is refused while a run goes on; that one does the same at its end.
     """
-    del rebuild
-    from encdec_batch.job.maintain import rebuild_report
+    from encdec_batch.job.maintain import find_report, rebuild_report
 
-    page = rebuild_report(uri, _parse_options(storage))
+    options = _parse_options(storage)
+    page = (not rebuild and find_report(uri, options)) or rebuild_report(uri, options)
     click.echo(json.dumps({"report": page}) if as_json else page)
     return 0
 

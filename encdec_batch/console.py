@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from encdec_batch.commit.quarantine import QuarantineRecord
     from encdec_batch.job.deep import DeepVerdict
     from encdec_batch.job.maintain import Pruned
+    from encdec_batch.job.plan import Helpers
     from encdec_batch.job.repair import Repaired
 
 LINE_EVERY_S = 30.0
@@ -86,7 +87,7 @@ class ProgressLine:
                 self._console.print(f"{_what(now)}  {blocks}  {_figures(now)}", highlight=False, soft_wrap=True)
 
 
-def print_plan(console: Console, plan: Plan, projected_bytes: int) -> None:
+def print_plan(console: Console, plan: Plan, projected_bytes: int, helpers: Helpers) -> None:
     recipe, scenes, totals = plan.recipe, plan.scenes, plan.totals
     if not scenes:
         done, aside = _count(len(plan.done), "scene"), len(plan.set_aside)
@@ -121,6 +122,8 @@ def print_plan(console: Console, plan: Plan, projected_bytes: int) -> None:
         "device", f"{recipe.resolved.device_kind}, {recipe.resolved.precision}, batch {recipe.resolved.batch}"
     )
     table.add_row("memory", f"{format_bytes(projected_bytes)} a worker process")
+    if helpers.number:
+        table.add_row("", f"{format_bytes(helpers.bytes)} each of {helpers.number} more, for small scenes, at most")
     rates = dict(recipe.resolved.rates)
     if recipe.resolved.core in rates and cost.scene_pixels:
         seconds = cost.scene_pixels / 1e6 / rates[recipe.resolved.core]

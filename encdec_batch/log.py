@@ -1,4 +1,6 @@
-"""Logging, set up once: by the command line, or by a worker's entry. Libraries only get loggers."""
+"""Logging, set up once: by the command line, and by `main` of each process that a run starts beside it. Libraries only
+get loggers. What workers of Ray log goes where Ray has its logs.
+"""
 
 from __future__ import annotations
 

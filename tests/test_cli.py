@@ -84,7 +84,7 @@ def test_the_version():
             "plan",
             ("job.yaml",),
             {"scenes", "blocks", "block_sides", "pixels", "tiles", "tile_pixels", "halo", "halo_tax", "exact"}
-            | {"bytes_to_read", "projected_bytes", "set_aside", "notes"},
+            | {"bytes_to_read", "projected_bytes", "helpers", "set_aside", "notes"},
         ),
         ("run", ("job.yaml",), {"scenes_done", "set_aside", "digest", "exit_code", "report_uri"}),
         ("status", ("out",), {"scenes_with_outputs", "scenes_set_aside", "state", "progress"}),

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-from encdec_batch.commit.catalogued import is_of_catalogue
+from encdec_batch.commit.catalogue_paths import is_of_catalogue
 from encdec_batch.commit.generation import OutputFolder, is_scene_id
 from encdec_batch.commit.marker import MARKER_PREFIX
 from encdec_batch.store.object import ObjectInfo

@@ -12,14 +12,13 @@ from encdec_batch.commit.marker import Marker, read_markers
 from encdec_batch.commit.prune import PARTS_PREFIX, prune, remove_work, take_out
 from encdec_batch.commit.quarantine import list_quarantine
 from encdec_batch.errors import RunStopped
-from encdec_batch.job.catalogue import network_of
 from encdec_batch.job.census import Census
 from encdec_batch.job.forget import find_forgettable
+from encdec_batch.job.gone_inputs import Removing
 from encdec_batch.job.notes import notes_of
 from encdec_batch.job.outcome import Outcome
 from encdec_batch.job.plan import Prepared, projected_bytes
 from encdec_batch.job.runlog import RunLog
-from encdec_batch.job.sources import Removing
 from encdec_batch.job.summary import RunSummary
 from encdec_batch.plan.open import STAGED_PREFIX
 from encdec_batch.plan.scene import SetAside
@@ -27,10 +26,11 @@ from encdec_batch.plan.table import owners_of_parts
 from encdec_batch.plan.totals import PlanTotals
 from encdec_batch.process import peak_bytes
 from encdec_batch.report.build import Material, write_report
-from encdec_batch.report.catalogue import is_kept_up
+from encdec_batch.report.catalogue_before import is_kept_up
 from encdec_batch.report.derived import write_derived
-from encdec_batch.report.gone import Gone, gone_before
+from encdec_batch.report.gone_since import Gone, gone_before
 from encdec_batch.report.record import State
+from encdec_batch.report.stac_network import network_of
 from encdec_batch.report.tables import StoredMarkers, gone_scenes, write_quarantine_table, write_scenes
 from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.store import Store

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 
 from encdec_batch.errors import LeaseHeld, SpecError
+from encdec_batch.job.gone_inputs import Removal
 from encdec_batch.job.plan import Prepared
 from encdec_batch.job.progress import Watch
-from encdec_batch.job.sources import Removal
-from encdec_batch.report.catalogue import refuse_foreign
+from encdec_batch.report.catalogue_before import refuse_foreign
 from encdec_batch.store.object import Capabilities
 from encdec_batch.store.store import Store
 

@@ -17,20 +17,20 @@ from encdec_batch.commit.lease import Lease, acquire_lease
 from encdec_batch.commit.packed import packed
 from encdec_batch.commit.prune import PrunableFolder, PruneRules, find_prunable, prune, take_out
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine, remove_quarantine
-from encdec_batch.errors import EncdecError
-from encdec_batch.job.catalogue import network_of
+from encdec_batch.errors import EncdecError, ObjectMissing
 from encdec_batch.job.census import Census
 from encdec_batch.job.forget import find_forgettable
+from encdec_batch.job.prune_removed import Removed, check_limit, find_removed
 from encdec_batch.job.rebuild import PastRun, choose_run, last_run
-from encdec_batch.job.removed import Removed, check_limit, find_removed
 from encdec_batch.job.runlog import new_run_id
 from encdec_batch.job.status import open_output
 from encdec_batch.models.package import load_package
 from encdec_batch.plan.recipe import Order
-from encdec_batch.report.build import Material, write_report
-from encdec_batch.report.catalogue import Network, has_catalogue
+from encdec_batch.report.build import REPORT, Material, write_report
+from encdec_batch.report.catalogue_before import has_catalogue
 from encdec_batch.report.derived import renew_derived
 from encdec_batch.report.record import State
+from encdec_batch.report.stac_network import Network, network_of
 from encdec_batch.report.tables import markers_of, write_quarantine_table
 from encdec_batch.spec.base import StorageOptions
 from encdec_batch.store.store import Store
@@ -116,6 +116,20 @@ def prune_output(
     return Pruned(folders=tuple(folders), removed=removed.scene_ids, foreign=find_foreign(store.list()))
 
 
+def find_report(uri: str, options: StorageOptions | None = None) -> str | None:
+    """Where the page of an output is; None: no run has come to write one.
+
+    Raises:
+        EncdecError: nothing of ours is there.
+    """
+    store = open_output(uri, options)
+    try:
+        store.info(REPORT)
+    except ObjectMissing:
+        return None
+    return f"{store.uri}/{REPORT}"
+
+
 def rebuild_report(uri: str, options: StorageOptions | None = None) -> str:
     """Makes the derived tables and the page anew: from markers, quarantine, and what the newest run that did something
     left, whether it ended or was killed.
@@ -143,7 +157,7 @@ def rebuild_report(uri: str, options: StorageOptions | None = None) -> str:
             state=_state(run),
         )
         write_report(store, material)
-    return f"{store.uri}/report/index.html"
+    return f"{store.uri}/{REPORT}"
 
 
 def _network(store: Store) -> Network | None:

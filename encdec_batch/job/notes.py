@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from encdec_batch.commit.foreign import find_foreign
+from encdec_batch.job.gone_inputs import Removing, Sources
 from encdec_batch.job.plan import Prepared
-from encdec_batch.job.sources import Removing, Sources
 from encdec_batch.store.store import Store
 
 LOOKED_AT = 1000

@@ -4,7 +4,6 @@ scene or starting Ray.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -28,6 +27,7 @@ from encdec_batch.spec.compute import LocalStream, RayStream
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
+from encdec_batch.stream.local_room import num_processes_for, num_threads, process_bytes
 from encdec_batch.stream.rules import Rules
 from encdec_batch.stream.stream import Host
 
@@ -213,10 +213,33 @@ def projected_bytes(plan: Plan | PlanTotals) -> int:
         )
         for scene in totals.largest.values()
     ]
-    stream = recipe.spec.compute.stream
-    threads = (stream.workers or len(os.sched_getaffinity(0))) if isinstance(stream, LocalStream) else 1
+    threads = _threads(recipe)
     network = NETWORK_COPIES * 4 * recipe.card.memory.parameters
     return PROCESS_BYTES + totals.decoded_bytes + threads * (network + max(bills)) if bills else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Helpers:
+    """Processes beside the one of a local stream, which divide many small scenes among them."""
+
+    number: int
+    bytes: int
+    """Memory of each, at most."""
+
+
+def projected_helpers(plan: Plan) -> Helpers:
+    """Of this plan; none, where it is not for a local stream or has few small scenes."""
+    recipe = plan.recipe
+    if not plan.scenes or not isinstance(recipe.spec.compute.stream, LocalStream):
+        return Helpers(number=0, bytes=0)
+    number = num_processes_for(recipe, _threads(recipe), plan.scenes)
+    return Helpers(number=number, bytes=process_bytes(recipe) if number else 0)
+
+
+def _threads(recipe: Recipe) -> int:
+    """That run the network in one process."""
+    stream = recipe.spec.compute.stream
+    return num_threads(stream.workers, recipe.resolved.torch_device) if isinstance(stream, LocalStream) else 1
 
 
 def to_dict(plan: Plan) -> dict[str, Any]:
@@ -239,6 +262,7 @@ def to_dict(plan: Plan) -> dict[str, Any]:
         "bytes_for_statistics": totals.bytes_for_statistics,
         "bytes_in_scenes": totals.bytes_in_scenes,
         "projected_bytes": projected_bytes(totals),
+        "helpers": asdict(projected_helpers(plan)),
         "resolved": asdict(plan.recipe.resolved),
         "set_aside": [asdict(aside) for aside in plan.set_aside],
         "notes": list(plan.notes),

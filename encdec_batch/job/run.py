@@ -15,12 +15,12 @@ from encdec_batch.job.aside import Asides
 from encdec_batch.job.census import Census
 from encdec_batch.job.ending import Ending
 from encdec_batch.job.entry import Waiting, refuse
+from encdec_batch.job.gone_inputs import MARK_ALONE, Removal, Removing, Sources
 from encdec_batch.job.outcome import Outcome
 from encdec_batch.job.plan import Prepared, host_of, leave, place, plan_ahead, prepare, resolve_recipe
 from encdec_batch.job.planner import Planner, Segment
 from encdec_batch.job.progress import Progress, Watch
 from encdec_batch.job.runlog import RunLog, new_run_id
-from encdec_batch.job.sources import MARK_ALONE, Removal, Removing, Sources
 from encdec_batch.job.stop import Stop
 from encdec_batch.job.summary import RunSummary
 from encdec_batch.job.survey import parts_of, survey, survey_scene

@@ -3,8 +3,10 @@
     <name>/versions/<version>.json       makes a version visible, after all its files; never changed
     <name>/packages/<digest>/...         a package as it is anywhere else, in the folder of its own digest
     <name>/aliases/<alias>.json          which version is in production, and which were
+    <name>/lineage/<digest>.json         of a version that a night made: the labelled scenes that were there
+    <name>/retired/<version>.json        the record of a version that is being taken out
 
-There is no server, no index and no lock: three kinds of objects, and the store's conditional writes.
+There is no server, no index and no lock: five kinds of objects, and the store's conditional writes.
 """
 
 from __future__ import annotations

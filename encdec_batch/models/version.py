@@ -1,6 +1,7 @@
 """One version in a registry: `<name>/versions/<version>.json`, whose creation makes the version visible.
 
-It names the package by digest, and says of its lineage what the card does not. Never changed, never deleted.
+It names the package by digest, and says of its lineage what the card does not. Never changed; deleted by `retire.py`
+alone, and never while an alias names it.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from encdec_batch.plan.trust import LOCAL, is_below, scheme_of
 from encdec_batch.spec.output import OutputSpec
 from encdec_batch.spec.source import GlobSource, PrefixSource
 
-OWN_FOLDERS = ("scenes", "markers", "report", ".encdec")
+OWN_FOLDERS = ("scenes", "markers", "report", "stac", ".encdec")
 """Of an output: docs/format.md."""
 
 

@@ -8,16 +8,14 @@ reading one; a link is written after its item, so what it says is true. docs/dec
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Self
 
-from encdec_batch.commit.catalogued import (
+from encdec_batch.commit.catalogue_paths import (
     CATALOGUE_PREFIX,
     COLLECTION,
     MODELS,
@@ -27,13 +25,19 @@ from encdec_batch.commit.catalogued import (
     shard_path,
 )
 from encdec_batch.commit.marker import Marker
-from encdec_batch.errors import ObjectMissing, SpecError
-from encdec_batch.models.card import Card
 from encdec_batch.report import stac
-from encdec_batch.report.gone import Gone
+from encdec_batch.report.catalogue_before import (
+    MADE_OF,
+    OF_TABLE,
+    read_children,
+    read_collection,
+    read_items,
+    read_network,
+)
+from encdec_batch.report.gone_since import Gone
 from encdec_batch.report.place import place_of
 from encdec_batch.report.stac import ModelEntry
-from encdec_batch.report.stac_model import entry_of, model_entry, model_item
+from encdec_batch.report.stac_network import Network, model_entry, model_item
 from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.store import Store
 
@@ -43,21 +47,7 @@ WRITERS = 16
 AHEAD = 256
 """Items that are written, or about to be, at a time; between so many the lease is looked at."""
 DELETES_A_REQUEST = 1000
-MADE_OF, OF_TABLE = "encdec:made_of", "encdec:scenes_etag"
 _ID = re.compile(r"[^A-Za-z0-9._-]+")
-_CHILD = re.compile(r"\./stac/([0-9a-f]{2}|models)\.json")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
-    """The network of the run that writes the catalogue."""
-
-    card: Card
-    digest: str
-    uri: str
-    """Of the package."""
-    outputs: tuple[str, ...]
-    """Files that the run makes of each scene."""
 
 
 class Catalogue:
@@ -75,9 +65,7 @@ class Catalogue:
         self, store: Store, check: Callable[[], None], gone: Gone, *, network: Network | None, anew: bool = False
     ) -> None:
         self._store, self._check, self._gone, self._network, self._anew = store, check, gone, network, anew
-        self._collection = _object(store, COLLECTION)
-        if not self._collection:
-            self._anew = True
+        self._collection: dict[str, Any] = {}
         self._before: dict[str, dict[str, str]] = {}
         """Sub-catalogue to its items, and to what each was made of; those that were met are taken out."""
         self._now: dict[str, dict[str, str]] = defaultdict(dict)
@@ -93,8 +81,12 @@ class Catalogue:
 
     def __enter__(self) -> Self:
         self._check()
-        self._read()
-        self._begin()
+        try:
+            self._read()
+            self._begin()
+        except BaseException:
+            self._pool.shutdown(cancel_futures=True)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -125,25 +117,21 @@ class Catalogue:
 
     def _read(self) -> None:
         """What an earlier run left: the links, and the networks."""
-        hrefs = (str(link.get("href")) for link in self._collection.get("links", ()) if link.get("rel") == "child")
-        shards = [found[1] for found in map(_CHILD.fullmatch, hrefs) if found and found[1] != MODELS]
-        for shard, links in zip(shards, self._pool.map(self._links, shards), strict=True):
-            self._before[shard] = links
-        networks = self._links(MODELS)
-        items = self._pool.map(lambda name: _object(self._store, item_path(MODELS, name)), networks)
-        for name, item in zip(networks, items, strict=True):
-            if item:
-                self._know(*entry_of(item))
-                self._now[MODELS][name] = networks[name]
-
-    def _links(self, shard: str) -> dict[str, str]:
-        links = _object(self._store, shard_path(shard)).get("links", ())
-        items = (link for link in links if link.get("rel") == "item")
-        return {link["href"].rpartition("/")[2].removesuffix(".json"): link.get(MADE_OF, "") for link in items}
+        self._collection = read_collection(self._store)
+        shards = [shard for shard in read_children(self._store) or () if shard != MODELS]
+        for shard, items in zip(shards, self._pool.map(lambda one: read_items(self._store, one), shards), strict=True):
+            if items is not None:
+                self._before[shard] = items
+        networks = read_items(self._store, MODELS) or {}
+        found = self._pool.map(lambda name: read_network(self._store, MODELS, name), networks)
+        for (name, made_of), network in zip(networks.items(), found, strict=True):
+            if network is not None:
+                self._know(*network)
+                self._now[MODELS][name] = made_of
 
     def _begin(self) -> None:
         """What every item links to is there before the first of them: the collection, and the network."""
-        if not self._collection:
+        if not isinstance(self._collection.get("id"), str):
             name = self._store.uri.rstrip("/").rpartition("/")[2]
             self._collection = {"id": _ID.sub("-", name) or "output", "description": "outputs of encdec-batch"}
             self._collection = self._described() | {OF_TABLE: ""}
@@ -254,39 +242,3 @@ class Catalogue:
 
 
 _SCENES, _NETWORKS = "scenes, by a hash of their ids", "networks that made them"
-
-
-def is_kept_up(store: Store) -> bool:
-    """Whether the catalogue is of the very table of scenes that is there."""
-    try:
-        return bool(_object(store, COLLECTION).get(OF_TABLE) == store.info("scenes.parquet").etag)
-    except ObjectMissing:
-        return False
-
-
-def has_catalogue(store: Store) -> bool:
-    """Whether an output has one of ours."""
-    return OF_TABLE in _object(store, COLLECTION)
-
-
-def refuse_foreign(store: Store) -> None:
-    """Nothing, if there is no collection, or one of ours.
-
-    Raises:
-        SpecError: somebody else's lies where ours would.
-    """
-    found = _object(store, COLLECTION)
-    if found and OF_TABLE not in found:
-        raise SpecError(
-            f"{store.uri}: {COLLECTION} is there, and no run has written it",
-            hint="say output.catalogue: false, or write to another output.uri",
-        )
-
-
-def _object(store: Store, path: str) -> dict[str, Any]:
-    """A JSON object of an earlier run; empty where it is missing or damaged: then it is made anew."""
-    try:
-        found = json.loads(store.get(path))
-    except (ObjectMissing, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

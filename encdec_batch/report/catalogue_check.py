@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
-from encdec_batch.commit.catalogued import CATALOGUE_PREFIX, COLLECTION, MODELS, item_path, shard_of, shard_path
+from encdec_batch.commit.catalogue_paths import CATALOGUE_PREFIX, COLLECTION, MODELS, item_path, shard_of, shard_path
 from encdec_batch.commit.marker import Marker
-from encdec_batch.errors import ObjectMissing
+from encdec_batch.report.catalogue_before import has_catalogue, read_children, read_items
 from encdec_batch.store.store import Store
 
 
@@ -20,15 +19,16 @@ def catalogue_fault(store: Store, markers: Iterable[Marker]) -> str:
         store: the root of the output.
         markers: all of it.
     """
-    children = _links(store, COLLECTION, "child")
-    if children is None:
+    if not has_catalogue(store):
         return ""
+    children = read_children(store)
+    if children is None:
+        return _said(f"{COLLECTION} is damaged")
     linked: set[str] = set()
     for child in children:
-        path = shard_path(child)
-        items = _links(store, path, "item")
+        items = read_items(store, child)
         if items is None:
-            return _said(f"{path} is missing or damaged")
+            return _said(f"{shard_path(child)} is missing or damaged")
         if child != MODELS:
             linked |= {item_path(child, name) for name in items}
     lying = {info.path for info in store.list(CATALOGUE_PREFIX)}
@@ -47,14 +47,3 @@ def catalogue_fault(store: Store, markers: Iterable[Marker]) -> str:
 
 def _said(what: str) -> str:
     return f"the catalogue is not what the markers say: {what}; report --rebuild makes it anew"
-
-
-def _links(store: Store, path: str, relation: str) -> list[str] | None:
-    """Names at the ends of the links of an object; None where it is missing or no JSON."""
-    try:
-        found = json.loads(store.get(path))
-        links = found.get("links", ())
-        hrefs = [str(link["href"]) for link in links if link.get("rel") == relation]
-    except (ObjectMissing, ValueError, AttributeError, KeyError, TypeError):
-        return None
-    return [href.rpartition("/")[2].removesuffix(".json") for href in hrefs]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from encdec_batch.commit.marker import Marker
-from encdec_batch.report.catalogue import Catalogue, Network, has_catalogue
-from encdec_batch.report.gone import Gone, gone_before
+from encdec_batch.report.catalogue import Catalogue
+from encdec_batch.report.catalogue_before import has_catalogue
+from encdec_batch.report.gone_since import Gone, gone_before
+from encdec_batch.report.stac_network import Network
 from encdec_batch.report.tables import write_scenes
 from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.store import Store

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from encdec_batch.commit.catalogued import MODELS, shard_of, shard_path
+from encdec_batch.commit.catalogue_paths import MODELS, shard_of, shard_path
 from encdec_batch.commit.marker import Marker
 from encdec_batch.models.card import Card, ClassesOutput
 from encdec_batch.plan.products import CELLS, QUICKLOOK

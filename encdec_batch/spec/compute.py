@@ -46,13 +46,14 @@ class RayStream(Spec):
 
 class LocalStream(Spec):
     """Everything in this one process, without Ray; the bytes are the same. Only of many small scenes, on a CPU, all but
-    the first are divided among as many further processes as there are workers, of some 0.4 GB each.
+    the first are divided among as many further processes as there are workers and as half of the memory has room for;
+    `plan` says how many, and what each takes.
     """
 
     kind: Literal["local"]
     workers: Annotated[int, Field(ge=1)] | None = None
-    """Threads that run the network, one core each; None: one for each core of the machine, two that share a GPU. With 1
-    there are no further processes."""
+    """Threads that run the network, one core each; None: one for each core that the process may use, two that share a
+    GPU. With 1 there are no further processes."""
 
 
 Stream = Annotated[RayStream | LocalStream, Field(discriminator="kind")]

@@ -10,6 +10,7 @@ import sys
 from typing import IO, Any
 
 from encdec_batch.errors import EncdecError
+from encdec_batch.log import set_up
 from encdec_batch.pipeline import Predicted, PredictStage, Read, Record, WriteStage, commit_parts, read_item
 from encdec_batch.plan.item import Piece, WorkItem
 from encdec_batch.plan.plan import Planned
@@ -25,6 +26,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     # Libraries that print must not spoil the answers.
     os.dup2(2, 1)
+    set_up(verbose=False)
     end_with_parent()
     job: AloneJob | HeaderJob = pickle.load(sys.stdin.buffer)  # noqa: S301  (written by our own parent)
     answer = _header(job, answers) if isinstance(job, HeaderJob) else _Child(job, answers).record()

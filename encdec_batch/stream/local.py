@@ -5,7 +5,6 @@ Where there are many small scenes, processes help (`small_scenes.py`).
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -27,16 +26,13 @@ from encdec_batch.stream.deadline import PROCESS, is_own_process
 from encdec_batch.stream.guard import Alone, Guard
 from encdec_batch.stream.headers import GuardedOpening
 from encdec_batch.stream.local_ledger import WitnessedLedger
+from encdec_batch.stream.local_room import AFTER, THREADS, can_help, num_processes, num_threads
 from encdec_batch.stream.rules import Rules
 from encdec_batch.stream.small_child import SmallJob
-from encdec_batch.stream.small_scenes import AFTER, SmallScenes, can_help
+from encdec_batch.stream.small_scenes import Made, SmallScenes
 
-DOUBLE_BUFFER = 2
-"""Threads that share the network on a GPU: one computes while the other copies."""
 COMMITS = 2
 """Scenes that are assembled at a time."""
-HELPERS_THREADS = 2
-"""Of a process for small scenes."""
 
 
 class LocalHost:
@@ -44,10 +40,10 @@ class LocalHost:
 
     Args:
         package: the network.
-        workers: threads that run the network; None: one for each core, two on a GPU.
+        workers: threads that run the network; None: one for each core that this process may use, two on a GPU.
         rules: of deaths and deadlines.
         witnessed: deaths of this process are marked in the output; otherwise only those before it are heeded.
-        helped_after: so many small scenes, and processes help, one for each worker on a CPU where there are several.
+        helped_after: so many small scenes, and processes help (`local_room.py` says how many).
     """
 
     def __init__(
@@ -71,11 +67,10 @@ class LocalHost:
         return self._stack.enter_context(closing(HeaderThreads(recipe, opening)))
 
     def stream(self, recipe: Recipe, *, lease_n: int) -> LocalStream:
-        on_cpu = recipe.resolved.torch_device == "cpu"
-        workers = self._workers or (len(os.sched_getaffinity(0)) if on_cpu else DOUBLE_BUFFER)
+        workers = num_threads(self._workers, recipe.resolved.torch_device)
         order = LocalOrder(recipe=recipe, package=self._package, lease_n=lease_n, rules=self._rules)
         guard, ledger = self._guard(recipe)
-        helpers = _Helpers(order, ledger, after=self._helped_after, number=workers if on_cpu else 1)
+        helpers = _Helpers(order, ledger, after=self._helped_after, number=num_processes(recipe, workers))
         self._stack.enter_context(closing(helpers))
         return self._stack.enter_context(closing(LocalStream(order, guard, helpers, workers=workers)))
 
@@ -118,7 +113,7 @@ class _Helpers:
     def give(self, item: WorkItem) -> bool:
         """Whether they take it."""
         output = self._order.recipe.spec.output.uri
-        if self._number == 1 or not all(can_help(piece.scene, output) for piece in item.pieces):
+        if self._number == 0 or not all(can_help(piece.scene, output) for piece in item.pieces):
             return False
         self._seen += len(item.pieces)
         if self._seen <= self._after:
@@ -130,13 +125,16 @@ class _Helpers:
                 package=order.package,
                 lease_n=order.lease_n,
                 rules=order.rules,
-                threads=HELPERS_THREADS,
+                threads=THREADS,
             )
             self._started = SmallScenes(job, self._ledger, self._number)
+            self._started.start()
+        if self._started.has_given_up:
+            return False
         self._started.give(item)
         return True
 
-    def made(self, *, all_of_it: bool) -> Iterator[Record | Alone]:
+    def made(self, *, all_of_it: bool) -> Iterator[Made]:
         """What has come back; as long as they have more than enough, or all is wanted, that is waited for."""
         scenes = self._started
         while scenes is not None and scenes.out:
@@ -168,27 +166,38 @@ class LocalStream:
     def records(self, items: Iterable[WorkItem]) -> Iterator[Record]:
         running: set[Future[Record | Alone]] = set()
         apart: list[Alone] = []
+        back: list[WorkItem] = []
+        """From processes that could not take it."""
         for item in items:
             if self._helpers.give(item):
-                yield from _but_alone(self._helpers.made(all_of_it=False), apart)
-                continue
-            values = self._guard.read(self._recipe, item)
-            while (read := self._next(values)) is not None:
-                if isinstance(read, Record):
-                    yield read
-                    continue
-                if isinstance(read, Alone):
-                    apart.append(read)
-                    continue
-                running.add(self._pool.submit(self._finish, read))
-                # One block more than there are threads: the next one is read while they are busy.
-                if len(running) > self._workers:
-                    ended, running = wait(running, return_when=FIRST_COMPLETED)
-                    yield from _but_alone((future.result() for future in ended), apart)
-        yield from _but_alone((future.result() for future in running), apart)
-        yield from _but_alone(self._helpers.made(all_of_it=True), apart)
+                yield from _records_of(self._helpers.made(all_of_it=False), apart, back)
+            else:
+                back.append(item)
+            while back:
+                yield from self._here(back.pop(), running, apart)
+        yield from _records_of(self._helpers.made(all_of_it=True), apart, back)
+        while back:
+            yield from self._here(back.pop(), running, apart)
+        yield from _records_of((future.result() for future in running), apart, back)
         for alone in apart:
             yield self._run_alone(alone)
+
+    def _here(self, item: WorkItem, running: set[Future[Record | Alone]], apart: list[Alone]) -> Iterator[Record]:
+        """An item by the threads of this process; what still runs then is in `running`."""
+        values = self._guard.read(self._recipe, item)
+        while (read := self._next(values)) is not None:
+            if isinstance(read, Record):
+                yield read
+                continue
+            if isinstance(read, Alone):
+                apart.append(read)
+                continue
+            running.add(self._pool.submit(self._finish, read))
+            # One block more than there are threads: the next one is read while they are busy.
+            if len(running) > self._workers:
+                ended = wait(running, return_when=FIRST_COMPLETED).done
+                running -= ended
+                yield from _records_of((future.result() for future in ended), apart, [])
 
     def _next(self, values: Iterator[Read | Record | Alone]) -> Read | Record | Alone | None:
         """The next one, read by a thread of its own. Python interrupts the main thread: in a callback of GDAL's, which
@@ -241,10 +250,12 @@ class LocalStream:
         return stage
 
 
-def _but_alone(made: Iterable[Record | Alone], apart: list[Alone]) -> Iterator[Record]:
-    """The records; what is to be run alone goes to the others."""
+def _records_of(made: Iterable[Made], apart: list[Alone], back: list[WorkItem]) -> Iterator[Record]:
+    """The records; what is to be run alone, and what is given back, goes to the others."""
     for one in made:
         if isinstance(one, Alone):
             apart.append(one)
+        elif isinstance(one, WorkItem):
+            back.append(one)
         else:
             yield one

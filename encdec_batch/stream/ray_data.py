@@ -6,7 +6,6 @@ Ray's object store holds a few blocks and backpressure reaches the readers.
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -24,6 +23,7 @@ from encdec_batch.plan.item import WorkItem
 from encdec_batch.plan.recipe import Recipe, Resolved
 from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.predict.resolve import resolve
+from encdec_batch.process import usable_cpus
 from encdec_batch.spec.compute import RayStream as RaySpec
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.stream.deadline import PROCESS
@@ -270,7 +270,7 @@ class Pool:
 
 def _processes(spec: RaySpec) -> int:
     """Of a Ray of this run's own: predicting, reading, writing, committing, and Ray Data's own few."""
-    workers = spec.max_workers or len(os.sched_getaffinity(0))
+    workers = spec.max_workers or usable_cpus()
     return workers + spec.readers + spec.writers + max(LEAST_COMMITS, workers) + RAYS_OWN
 
 

@@ -17,6 +17,7 @@ from typing import Any, Literal, NoReturn
 
 from encdec_batch.commit.attempts import Place
 from encdec_batch.errors import EncdecError, unexpected
+from encdec_batch.log import set_up
 from encdec_batch.models.package import Package
 from encdec_batch.pipeline import PredictStage, Read, Record, WriteStage
 from encdec_batch.plan.item import Piece, WorkItem
@@ -43,8 +44,14 @@ class SmallJob:
     """Each takes one scene at a time: while one waits for the disk, another computes."""
 
 
-Said = tuple[Literal["start"], Work] | tuple[Literal["end"], Work, float] | tuple[Literal["made"], Record | EncdecError]
-"""What it says; an error is no scene's, and ends the run."""
+Said = (
+    tuple[Literal["start"], Work]
+    | tuple[Literal["end"], Work, float]
+    | tuple[Literal["made"], Record | EncdecError]
+    | tuple[Literal["cannot"], EncdecError]
+)
+"""What it says. An error that was made is no scene's, and ends the run; with one of the other kind no scene can be
+begun here."""
 Say = Callable[[Said], None]
 
 
@@ -88,6 +95,7 @@ def main() -> None:
     line = _Line(os.dup(1))
     # Libraries that print must not spoil the answers.
     os.dup2(2, 1)
+    set_up(verbose=False)
     end_with_parent()
     job: SmallJob = _next()
     guard = Guard(ToldLedger(job.rules, line.say), job.rules, PROCESS)
@@ -117,13 +125,23 @@ def _next() -> Any:
 def _work(job: SmallJob, guard: Guard, pieces: SimpleQueue[Piece | None], say: Say) -> None:
     try:
         stages = _Stages(job, guard)
+    except Exception as error:  # noqa: BLE001  (no memory, say)
+        say(("cannot", _ours(error)))
+        return
+    except BaseException:  # noqa: BLE001
+        _die()
+    try:
         while (piece := pieces.get()) is not None:
             for record in stages.records(piece):
                 say(("made", record))
-    except Exception as error:  # noqa: BLE001  (no scene's: the network cannot be loaded here, say)
-        say(("made", error if isinstance(error, EncdecError) else unexpected(error, "predict")))
+    except Exception as error:  # noqa: BLE001  (no scene's)
+        say(("made", _ours(error)))
     except BaseException:  # noqa: BLE001
         _die()
+
+
+def _ours(error: Exception) -> EncdecError:
+    return error if isinstance(error, EncdecError) else unexpected(error, "predict")
 
 
 def _die() -> NoReturn:

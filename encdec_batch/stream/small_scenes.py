@@ -2,16 +2,13 @@
 Python, of which a process runs one thread at a time.
 
 Each process has a thread here, which hands out scenes, tells the ledger what the process says, and starts another one
-where it died.
+where it died. Where no process can be started, or none loads the network (there may be no memory left for it), the
+scenes go back to the run, whose own threads take them.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import pickle
-import subprocess
-import sys
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
@@ -20,19 +17,12 @@ from queue import Empty, SimpleQueue
 from encdec_batch.commit.attempts import Place
 from encdec_batch.errors import EncdecError
 from encdec_batch.pipeline import Record
-from encdec_batch.plan.item import Piece, WorkItem, is_small
-from encdec_batch.plan.scene import ScenePlan
-from encdec_batch.predict.heap import ENVIRONMENT
+from encdec_batch.plan.item import Piece, WorkItem
 from encdec_batch.stream.guard import Alone, reading, units_of
-from encdec_batch.stream.ledger import Work, Worker
 from encdec_batch.stream.local_ledger import WitnessedLedger
 from encdec_batch.stream.small_child import Said, SmallJob
+from encdec_batch.stream.small_process import SmallProcess, start_process
 
-CHILD = "encdec_batch.stream.small_child"
-PIXELS = 2**20
-"""Of a scene, at most: larger ones take so long that Python does not matter, and memory that counts."""
-AFTER = 256
-"""Small scenes that are through before processes are started: each takes some seconds to begin, and 0.4 GB."""
 AHEAD = 64
 """Scenes for each process that are handed out, or waiting to be."""
 LOW = 8
@@ -40,12 +30,12 @@ LOW = 8
 
 log = logging.getLogger(__name__)
 
+Made = Record | Alone | WorkItem
+"""What comes back: a work item is given back, since processes cannot take it."""
 
-def can_help(scene: ScenePlan, output_uri: str) -> bool:
-    """Whether another process could take this scene, and is worth it."""
-    in_here = any(uri.startswith("memory:") for uri in (scene.uri, output_uri))
-    out_pixels = scene.num_pixels * scene.geometry.scale**2
-    return is_small(scene) and out_pixels <= PIXELS and not scene.staged and not in_here
+
+class _CannotStartError(Exception):
+    """No process can be started, or none comes so far that it begins a scene."""
 
 
 class SmallScenes:
@@ -60,10 +50,15 @@ class SmallScenes:
     def __init__(self, job: SmallJob, ledger: WitnessedLedger, number: int) -> None:
         self.out = 0
         """Scenes that have not come back."""
+        self.has_given_up = False
+        """Something was given back: there is no use in giving more."""
         self._full = number * AHEAD
         self._items: SimpleQueue[WorkItem | None] = SimpleQueue()
-        self._made: SimpleQueue[Record | Alone | BaseException] = SimpleQueue()
+        self._made: SimpleQueue[Made | BaseException] = SimpleQueue()
         self._attendants = [_Attendant(job, ledger, self._items, self._made) for _ in range(number)]
+
+    def start(self) -> None:
+        """Their threads; a process is started with the first scene that it is given."""
         for attendant in self._attendants:
             attendant.start()
 
@@ -76,11 +71,11 @@ class SmallScenes:
         self.out += len(item.pieces)
         self._items.put(item)
 
-    def take(self, *, wait: bool) -> Record | Alone | None:
+    def take(self, *, wait: bool) -> Made | None:
         """Something that came back; None: nothing has, and it was not to be waited for.
 
         Raises:
-            EncdecError: processes cannot begin, or something else that is no scene's fault.
+            EncdecError: something that is no scene's fault, and ends the run.
         """
         try:
             made = self._made.get(block=wait)
@@ -88,7 +83,11 @@ class SmallScenes:
             return None
         if isinstance(made, BaseException):
             raise made
-        self.out -= isinstance(made, Alone) or bool(made.blocks)
+        if isinstance(made, WorkItem):
+            self.has_given_up = True
+            self.out -= len(made.pieces)
+        else:
+            self.out -= isinstance(made, Alone) or bool(made.blocks)
         return made
 
     def close(self) -> None:
@@ -108,39 +107,72 @@ class _Attendant(threading.Thread):
         job: SmallJob,
         ledger: WitnessedLedger,
         items: SimpleQueue[WorkItem | None],
-        made: SimpleQueue[Record | Alone | BaseException],
+        made: SimpleQueue[Made | BaseException],
     ) -> None:
         super().__init__(name="small", daemon=True)
         self._job, self._ledger, self._items, self._made = job, ledger, items, made
         self._left: dict[str, Piece] = {}
         """By scene id: handed out, and not come back."""
-        self._child: _Child | None = None
+        self._process: SmallProcess | None = None
         self._leaving = threading.Event()
-        self._vain = 0
+        self._failed_starts = 0
         """Processes, one after the other, that ended before they had begun anything."""
 
     def run(self) -> None:
         try:
-            while (item := self._items.get()) is not None and not self._leaving.is_set():
-                self._hand_out(item.pieces)
-                while self._left and not self._leaving.is_set():
-                    self._listen()
-            if self._child is not None:
-                self._child.finish()
-                while (said := self._child.said()) is not None:
-                    self._note(said)
-                self._child.wait()
+            try:
+                self._serve()
+            except _CannotStartError as error:
+                self._give_up(str(error))
         except BaseException as error:  # noqa: BLE001  (it is raised by who takes)
             self._made.put(error)
-            if self._child is not None:
-                self._child.kill()
+            if self._process is not None:
+                self._process.kill()
 
     def leave(self) -> None:
         """Of another thread: no more is handed out."""
         self._leaving.set()
-        child = self._child
-        if child is not None:
-            child.finish()
+        process = self._process
+        if process is not None:
+            process.finish()
+
+    def _serve(self) -> None:
+        while (item := self._items.get()) is not None and not self._leaving.is_set():
+            self._hand_out(item.pieces)
+            while self._left and not self._leaving.is_set():
+                self._listen()
+        self._end_process()
+
+    def _give_up(self, reason: str) -> None:
+        """All that is not through goes back to the run, and so does whatever is given later."""
+        log.warning(
+            "small.given_up",
+            extra={
+                "reason": reason,
+                "hint": "the threads of the run do their work; compute.stream.workers 1 wants no processes",
+            },
+        )
+        self._end_process()
+        back = tuple(self._left.values())
+        self._left.clear()
+        if back:
+            self._made.put(WorkItem(pieces=back))
+        while (item := self._items.get()) is not None and not self._leaving.is_set():
+            self._made.put(item)
+
+    def _end_process(self) -> None:
+        """It ends what it is at."""
+        process = self._process
+        if process is None:
+            return
+        process.finish()
+        while (said := process.said()) is not None:
+            with suppress(_CannotStartError):
+                self._note(said)
+        process.wait()
+        if process.at:
+            self._ledger.died(list(process.at.values()), process.worker)
+        self._process = None
 
     def _hand_out(self, pieces: Iterable[Piece]) -> None:
         """To the process, but what is to be run alone."""
@@ -155,16 +187,23 @@ class _Attendant(threading.Thread):
                 self._left[unit.scene.scene_id] = unit.piece
                 given.append(unit.piece)
         if given:
-            self._child = self._child or _Child(self._job)
-            self._child.tell(WorkItem(pieces=tuple(given)))
+            self._running_process().tell(WorkItem(pieces=tuple(given)))
+
+    def _running_process(self) -> SmallProcess:
+        if self._process is None:
+            try:
+                self._process = start_process(self._job)
+            except OSError as error:
+                raise _CannotStartError(f"a process for small scenes cannot be started: {error}") from error
+        return self._process
 
     def _listen(self) -> None:
-        assert self._child is not None  # noqa: S101  (something is handed out)
-        said = self._child.said()
-        if said is None and self._leaving.is_set() and not self._child.at:
+        assert self._process is not None  # noqa: S101  (something is handed out)
+        said = self._process.said()
+        if said is None and self._leaving.is_set() and not self._process.at:
             self._left.clear()
         elif said is None:
-            self._bury(self._child)
+            self._replace_dead(self._process)
         else:
             self._note(said)
         if self._left and len(self._left) <= LOW and not self._leaving.is_set():
@@ -179,89 +218,36 @@ class _Attendant(threading.Thread):
                 self._hand_out(item.pieces)
 
     def _note(self, said: Said) -> None:
-        child = self._child
-        assert child is not None  # noqa: S101  (it has spoken)
+        process = self._process
+        assert process is not None  # noqa: S101  (it has spoken)
         if said[0] == "start":
             work = said[1]
-            child.at[work.place, work.stage] = work
-            self._ledger.start(work, child.worker)
+            process.at[work.place, work.stage] = work
+            self._ledger.start(work, process.worker)
         elif said[0] == "end":
             work = said[1]
-            child.at.pop((work.place, work.stage), None)
-            self._ledger.end(work, said[2], child.worker)
+            process.at.pop((work.place, work.stage), None)
+            self._ledger.end(work, said[2], process.worker)
+        elif said[0] == "cannot":
+            raise _CannotStartError(f"a process for small scenes cannot load the network: {said[1].message}")
         elif isinstance(said[1], EncdecError):
             raise said[1]
         else:
-            self._vain = 0
+            self._failed_starts = 0
             if said[1].blocks:
                 self._left.pop(said[1].scene_id, None)
             self._made.put(said[1])
 
-    def _bury(self, child: _Child) -> None:
+    def _replace_dead(self, process: SmallProcess) -> None:
         """What it was at has a death; it and what it had not begun go to another one."""
-        code, at = child.wait(), list(child.at.values())
+        code, at = process.wait(), list(process.at.values())
         log.warning("small.died", extra={"exit_code": code, "scenes": sorted(work.scene_id for work in at)})
-        self._ledger.died(at, child.worker)
-        self._vain = 0 if at else self._vain + 1
-        if self._vain >= self._job.rules.deaths:
-            raise EncdecError(
-                f"a process for small scenes ended {self._vain} times before it began one (exit code {code})",
-                hint="see what it said on stderr; with compute.stream.workers 1 there are no such processes",
+        self._ledger.died(at, process.worker)
+        self._process = None
+        self._failed_starts = 0 if at else self._failed_starts + 1
+        if self._failed_starts >= self._job.rules.deaths:
+            raise _CannotStartError(
+                f"a process for small scenes ended {self._failed_starts} times before it began one (exit code {code})"
             )
-        self._child = None
         if not self._leaving.is_set():
             self._hand_out(list(self._left.values()))
-
-
-class _Child:
-    """One process, seen from here."""
-
-    def __init__(self, job: SmallJob) -> None:
-        self._process = subprocess.Popen(  # noqa: S603  (ourselves)
-            [sys.executable, "-P", "-m", CHILD],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, **ENVIRONMENT, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            # Ctrl-C in a terminal is for the run, which lets it end what it is at.
-            start_new_session=True,
-        )
-        self._lock, self._finished = threading.Lock(), False
-        self.worker = Worker(node="", name=f"small-{self._process.pid}-{id(self):x}")
-        self.at: dict[tuple[Place, str], Work] = {}
-        """What it has begun and not ended."""
-        self.tell(job)
-
-    def tell(self, what: SmallJob | WorkItem) -> None:
-        with self._lock, suppress(BrokenPipeError):
-            if not self._finished:
-                assert self._process.stdin is not None  # noqa: S101  (a pipe)
-                pickle.dump(what, self._process.stdin, protocol=5)
-                self._process.stdin.flush()
-
-    def said(self) -> Said | None:
-        """The next thing it says; None: it is gone."""
-        assert self._process.stdout is not None  # noqa: S101  (a pipe)
-        try:
-            said: Said = pickle.load(self._process.stdout)  # noqa: S301  (written by our own process)
-        except (EOFError, pickle.UnpicklingError):
-            return None
-        return said
-
-    def finish(self) -> None:
-        """It ends once it has ended what it is at. Any thread may say so."""
-        with self._lock:
-            self._finished = True
-            assert self._process.stdin is not None  # noqa: S101  (a pipe)
-            with suppress(BrokenPipeError):
-                self._process.stdin.close()
-
-    def wait(self) -> int:
-        """Its exit code."""
-        self.finish()
-        assert self._process.stdout is not None  # noqa: S101  (a pipe)
-        self._process.stdout.close()
-        return self._process.wait()
-
-    def kill(self) -> None:
-        self._process.kill()
-        self.wait()

@@ -63,9 +63,11 @@ def _words(line: bytes) -> list[Any]:
 def _mark(uri: str, options: Options, is_open: dict[tuple[str, str, str], str]) -> None:
     from encdec_batch.commit.attempts import attempts_path, count_death
     from encdec_batch.errors import EncdecError
+    from encdec_batch.log import set_up
     from encdec_batch.store.open import open_store
     from encdec_batch.store.retry import RetryPolicy
 
+    set_up(verbose=False)
     store = open_store(uri, options, policy=RetryPolicy().shortened(LAST_WORDS_S))
     # A reader may still end a block that the network has already: one death, at the stage that is furthest on.
     furthest: dict[tuple[str, str], tuple[str, str]] = {}

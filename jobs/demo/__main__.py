@@ -54,6 +54,7 @@ def main() -> None:
     print(f"  page       {shown(OUTPUT / 'index.html')}   a row of pictures for each task, and the reports of all jobs")
     print(f"  pictures   {shown(OUTPUT / 'pictures')}/   aerial images and their masks side by side")
     print(f"  masks      {shown(OUTPUT / 'vegetation/scenes')}/   for each scene: COG, PNG, quicklook, Parquet")
+    print(f"  catalogue  {shown(OUTPUT / 'vegetation/collection.json')}   of them, for any browser of STAC")
     if missing:
         sys.exit(f"\nthe demo failed: there is no row for {', '.join(row.task for row in missing)}")
 

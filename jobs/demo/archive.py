@@ -82,16 +82,28 @@ def as_tiff(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def download(store: Any, output: str) -> None:
-    """What a marker names is a scene's result; whatever else lies in the output is not for readers."""
-    for name in ("report/index.html", "scenes.parquet", "quarantine.parquet"):
-        fetch(store, f"{output}/{name}", OUTPUT / output / name)
+    """A copy of all that is for readers, under the same paths, so that its catalogue leads to its files; and a picture
+    of each scene that a marker names.
+    """
+    for page in store.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{output}/"):
+        for found in page["Contents"]:
+            if not found["Key"].startswith(f"{output}/.encdec/"):
+                fetch(store, found["Key"], OUTPUT / found["Key"])
+    check_catalogue(OUTPUT / output)
     for scene_id, marker in read_markers(store, output).items():
-        folder = OUTPUT / output / "scenes" / scene_id
-        for name, file in marker["outputs"].items():
-            fetch(store, f"{output}/{file['path']}", folder / name)
+        mask = OUTPUT / output / marker["outputs"]["mask.tif"]["path"]
         key = marker["input"]["uri"].removeprefix(f"s3://{BUCKET}/")
         source = store.get_object(Bucket=BUCKET, Key=key)["Body"].read()
-        draw_pair(io.BytesIO(source), folder / "mask.tif", OUTPUT / "pictures" / f"{scene_id}.jpg")
+        draw_pair(io.BytesIO(source), mask, OUTPUT / "pictures" / f"{scene_id}.jpg")
+
+
+def check_catalogue(folder: Path) -> None:
+    """Every file that an item of the catalogue names must lie in the copy."""
+    items = [path for path in (folder / "stac").glob("*/*.json") if path.parent.name != "models"]
+    check(bool(items), "the catalogue should have an item for each scene")
+    for path in items:
+        for asset in json.loads(path.read_text())["assets"].values():
+            check((path.parent / asset["href"]).is_file(), f"{path} should lead to {asset['href']}")
 
 
 def draw_pair(source: io.BytesIO, mask_path: Path, path: Path) -> None:

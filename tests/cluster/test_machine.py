@@ -41,6 +41,7 @@ def verified(folder, replacements=()):
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
 def test_systemd_takes_them_and_finds_a_typo(tmp_path):
     assert verified(tmp_path) == ""
+    assert verified(tmp_path, [("#ReadWritePaths=", "ReadWritePaths=")]) == ""
     assert "OOMPolicyy" in verified(tmp_path, [("OOMPolicy=", "OOMPolicyy=")])
     assert "Failed to parse calendar" in verified(tmp_path, [("01:30:00", "25:30:00")])
     assert "not executable" in verified(tmp_path, [("bin/nightly", "bin/nightlyy")])

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from copy import deepcopy
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 from cluster.manifests import CLUSTER, KUBERNETES, ROOT, Doc, all_documents, one, pods, typos
 from cluster.rules import faults
+from pydantic import BaseModel
 
+from encdec_batch.spec.job import JobSpec
 from encdec_batch.spec.load import load_spec
 from encdec_batch.spec.load_train import load_train_spec
+from encdec_batch.spec.nightly import NightlySpec
 
 ALL = all_documents()
 KUBERNETES_SAYS = "batch.kubernetes.io/"
@@ -205,3 +210,47 @@ def test_kustomize_puts_namespace_and_images_everywhere(name, tmp_path):
     broken = tmp_path / "k" / name / "kustomization.yaml"
     broken.write_text(broken.read_text().replace("resources:", "resource:"))
     assert rendered(broken.parent).returncode
+
+
+LABELLED = [*sorted(KUBERNETES.glob("*/*.yaml")), CLUSTER / "aws/cluster.yaml"]
+
+
+def test_comments_say_by_which_option_a_spec_names_a_label():
+    stream = load_spec(CLUSTER / "specs/archive.yaml").compute.stream
+    said = [
+        (option, yaml.safe_load(label))
+        for path in LABELLED
+        for option, label in re.findall(
+            r"# What compute\.stream\.(\w+) of a spec may name\.\n\s*labels: (.*)", path.read_text()
+        )
+    ]
+    assert len(said) == 4
+    for option, label in said:
+        assert getattr(stream, option) == label
+
+
+def test_comments_and_readme_name_options_that_there_are():
+    known = {name for spec in (JobSpec, NightlySpec) for name in options(spec)}
+    texts = {path: path.read_text() for path in CLUSTER.rglob("*") if path.is_file()}
+    named = {
+        option
+        for text in texts.values()
+        for option in re.findall(rf"(?<![\w./-])(?:{'|'.join(JobSpec.model_fields)})(?:\.[a-z_]+)+(?![\w(/-])", text)
+    }
+    assert {"compute.stream.io_labels", "tiling.budget_gib"} <= named
+    assert named - known == set()
+
+
+def options(model: type[BaseModel], before: str = "") -> Iterator[str]:
+    """Every option of a spec and of what is in it, with dots between."""
+    for name, field in model.model_fields.items():
+        yield before + name
+        for inner in models_of(field.annotation):
+            yield from options(inner, f"{before}{name}.")
+
+
+def models_of(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from models_of(inner)

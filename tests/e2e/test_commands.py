@@ -226,7 +226,7 @@ def test_a_marker_of_a_newer_version_is_neither_overwritten_nor_pruned_around(tm
     words = ("markers/s01.json is of format version 2, newer than 1", "update encdec-batch")
     one_line(command("run", spec), *words)
     one_line(command("prune", out, "--keep-hours", "0"), *words)
-    one_line(command("report", out), *words)
+    one_line(command("report", out, "--rebuild"), *words)
     one_line(command("verify", out, "--digest"), *words)
     verdict = command("verify", out, "--json")
     assert (verdict.code, verdict.result["bad"], verdict.result["digest"]) == (1, [marker_path("s01")], "")
@@ -339,7 +339,7 @@ def test_the_page_of_a_run_that_was_stopped(tmp_path):
     assert facts["core"] == "128 px"
     assert float(facts["Pixels"].split()[0]) > 0
     assert run(spec).code == 0
-    assert command("report", out).code == 0
+    assert command("report", out, "--rebuild").code == 0
     assert "1 done" in " ".join(page_of(out).text.split())
     assert state_of(out) == "complete"
 
@@ -358,7 +358,7 @@ def test_the_page_of_a_newer_run_that_was_stopped_counts_what_is_done_now(tmp_pa
     big(tmp_path)
     with pytest.raises(Stopped):
         run_job(eb.load_spec(spec), show=stop_at_block(2))
-    assert command("report", out).code == 0
+    assert command("report", out, "--rebuild").code == 0
     text = " ".join(page_of(out).text.split())
     assert state_of(out) == "interrupted"
     assert "4 done" in text
@@ -366,7 +366,22 @@ def test_the_page_of_a_newer_run_that_was_stopped_counts_what_is_done_now(tmp_pa
     shutil.rmtree(out / ".encdec/plans")
     for path in (out / ".encdec/runs").rglob("events-*.parquet"):
         path.write_bytes(path.read_bytes()[:50])
+    assert command("report", out, "--rebuild").code == 0
+
+
+def test_a_page_that_is_there_is_made_anew_only_where_that_is_asked_for(tmp_path):
+    spec, out = archive(tmp_path, 1), tmp_path / "out"
+    run(spec)
+    page = out / "report/index.html"
+    page.write_text("as it was")
+    table = (out / "scenes.parquet").stat().st_mtime_ns
+    assert command("report", out).stdout.strip().endswith("out/report/index.html")
+    assert (page.read_text(), (out / "scenes.parquet").stat().st_mtime_ns) == ("as it was", table)
+    assert command("report", out, "--rebuild").code == 0
+    assert state_of(out) == "complete"
+    page.unlink()
     assert command("report", out).code == 0
+    assert state_of(out) == "complete"
 
 
 def test_the_page_after_kill_9(tmp_path):
@@ -388,7 +403,7 @@ def test_no_page_without_a_run_is_one_line(tmp_path):
     spec, out = archive(tmp_path, 1), tmp_path / "out"
     run(spec)
     shutil.rmtree(out / ".encdec/runs")
-    one_line(command("report", out), "no run has left its spec here", "run the job once")
+    one_line(command("report", out, "--rebuild"), "no run has left its spec here", "run the job once")
     one_line(command("prune", out, "--removed", "10"), "no run has left its spec here")
     for verb in ("status", "verify", "retry", "prune", "report"):
         one_line(command(verb, tmp_path / "typo"), "no run has written here", "output.uri")

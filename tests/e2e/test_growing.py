@@ -18,7 +18,7 @@ from rasters import coordinate_image
 from report.validation import read, refusals
 from servers import s3_server_process
 
-from encdec_batch.commit.catalogued import item_path, shard_of
+from encdec_batch.commit.catalogue_paths import item_path, shard_of
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import acquire_lease
 from encdec_batch.job.run import run as run_job
@@ -103,7 +103,7 @@ def test_an_input_that_is_gone_is_marked_and_comes_back(tmp_path):
 
     add(tmp_path, 4)
     run(spec)
-    command("report", out)
+    command("report", out, "--rebuild")
     assert rows(out)["s02"]["input_gone"] == since, "the date is when it was first missed"
     assert item(out, "s02")["properties"]["encdec:input_gone"] == said["encdec:input_gone"]
 

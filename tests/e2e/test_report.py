@@ -187,5 +187,5 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_input_that_is_gone_is_said_when_the_page_is_made_anew(tmp_path):
     assert run(make_job(tmp_path)).code == 3
     (tmp_path / "in/placed.tif").unlink()
-    assert command("report", tmp_path / "out").code == 0
+    assert command("report", tmp_path / "out", "--rebuild").code == 0
     assert "1 scene could not be shown: there is no such object" in " ".join(page_of(tmp_path).text.split())

@@ -16,15 +16,17 @@ from hypothesis import strategies as st
 from models.made import declared
 from report.validation import refusals
 
-from encdec_batch.commit.catalogued import is_of_catalogue, item_path, shard_of, shard_path
+from encdec_batch.commit.catalogue_paths import is_of_catalogue, item_path, shard_of, shard_path
 from encdec_batch.commit.foreign import is_ours
 from encdec_batch.commit.marker import Marker, marker_path
-from encdec_batch.errors import LeaseHeld
+from encdec_batch.errors import LeaseHeld, SpecError
 from encdec_batch.models.card import Card, GeometryCard, MemoryCard
-from encdec_batch.report.catalogue import Catalogue, Network, is_kept_up
-from encdec_batch.report.gone import Gone
+from encdec_batch.report.catalogue import Catalogue
+from encdec_batch.report.catalogue_before import is_kept_up, refuse_foreign
+from encdec_batch.report.catalogue_check import catalogue_fault
+from encdec_batch.report.gone_since import Gone
 from encdec_batch.report.stac import extent
-from encdec_batch.report.stac_model import model_item
+from encdec_batch.report.stac_network import Network, model_item
 from encdec_batch.report.tables import markers_of, write_scenes
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -234,14 +236,78 @@ def test_anew_every_item_is_written_and_what_nothing_links_to_goes():
     assert read(store, item_path(shard_of("a"), "a"))["id"] == "a"
 
 
-def test_without_a_collection_all_is_made_anew():
+FOREIGN = [
+    ({"collection.json": b'{"id": "theirs"}'}, "collection.json"),
+    ({"collection.json": b"[1, 2]"}, "collection.json"),
+    ({"collection.json": b"cut sh"}, "collection.json"),
+    ({"stac/models/resnet.json": b"{}"}, "stac/models/resnet.json"),
+    ({"stac/models.json": b"{}"}, "stac/models.json"),
+]
+"""What lies there before the first run, and what is said to be there."""
+
+
+@pytest.mark.parametrize(("theirs", "said"), FOREIGN)
+def test_what_no_run_has_written_is_refused_and_stays(theirs, said):
+    store = FakeStore()
+    put(store, marker("a"))
+    for path, data in theirs.items():
+        store.put(path, data)
+    before = dict(store.objects)
+    for call in (refuse_foreign, write, lambda store: write(store, anew=True)):
+        with pytest.raises(SpecError, match=f"{said} is there, and no run has written it"):
+            call(store)
+    assert store.objects == before
+
+
+def test_other_files_below_stac_are_nobodys_business():
+    store = FakeStore()
+    put(store, marker("a"))
+    store.put("stac/notes.txt", b"mine")
+    refuse_foreign(store)
+    write(store)
+    write(store, anew=True)
+    assert store.get("stac/notes.txt") == b"mine"
+
+
+SHAPES = [
+    None, [], "x", 7, {"links": None}, {"links": 3}, {"links": [None]}, {"links": [{"rel": "item"}]},
+    {"links": [{"rel": "item", "href": 5}]}, {"links": [{"rel": "item", "href": "./a", "encdec:made_of": []}]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("anew", [False, True])
+@pytest.mark.parametrize("shape", SHAPES, ids=json.dumps)
+def test_what_is_json_of_another_shape_is_made_anew(shape, anew):
     store = FakeStore()
     put(store, marker("a"))
     write(store)
-    store.put(item_path(shard_of("gone"), "gone"), b"{}")
-    store.put("collection.json", b"cut sh")
+    whole = dict(store.objects)
+    item = next(path for path in whole if path.startswith("stac/models/"))
+    for path in ("stac/models.json", shard_path(shard_of("a")), item):
+        store.put(path, json.dumps(shape).encode())
+    ours = read(store, "collection.json")
+    more = shape if isinstance(shape, dict) else {"links": shape}
+    store.put("collection.json", json.dumps(ours | more | {"id": shape}).encode())
+    assert catalogue_fault(store, [marker("a")])
+    write(store, anew=anew)
+    assert catalogue_fault(store, [marker("a")]) == ""
+    assert reached(store) == {path for path in store.objects if is_of_catalogue(path)} == {
+        path for path in whole if is_of_catalogue(path)
+    }  # fmt: skip
+    assert all(refusals(read(store, path)) == [] for path in reached(store))
+
+
+@pytest.mark.parametrize("change", [{"properties": {}}, {"properties": None}, {"id": "other"}, {"id": 3}],
+                         ids=json.dumps)  # fmt: skip
+def test_a_network_that_cannot_be_read_is_described_anew(change):
+    store = FakeStore()
+    put(store, marker("a"))
     write(store)
-    assert reached(store) == {path for path in store.objects if is_of_catalogue(path)}
+    path = next(path for path in store.objects if path.startswith("stac/models/"))
+    whole = read(store, path)
+    store.put(path, json.dumps(whole | change).encode())
+    write(store)
+    assert read(store, path) == whole
 
 
 def test_scenes_of_an_earlier_network_keep_their_classes_and_their_link():
@@ -251,6 +317,7 @@ def test_scenes_of_an_earlier_network_keep_their_classes_and_their_link():
     later = replace(network(), digest="e" * 64)
     put(store, marker("a", generation=2))  # an output was added: still of the earlier network
     write(store, given=later)
+    write(store, given=later, anew=True)
     item = read(store, item_path(shard_of("a"), "a"))
     assert item["assets"]["mask.tif"]["classification:classes"]
     [model] = [path for relation, path in links(store, item_path(shard_of("a"), "a")) if relation == "derived_from"]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import threading
 
 import pytest
@@ -9,6 +8,7 @@ from plan.recipes import recipe
 
 from encdec_batch.models.package import load_package
 from encdec_batch.plan.item import work_items
+from encdec_batch.stream import local_room
 from encdec_batch.stream.local import LocalHost
 
 pytestmark = pytest.mark.integration
@@ -85,7 +85,7 @@ def test_leaving_the_host_ends_its_threads(package, job):
 
 @pytest.mark.parametrize(("device", "threads"), [("cpu", 6), ("cuda", 2)])
 def test_as_many_threads_as_cores_and_two_that_share_a_gpu(monkeypatch, device, threads):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)))
+    monkeypatch.setattr(local_room, "usable_cpus", lambda: 6)
     with LocalHost(None) as host:
         assert host.stream(recipe(torch_device=device), lease_n=LEASE)._workers == threads
     with LocalHost(None, workers=3) as host:

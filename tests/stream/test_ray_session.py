@@ -114,7 +114,7 @@ def test_as_many_actors_as_there_is_room_for(monkeypatch, spec, there, gpus, wor
 
 
 def test_processes_are_kept_for_every_stage(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)))
+    monkeypatch.setattr(ray_data, "usable_cpus", lambda: 6)
     own = ray_data.RAYS_OWN
     assert ray_data._processes(RayStream()) == 6 + 2 + 2 + 6 + own
     assert ray_data._processes(RayStream(max_workers=1, readers=3, writers=4)) == 1 + 3 + 4 + 2 + own

@@ -17,12 +17,11 @@ from contracts.stream import LEASE
 from jobs_made import make_archive, make_job
 from stream.deaths import PLANTED, RULES, Faults, attempts, fault
 
-from encdec_batch.errors import EncdecError
 from encdec_batch.job.plan import build_plan
 from encdec_batch.models.package import load_package
 from encdec_batch.plan.item import work_items
 from encdec_batch.stream.local import LocalHost
-from encdec_batch.stream.small_scenes import can_help
+from encdec_batch.stream.local_room import AFTER, can_help, num_processes, num_processes_for, process_bytes
 
 pytestmark = pytest.mark.integration
 
@@ -97,20 +96,29 @@ def test_a_scene_that_was_struck_once_is_committed_all_the_same(tmp_path, packag
     assert faults.struck("write", ONCE["once"]) == ["among others"]
 
 
-def test_processes_that_cannot_begin_end_the_run(tmp_path, package, faults):
+@pytest.mark.parametrize("how", ["segv", "kill", "raise"])
+def test_where_no_process_can_load_the_network_the_threads_of_the_run_do_the_work(
+    tmp_path, package, faults, caplog, how
+):
     job = job_of(tmp_path, package, WELL)
     plan = build_plan(job.spec())
-    faults.plant(fault("load", (0, 0), "segv"))
-    with pytest.raises(EncdecError, match="ended 2 times before it began one"):
-        through(plan, package)
+    faults.plant(fault("load", (0, 0), how))
+    records = through(plan, package)
+    assert Counter(record.scene_id for record in records if record.committed) == Counter(dict.fromkeys(WELL, 1))
+    assert set(job.markers()) == WELL.keys()
     assert attempts(job) == {}
+    said = next(record for record in caplog.records if record.getMessage() == "small.given_up")
+    assert ("planted" if how == "raise" else "ended 2 times before it began one") in said.reason
 
 
-def test_a_network_that_cannot_be_loaded_is_said(tmp_path, package, faults):
-    plan = build_plan(job_of(tmp_path, package, WELL).spec())
-    faults.plant(fault("load", (0, 0), "raise"))
-    with pytest.raises(EncdecError, match="planted"):
-        through(plan, package)
+def test_where_no_process_can_be_started_the_threads_of_the_run_do_the_work(tmp_path, package, caplog, monkeypatch):
+    job = job_of(tmp_path, package, WELL)
+    plan = build_plan(job.spec())
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
+    with LocalHost(load_package(str(package)), workers=2, helped_after=0, rules=RULES, witnessed=False) as host:
+        records = list(host.stream(plan.recipe, lease_n=LEASE).records(work_items(plan.scenes)))
+    assert Counter(record.scene_id for record in records if record.committed) == Counter(dict.fromkeys(WELL, 1))
+    assert any("cannot be started" in getattr(record, "reason", "") for record in caplog.records)
 
 
 def test_leaving_the_host_ends_them(tmp_path, package):
@@ -172,3 +180,17 @@ def test_a_ledger_of_a_run_counts_what_its_processes_die_of(tmp_path):
     ledger.close()
     told = read_attempts(open_store(str(tmp_path)))
     assert {place: json.loads(said.model_dump_json())["deaths"] for place, said in told.items()} == {bad.place: 2}
+
+
+def test_no_more_processes_than_memory_and_workers(tmp_path, package):
+    plan = build_plan(job_of(tmp_path, package, {"one": (90, 100)}).spec())
+    one = process_bytes(plan.recipe)
+    assert [num_processes(plan.recipe, 8, memory=2 * one * n) for n in (0, 1, 2, 3, 100)] == [0, 0, 2, 3, 8]
+    assert num_processes(plan.recipe, 1, memory=2 * one * 100) == 0
+
+
+def test_only_many_small_scenes_are_given_processes(tmp_path, package):
+    plan = build_plan(job_of(tmp_path, package, {"one": (90, 100)}).spec())
+    [scene] = plan.scenes
+    assert num_processes_for(plan.recipe, 2, [scene] * AFTER) == 0
+    assert num_processes_for(plan.recipe, 2, [scene] * (AFTER + 1)) == num_processes(plan.recipe, 2)

@@ -21,7 +21,7 @@ from encdec_batch.predict.resolve import device_for
 from encdec_batch.read.patch import Patch
 from encdec_batch.train.batch import Example, Examples
 from encdec_batch.train.evaluation.metrics import Confusion, Fidelity, mean_of
-from encdec_batch.train.learning.all_reduce import Alone, Team
+from encdec_batch.train.learning.all_reduce import Team, TeamOfOne
 
 MAIN_SCORE = {"classes": "mean_iou", "image": "psnr"}
 """What the best weights are chosen by, by kind of output; more is better."""
@@ -77,7 +77,7 @@ def evaluate(
     Raises:
         EncdecError: a scene cannot be read, or there is none.
     """
-    team = team or Alone()
+    team = team or TeamOfOne()
     precision = precision or device_for(package.card, "auto", "auto", "auto").precision
     names: list[str] = []
     rows: list[NDArray[np.float64]] = []

@@ -23,7 +23,7 @@ class Team(Protocol):
         """Replaces each by the sum of all members' ones; all are of one type and on one device."""
 
 
-class Alone:
+class TeamOfOne:
     """A team of one."""
 
     rank, size = 0, 1

@@ -118,12 +118,12 @@ def _train_here(spec: TrainSpec, material: Material, report: Report) -> None:
     import torch
 
     from encdec_batch.predict.device import choose_device
-    from encdec_batch.train.learning.all_reduce import Alone
+    from encdec_batch.train.learning.all_reduce import TeamOfOne
     from encdec_batch.train.running.session import Session
 
     torch.set_num_threads(spec.compute.threads)
     device = torch.device(choose_device(spec.compute.device, "auto", 1).torch_name)
-    Session(spec, material, team=Alone(), device=device, report=report).run()
+    Session(spec, material, team=TeamOfOne(), device=device, report=report).run()
 
 
 def _publish(store: Store, spec: TrainSpec, material: Material) -> TrainSummary:

@@ -29,7 +29,7 @@ from encdec_batch.train.material import Material
 from encdec_batch.train.packaging.draft import Drafts, precision_of_a_job
 from encdec_batch.train.tracking.curve import Curve
 from encdec_batch.train.tracking.figures import Mean, Pace
-from encdec_batch.train.tracking.mlflow import Tracker
+from encdec_batch.train.tracking.mlflow import open_tracker
 from encdec_batch.train.tracking.progress import Progress, Report
 
 
@@ -96,7 +96,7 @@ class Session:
     def _curve(self) -> Curve:
         output, tracker = self._spec.output, None
         if output.mlflow:
-            tracker = Tracker(output.mlflow, name=self._spec.card.name, training=self._store.uri)
+            tracker = open_tracker(output.mlflow, name=self._spec.card.name, training=self._store.uri)
         return Curve(self._store, self._loop.step, tracker)
 
     def _restore(self) -> None:

@@ -15,33 +15,16 @@ log = logging.getLogger(__name__)
 
 
 class Tracker:
-    """One run of MLflow for one training, however often that was interrupted.
-
-    A server that does not answer costs its points, not the training: that is said once.
+    """A run on a server. One that does not answer costs its points, not the training: that is said once.
 
     Args:
-        uri: of the tracking server.
-        name: of the run.
-        training: URI of the training's folder; the run that bears it as a tag is gone on with.
-
-    Raises:
-        SpecError: MLflow is not installed, or the server does not answer now.
+        client: an MlflowClient.
+        run: id of the run.
+        refusal: what the client raises.
     """
 
-    def __init__(self, uri: str, *, name: str, training: str) -> None:
-        check_mlflow()
-        from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
-
-        self._refusal, self._silent = MlflowException, False
-        self._client = MlflowClient(tracking_uri=uri)
-        try:
-            self._run = self._find(training) or self._create(name, training)
-        except MlflowException as error:
-            said = " ".join(str(error).split())[:200]
-            raise SpecError(
-                f"output.mlflow {uri} does not answer: {said}", hint="start it, or set it to null"
-            ) from error
+    def __init__(self, client: Any, run: str, refusal: type[Exception]) -> None:
+        self._client, self._run, self._refusal, self._silent = client, run, refusal, False
 
     def point(self, step: int, values: Mapping[str, float]) -> None:
         """Figures of one step."""
@@ -63,18 +46,44 @@ class Tracker:
                 log.warning("train.mlflow_refused", extra={"error": str(error)[:200]})
             self._silent = True
 
-    def _find(self, training: str) -> str | None:
-        experiment = self._client.get_experiment_by_name(EXPERIMENT)
-        if experiment is None:
-            return None
-        found = self._client.search_runs([experiment.experiment_id], f"tags.training = '{training}'", max_results=1)
-        return str(found[0].info.run_id) if found else None
 
-    def _create(self, name: str, training: str) -> str:
-        experiment = self._client.get_experiment_by_name(EXPERIMENT)
-        number = experiment.experiment_id if experiment else self._client.create_experiment(EXPERIMENT)
-        run = self._client.create_run(number, run_name=name, tags={"training": training})
-        return str(run.info.run_id)
+def open_tracker(uri: str, *, name: str, training: str) -> Tracker:
+    """The run of a training: the one that bears it as a tag, or a new one.
+
+    Args:
+        uri: of the tracking server.
+        name: of a new run.
+        training: URI of the training's folder.
+
+    Raises:
+        SpecError: MLflow is not installed, or the server does not answer now.
+    """
+    check_mlflow()
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    client = MlflowClient(tracking_uri=uri)
+    try:
+        run = _find(client, training) or _create(client, name, training)
+    except MlflowException as error:
+        said = " ".join(str(error).split())[:200]
+        raise SpecError(f"output.mlflow {uri} does not answer: {said}", hint="start it, or set it to null") from error
+    return Tracker(client, run, MlflowException)
+
+
+def _find(client: Any, training: str) -> str | None:
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        return None
+    found = client.search_runs([experiment.experiment_id], f"tags.training = '{training}'", max_results=1)
+    return str(found[0].info.run_id) if found else None
+
+
+def _create(client: Any, name: str, training: str) -> str:
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    number = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT)
+    run = client.create_run(number, run_name=name, tags={"training": training})
+    return str(run.info.run_id)
 
 
 def check_mlflow() -> None:

@@ -16,7 +16,7 @@ from encdec_batch.networks.espcn import ESPCN
 from encdec_batch.networks.unet import UNet
 from encdec_batch.spec.train import LearnSpec
 from encdec_batch.train.batch import Turn
-from encdec_batch.train.learning.all_reduce import Alone
+from encdec_batch.train.learning.all_reduce import TeamOfOne
 from encdec_batch.train.learning.learner import Discriminator, Generator, Mapper, Term
 from encdec_batch.train.learning.loop import Loop
 from encdec_batch.train.learning.losses import CrossEntropy, Dice, Difference, Verdicts
@@ -74,7 +74,7 @@ def make_loop(name="segmentation", precision="float32", **more):
 
 
 def curve(loop, batches, team=None, steps=None):
-    return [done.losses for done in islice(loop.run(batches, team or Alone()), steps)]
+    return [done.losses for done in islice(loop.run(batches, team or TeamOfOne()), steps)]
 
 
 @dataclass

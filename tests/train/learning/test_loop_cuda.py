@@ -11,7 +11,7 @@ from train.squares import Squares
 from train.trainings import material, train_spec
 
 from encdec_batch.train.batch import Turn
-from encdec_batch.train.learning.all_reduce import Alone
+from encdec_batch.train.learning.all_reduce import TeamOfOne
 from encdec_batch.train.learning.loop import Loop
 from encdec_batch.train.learning.prefetch import Feed
 from encdec_batch.train.running.run import train
@@ -34,7 +34,7 @@ def make(name, precision, **more):
 @pytest.mark.parametrize("name", CASES)
 def test_every_precision_learns(name, precision):
     loop = make(name, precision, steps=60, ema=None)
-    losses = [done.losses["loss"] for done in loop.run(CASES[name][1], Alone())]
+    losses = [done.losses["loss"] for done in loop.run(CASES[name][1], TeamOfOne())]
     assert sum(losses[-5:]) < sum(losses[:5])
     assert next(loop.learners[0].network.parameters()).dtype == torch.float32
 
@@ -42,12 +42,12 @@ def test_every_precision_learns(name, precision):
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 def test_a_state_brings_optimiser_and_scale_back(precision):
     batches = Squares()
-    whole = [done.losses["loss"] for done in make("segmentation", precision).run(batches, Alone())]
+    whole = [done.losses["loss"] for done in make("segmentation", precision).run(batches, TeamOfOne())]
     first = make("segmentation", precision)
-    begun = [done.losses["loss"] for done in islice(first.run(batches, Alone()), 3)]
+    begun = [done.losses["loss"] for done in islice(first.run(batches, TeamOfOne()), 3)]
     second = make("segmentation", precision)
     second.restore(first.state())
-    rest = [done.losses["loss"] for done in second.run(batches, Alone())]
+    rest = [done.losses["loss"] for done in second.run(batches, TeamOfOne())]
     # Sums on a GPU are made in an order of their own.
     assert begun + rest == pytest.approx(whole, rel=1e-3)
 

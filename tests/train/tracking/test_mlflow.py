@@ -9,7 +9,7 @@ from train.trainings import material, train_spec
 
 from encdec_batch.errors import SpecError
 from encdec_batch.train.running.run import train
-from encdec_batch.train.tracking.mlflow import Tracker
+from encdec_batch.train.tracking.mlflow import open_tracker
 
 INSTALLED = importlib.util.find_spec("mlflow") is not None
 
@@ -29,7 +29,7 @@ def test_an_interrupted_training_is_one_run(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     uri = f"file://{tmp_path}/runs"
     for step in (1, 2):
-        tracker = Tracker(uri, name="squares", training="file:///trainings/1")
+        tracker = open_tracker(uri, name="squares", training="file:///trainings/1")
         tracker.point(step, {"loss": 1 / step, "val/mean_iou": 0.5})
         tracker.close(finished=step == 2)
     client = MlflowClient(tracking_uri=uri)

@@ -1,4 +1,6 @@
-"""Which inputs are gone, and since when: as the last table of scenes says it, or as a run finds its source."""
+"""Since when inputs are gone, for tables and catalogue: as the last table of scenes says it, or as a run finds its
+source (`job/gone_inputs.py`).
+"""
 
 from __future__ import annotations
 

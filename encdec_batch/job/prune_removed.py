@@ -1,7 +1,8 @@
-"""Scenes whose input is no longer in the source: found by listing it again, taken out by `prune --removed`.
+"""`prune --removed PERCENT`: scenes whose input is no longer in the source, found by listing that again, are taken out.
 
 A source that lists less than it should, because a disk is not mounted, a prefix is mistyped or credentials see half of
-it, looks like one whose scenes were removed. So there is a limit above which nothing is taken out.
+it, looks like one whose scenes were removed. So nothing is taken out where more than PERCENT are gone. What a run does
+when its listing lost many scenes stands in `job/gone_inputs.py`.
 """
 
 from __future__ import annotations

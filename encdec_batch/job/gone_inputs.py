@@ -1,8 +1,11 @@
-"""What a run knows of inputs that are gone: which, whether that is to be believed, and what becomes of their scenes.
+"""Inputs that are gone, as a run finds its source: which, whether that is to be believed, and what becomes of their
+scenes.
 
-A source that lists less than it should (a disk that is not mounted, credentials that see half of it) looks like one
-whose scenes were removed. So a run marks what it misses, and deletes nothing unless it is told to; and then not where
-more is missing than is lost at once, as long as nobody says that it is right.
+What happens when a listing lost many scenes: a disk is not mounted, credentials see half of an archive, and its scenes
+look removed. So a run marks what it misses (`report/gone_since.py` says so in the tables), and deletes nothing unless
+it is told to. Told so (`run --prune`) it stops at its start where more than USUAL_PERCENT of the committed scenes are
+missing, unless somebody says how many the source names (`--expect`). `prune --removed`, which looks without a run, has
+the limit in its option (`job/prune_removed.py`).
 """
 
 from __future__ import annotations

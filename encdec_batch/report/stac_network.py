@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
-from encdec_batch.commit.catalogued import MODELS
+from encdec_batch.commit.catalogue_paths import MODELS
 from encdec_batch.models.card import ONNX, Card, ClassesOutput, ConstantNormalization
+from encdec_batch.models.package import Package
+from encdec_batch.plan.recipe import Order
 from encdec_batch.report.stac import CLASSIFICATION, JSON, STAC_VERSION, ModelEntry, classes_of
 
 MLM = "https://stac-extensions.github.io/mlm/v1.4.0/schema.json"
 _DIMENSIONS = ["batch", "channel", "height", "width"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """The network of the run that writes the catalogue."""
+
+    card: Card
+    digest: str
+    uri: str
+    """Of the package."""
+    outputs: tuple[str, ...]
+    """Files that the run makes of each scene."""
+
+
+def network_of(order: Order, package: Package) -> Network | None:
+    """The network of a job; None: its spec wants no catalogue."""
+    if not order.spec.output.catalogue:
+        return None
+    return Network(card=package.card, digest=package.digest, uri=package.folder or package.uri, outputs=order.wanted)
 
 
 def model_id(card: Card, digest: str) -> str:
@@ -83,10 +105,17 @@ def model_item(card: Card, digest: str, uri: str) -> dict[str, Any]:
 
 
 def entry_of(item: dict[str, Any]) -> tuple[str, str, ModelEntry]:
-    """Package digest, `name version` and entry of a network, from an item that an earlier run wrote."""
+    """Package digest, `name version` and entry of a network, from an item that an earlier run wrote.
+
+    Raises:
+        KeyError, TypeError, AttributeError, ValueError: no run has written it so.
+    """
     said = item["properties"]
-    entry = ModelEntry(item_id=item["id"], classes=tuple(said.get("classification:classes", ())))
-    return said["encdec:package_digest"], said["encdec:model"], entry
+    digest, name = said["encdec:package_digest"], said["encdec:model"]
+    if not isinstance(digest, str) or not isinstance(name, str):
+        raise TypeError("a network is named by texts")
+    classes = tuple(dict(one) for one in said.get("classification:classes", ()))
+    return digest, name, ModelEntry(item_id=item["id"], classes=classes)
 
 
 def _task(card: Card) -> str:
