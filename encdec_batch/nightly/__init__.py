@@ -6,7 +6,8 @@ Composes train, models and job; none of them knows of it.
     night.py        which night it is
     find.py         labelled scenes, each with the etags of its files
     split.py        who is learned from, judged on, audited: by a hash, fixed for ever
-    standing.py     what is in production, and what it knew
+    watermark.py    the labelled scenes that are no news
+    production.py   what is in production
     records.py      what a night writes down, and where
     plan.py         what this night learns from; fixed when it begins
     tune.py         the training, and its package in the registry
@@ -16,5 +17,6 @@ Composes train, models and job; none of them knows of it.
     pictures.py, page.py      what a person reads in the morning
     retention.py    what is deleted
     archive.py      what is computed again
+    flow.py         a candidate's way: find, train, judge, promote
     run.py          all of it in order
 """

@@ -19,8 +19,8 @@ from encdec_batch.models.card import CardModel, ImageOutput
 from encdec_batch.models.package import Package, load_package
 from encdec_batch.models.reference import parse_reference
 from encdec_batch.models.version import record_bytes
+from encdec_batch.nightly.production import reference_of
 from encdec_batch.nightly.records import Decision, record_or_none
-from encdec_batch.nightly.standing import reference_of
 from encdec_batch.plan.discover import find_scenes
 from encdec_batch.plan.open import open_scene
 from encdec_batch.plan.scene import Candidate

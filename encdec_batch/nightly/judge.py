@@ -14,10 +14,10 @@ from encdec_batch.models.card import ImageOutput
 from encdec_batch.models.package import Package
 from encdec_batch.nightly.bootstrap import Score, differences, interval, level_of, resamples_for
 from encdec_batch.nightly.find import key_of
+from encdec_batch.nightly.production import ProductionState
 from encdec_batch.nightly.records import Bound, Compared, Judgement
 from encdec_batch.nightly.scores import Scale, scores_of, shown
-from encdec_batch.nightly.standing import Standing
-from encdec_batch.nightly.tune import Course
+from encdec_batch.nightly.tune import NightDataset
 from encdec_batch.spec.nightly import NightlySpec
 from encdec_batch.spec.train_target import MaskTarget
 from encdec_batch.train.dataset.inspect import Inspected
@@ -74,26 +74,26 @@ class Both:
         )
 
 
-class Court:
+class Evaluator:
     """Judges packages by the scenes of one night."""
 
-    def __init__(self, spec: NightlySpec, course: Course) -> None:
-        self.spec, self._course = spec, course
+    def __init__(self, spec: NightlySpec, dataset: NightDataset) -> None:
+        self.spec, self._dataset = spec, dataset
         target = spec.train.data.target
         self._classes = tuple(one.name for one in target.classes) if isinstance(target, MaskTarget) else ()
-        self._groups = {one.key: one.group for one in course.labels.scenes}
+        self._groups = {one.key: one.group for one in dataset.labels.scenes}
 
     @property
     def held_out(self) -> tuple[Inspected, ...]:
         """The scenes that decide."""
-        return tuple(one for one in self._course.prepared.val if key_of(one.pair) not in self._course.audit)
+        return tuple(one for one in self._dataset.prepared.val if key_of(one.pair) not in self._dataset.audit)
 
-    def judge(self, candidate: Package, standing: Standing, *, nights: int, audit_note: str = "") -> Judgement:
+    def judge(self, candidate: Package, state: ProductionState, *, nights: int, audit_note: str = "") -> Judgement:
         """All figures of both.
 
         Args:
             candidate: made this night.
-            standing: production, what it is to be better than, and the scenes that its promotion knew.
+            state: production, what it is to be better than, and the scenes that its promotion knew.
             nights: judged since the last promotion, this one among them.
             audit_note: why there is no audit, or less of it.
 
@@ -101,15 +101,15 @@ class Court:
             SpecError: production is a package of another task.
             EncdecError: a scene cannot be read.
         """
-        production, against = standing.package, standing.against
+        production, against = state.package, state.against
         if production is None or against is None:
             raise AssertionError("nothing is in production")
-        wanted = output_of(self._course.spec, facts_of(self._course.prepared))
-        target, num_bands = self.spec.train.data.target, self._course.prepared.num_bands
+        wanted = output_of(self._dataset.spec, facts_of(self._dataset.prepared))
+        target, num_bands = self.spec.train.data.target, self._dataset.prepared.num_bands
         check_fits(production.card, target, wanted, num_bands=num_bands)
         asked = self.spec.judge
         both = self._both(candidate, production, self.held_out)
-        audited = [one for one in self._course.prepared.val if key_of(one.pair) in self._course.audit]
+        audited = [one for one in self._dataset.prepared.val if key_of(one.pair) in self._dataset.audit]
         frozen = self._both(candidate, production, audited) if audited else None
         names = list(dict.fromkeys([asked.metric, *shown(self._classes)]))
         return Judgement(
@@ -122,12 +122,12 @@ class Court:
                 both.compared(f"iou/{name}", guard=asked.class_guards.get(name, asked.class_guard))
                 for name in self._classes
             ),
-            groups=(*self._before(both, standing), *self._by_group(both)),
+            groups=(*self._before(both, state), *self._by_group(both)),
             scenes=tuple(self._by_scene(both)),
             audit=tuple(frozen.compared(name) for name in names) if frozen else (),
             audit_scenes=len(audited),
             audit_note=audit_note,
-            note="" if standing.by_night else _NOT_BY_A_NIGHT,
+            note="" if state.by_night else _NOT_BY_A_NIGHT,
         )
 
     def evaluate(
@@ -135,7 +135,7 @@ class Court:
     ) -> Evaluation:
         """A package on some scenes, each as that package is to see it."""
         precision = self.spec.train.compute.precision
-        examples = SceneExamples(scenes, self._course.spec.data, package.card.normalization)
+        examples = SceneExamples(scenes, self._dataset.spec.data, package.card.normalization)
         return evaluate(package, examples, precision=None if precision == "auto" else precision, on_scene=on_scene)
 
     def _both(self, candidate: Package, production: Package, scenes: Sequence[Inspected]) -> Both:
@@ -165,15 +165,15 @@ class Court:
             resamples=bounds.resamples,
         )
 
-    def _before(self, both: Both, standing: Standing) -> list[Compared]:
+    def _before(self, both: Both, state: ProductionState) -> list[Compared]:
         """Of the scenes that were there at the last promotion, labelled as now: what wrong labels of a new delivery
         gain among themselves, they lose here.
         """
-        keys = {one.key: one.fingerprint for one in self._course.labels.scenes}
+        keys = {one.key: one.fingerprint for one in self._dataset.labels.scenes}
         known = [
             number
             for number, one in enumerate(both.scenes)
-            if standing.known.get(key_of(one.pair)) == keys[key_of(one.pair)]
+            if state.known.get(key_of(one.pair)) == keys[key_of(one.pair)]
         ]
         if not known or len(known) == len(both.scenes):
             return []

@@ -8,9 +8,9 @@ from encdec_batch.errors import ObjectMissing
 from encdec_batch.models.card import CardModel
 from encdec_batch.models.package import Package
 from encdec_batch.nightly.find import key_of
-from encdec_batch.nightly.judge import Court
+from encdec_batch.nightly.judge import Evaluator
+from encdec_batch.nightly.production import ProductionState
 from encdec_batch.nightly.records import Compared, Judgement, Score
-from encdec_batch.nightly.standing import Standing
 from encdec_batch.plan.keys import canonical_json
 from encdec_batch.report.preview import preview_picture
 from encdec_batch.store.store import Store
@@ -44,14 +44,14 @@ def choose(judgement: Judgement, number: int) -> list[Compared]:
     return [*fell, *worst][:number]
 
 
-def draw(court: Court, judgement: Judgement, candidate: Package, standing: Standing) -> tuple[Picture, ...]:
+def draw(evaluator: Evaluator, judgement: Judgement, candidate: Package, state: ProductionState) -> tuple[Picture, ...]:
     """Predicts the chosen scenes once more."""
-    rows = choose(judgement, court.spec.judge.pictures)
-    by_key = {key_of(one.pair): one for one in court.held_out}
+    rows = choose(judgement, evaluator.spec.judge.pictures)
+    by_key = {key_of(one.pair): one for one in evaluator.held_out}
     scenes = [by_key[row.name] for row in rows]
-    if not scenes or standing.package is None:
+    if not scenes or state.package is None:
         return ()
-    before, after = (_panels(court, package, scenes) for package in (standing.package, candidate))
+    before, after = (_panels(evaluator, package, scenes) for package in (state.package, candidate))
     return tuple(
         Picture(
             name=row.name,
@@ -82,7 +82,7 @@ def _path(night: str) -> str:
     return f"nights/{night}/pictures.json"
 
 
-def _panels(court: Court, package: Package, scenes: list[Inspected]) -> list[tuple[str, str, str]]:
+def _panels(evaluator: Evaluator, package: Package, scenes: list[Inspected]) -> list[tuple[str, str, str]]:
     """Input, target and prediction of each, as data URIs."""
     found: list[tuple[str, str, str]] = []
 
@@ -93,5 +93,5 @@ def _panels(court: Court, package: Package, scenes: list[Inspected]) -> list[tup
         exact = package.card.output.kind == "classes"
         found.append((preview_picture(image), preview_picture(target, exact=exact), preview_picture(made, exact=exact)))
 
-    court.evaluate(package, scenes, on_scene=keep)
+    evaluator.evaluate(package, scenes, on_scene=keep)
     return found

@@ -10,13 +10,13 @@ from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import Lease, acquire_lease
 from encdec_batch.errors import EncdecError, SpecError
 from encdec_batch.nightly.archive import check_archive, rerun, rerun_of
-from encdec_batch.nightly.deciding import Deciding
+from encdec_batch.nightly.flow import NightFlow
 from encdec_batch.nightly.night import checked_night, night_of
 from encdec_batch.nightly.page import Failure, render_failure, render_night, render_nights
 from encdec_batch.nightly.pictures import kept_pictures
+from encdec_batch.nightly.production import production_state
 from encdec_batch.nightly.records import Decision, page_path, read_decision, read_decisions, write_decision
 from encdec_batch.nightly.retention import retain
-from encdec_batch.nightly.standing import standing_of
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.spec.nightly import NightlySpec
 from encdec_batch.store.object import join_uri
@@ -77,19 +77,19 @@ def run_night(
         )
     name = wanted or night_of(store.now())
     with acquire_lease(store, HolderInfo.current(f"night-{name}"), wait_s=wait_s) as lease:
-        desk = _Desk(spec=spec, night=name, store=store, lease=lease)
+        run = _NightRun(spec=spec, night=name, store=store, lease=lease)
         earlier = read_decision(store, name)
         already = earlier is not None and earlier.final
         decision = earlier
         if decision is None or not already:
-            decision = desk.decided(report=report, verbose=verbose)
-        archive = desk.follow(decision, job, verbose=verbose)
+            decision = run.decided(report=report, verbose=verbose)
+        archive = run.follow(decision, job, verbose=verbose)
         page = join_uri(store.uri, page_path(name))
         return Night(decision=decision, page=page, archive=archive, already=already)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Desk:
+class _NightRun:
     """Where a night's papers are written. The lease is looked at before each of them."""
 
     spec: NightlySpec
@@ -99,11 +99,11 @@ class _Desk:
 
     def decided(self, *, report: Report, verbose: bool) -> Decision:
         """The decision, with its page; where there is none, a page that says so."""
-        way = Deciding(
+        flow = NightFlow(
             spec=self.spec, night=self.night, store=self.store, report=report, verbose=verbose, keep=self.keep
         )
         try:
-            decision = way.decide()
+            decision = flow.decide()
             self.keep(decision)
         except EncdecError as error:
             # Where the store is what failed the log has to do.
@@ -136,7 +136,7 @@ class _Desk:
         found = rerun_of(self.store, version)
         if found is not None and found.words:
             return found.words if promoted.night == self.night else ""
-        alias = standing_of(self.spec).alias
+        alias = production_state(self.spec).alias
         if alias is None or alias[0].version != version:
             return ""
         self.write_pages(decision, "the archive is being run")

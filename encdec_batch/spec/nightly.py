@@ -121,7 +121,7 @@ class JudgeSpec(Spec):
     group_guards: dict[str, Guard] = {}
     """Groups with a guard of their own."""
     pictures: Annotated[int, Field(ge=0, le=24)] = 6
-    """Held-out scenes on the page: those that fell most, then those that production does worst."""
+    """Held-out scenes on the page: those that fell most, then those that the candidate does worst."""
 
     @model_validator(mode="after")
     def _of_use(self) -> JudgeSpec:

@@ -9,7 +9,7 @@ from encdec_batch.errors import SpecError
 from encdec_batch.models.package import Package
 from encdec_batch.models.registry import promote
 from encdec_batch.nightly.find import Labels, find_labels
-from encdec_batch.nightly.judge import Court
+from encdec_batch.nightly.judge import Evaluator
 from encdec_batch.nightly.pictures import draw, keep_pictures
 from encdec_batch.nightly.plan import (
     SAID,
@@ -21,18 +21,18 @@ from encdec_batch.nightly.plan import (
     question_of,
     read_plan,
 )
-from encdec_batch.nightly.promote import Settled, nights_judged, settle, was_promoted
+from encdec_batch.nightly.production import ProductionState, production_state, reference_of
+from encdec_batch.nightly.promote import CandidateResult, judge_and_promote, nights_judged, was_promoted
 from encdec_batch.nightly.records import Counts, Decision, Judgement, Made, Outcome, read_decision, read_decisions
 from encdec_batch.nightly.split import keep_rule
-from encdec_batch.nightly.standing import Standing, reference_of, standing_of
-from encdec_batch.nightly.tune import Course, made_before, set_course, tune
+from encdec_batch.nightly.tune import NightDataset, made_before, prepare_dataset, tune
 from encdec_batch.spec.nightly import NightlySpec
 from encdec_batch.store.store import Store
 from encdec_batch.train.tracking.progress import Report
 
 
 @dataclass(slots=True, kw_only=True)
-class Deciding:
+class NightFlow:
     """One night's way to its decision."""
 
     spec: NightlySpec
@@ -55,31 +55,31 @@ class Deciding:
         labels = find_labels(spec)
         check_groups(spec, labels)
         keep_rule(store, spec.split, spec.train.card.name)
-        standing, earlier = standing_of(spec), read_decision(store, night)
-        if earlier is not None and was_promoted(earlier, standing):
+        state, earlier = production_state(spec), read_decision(store, night)
+        if earlier is not None and was_promoted(earlier, state):
             return earlier.model_copy(update={"outcome": "promoted"})
         plan = read_plan(store, night)
         if plan is None:
-            if (ended := self._nothing_to_do(labels, standing)) is not None:
+            if (ended := self._nothing_to_do(labels, state)) is not None:
                 return ended
-            plan = fix_plan(store, spec, night, labels, standing)
+            plan = fix_plan(store, spec, night, labels, state)
         labels = as_planned(labels, plan)
         audit, audit_note = frozen_audit(store, spec, night, labels)
         made = made_before(spec, night)
-        course = set_course(spec, plan, labels, audit)
-        aside = course.prepared.aside
-        self.counts = counts_of(labels, standing).model_copy(
+        dataset = prepare_dataset(spec, plan, labels, audit)
+        aside = dataset.prepared.aside
+        self.counts = counts_of(labels, state).model_copy(
             update={"aside": tuple(str(one) for one in aside[:SAID]), "num_aside": len(aside)}
         )
-        court = Court(spec, course)
-        if len(court.held_out) < spec.judge.least_scenes:
-            return self._undecided(len(court.held_out))
-        package = made or tune(spec, course, report=self.report, verbose=self.verbose)
-        return self._settle(course, court, package, audit_note)
+        evaluator = Evaluator(spec, dataset)
+        if len(evaluator.held_out) < spec.judge.least_scenes:
+            return self._undecided(len(evaluator.held_out))
+        package = made or tune(spec, dataset, report=self.report, verbose=self.verbose)
+        return self._judge(dataset, evaluator, package, audit_note)
 
-    def _nothing_to_do(self, labels: Labels, standing: Standing) -> Decision | None:
+    def _nothing_to_do(self, labels: Labels, state: ProductionState) -> Decision | None:
         """Why this night does not begin; None: it does."""
-        spec, counts = self.spec, counts_of(labels, standing)
+        spec, counts = self.spec, counts_of(labels, state)
         self.counts = counts
         if not counts.held_out:
             raise SpecError(
@@ -93,8 +93,8 @@ class Deciding:
                 f"{counts.new} scenes to learn from are new since the last promotion, {spec.new_scenes} are asked for"
             )
             return self._said("too_little", said)
-        parent = standing.package.digest if standing.package and spec.begin == "production" else ""
-        asked = question_of(spec, labels, parent, standing.package.digest if standing.package else "")
+        parent = state.package.digest if state.package and spec.begin == "production" else ""
+        asked = question_of(spec, labels, parent, state.package.digest if state.package else "")
         for one in read_decisions(self.store):
             if one.asked == asked and one.night != self.night:
                 said = (
@@ -110,27 +110,27 @@ class Deciding:
         )
         return self._said("undecided", said)
 
-    def _settle(self, course: Course, court: Court, package: Package, audit_note: str) -> Decision:
-        spec, version, parent = self.spec, package.card.version, course.plan.parent
-        made = Made(version=version, digest=package.digest, parent=parent, steps=course.spec.learn.steps)
+    def _judge(self, dataset: NightDataset, evaluator: Evaluator, package: Package, audit_note: str) -> Decision:
+        spec, version, parent = self.spec, package.card.version, dataset.plan.parent
+        made = Made(version=version, digest=package.digest, parent=parent, steps=dataset.spec.learn.steps)
         if not spec.shadow:
             promote(str(reference_of(spec, version)), "candidate", spec.registry_storage)
         decisions = read_decisions(self.store)
 
-        def judge(standing: Standing) -> Judgement:
-            nights = nights_judged(decisions, self.night, standing)
-            found = court.judge(package, standing, nights=nights, audit_note=audit_note)
-            keep_pictures(self.store, self.night, draw(court, found, package, standing))
+        def judge(state: ProductionState) -> Judgement:
+            nights = nights_judged(decisions, self.night, state)
+            found = evaluator.judge(package, state, nights=nights, audit_note=audit_note)
+            keep_pictures(self.store, self.night, draw(evaluator, found, package, state))
             return found
 
-        def decision_of(settled: Settled) -> Decision:
-            against = settled.judgement.against.digest if settled.judgement else ""
-            asked = question_of(spec, course.labels, course.plan.parent_digest, against)
-            return self._said(settled.outcome, *settled.reasons).model_copy(
-                update={"asked": asked, "candidate": made, "judgement": settled.judgement}
+        def decision_of(result: CandidateResult) -> Decision:
+            against = result.judgement.against.digest if result.judgement else ""
+            asked = question_of(spec, dataset.labels, dataset.plan.parent_digest, against)
+            return self._said(result.outcome, *result.reasons).model_copy(
+                update={"asked": asked, "candidate": made, "judgement": result.judgement}
             )
 
-        return decision_of(settle(spec, version, judge, lambda settled: self.keep(decision_of(settled))))
+        return decision_of(judge_and_promote(spec, version, judge, lambda result: self.keep(decision_of(result))))
 
     def _said(self, outcome: Outcome, *reasons: str) -> Decision:
         return Decision(
