@@ -96,6 +96,18 @@ def test_what_is_computed_again(archive, policy, again, said):
     assert markers(archive / "out") == after
 
 
+@pytest.mark.parametrize("policy", ["new", "where_they_differ"])
+def test_a_file_that_was_replaced_is_computed_again_whatever_the_policy(archive, policy):
+    write_tiff(archive / "in/grey/a.tif", np.full((1, 96, 96), GREY + 1, np.uint8))
+    made, store = spec(archive, policy), open_store(str(archive / "nights"))
+    before = markers(archive / "out")
+    rerun(made, check_archive(made), store, promoted(), verbose=False)
+    after = markers(archive / "out")
+    again = {one.input.uri.rpartition("in/")[2] for name, one in after.items() if before.get(name) != one}
+    assert "grey/a.tif" in again
+    assert "grey/b.tif" not in again
+
+
 def test_the_archive_must_be_of_production(archive):
     text = (archive / "archive.yaml").read_text()
     (archive / "archive.yaml").write_text(text.replace("@production", "@0"))
