@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import isfinite
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from encdec_batch.models.card import ImageOutput
 from encdec_batch.models.package import Package
 from encdec_batch.nightly.bootstrap import Score, differences, interval, level_of, resamples_for
+from encdec_batch.nightly.evaluate import Evaluating, count, evaluating
 from encdec_batch.nightly.find import key_of
 from encdec_batch.nightly.production import ProductionState
 from encdec_batch.nightly.records import Bound, Compared, Judgement
@@ -20,11 +21,10 @@ from encdec_batch.nightly.scores import Scale, scores_of, shown
 from encdec_batch.nightly.tune import NightDataset
 from encdec_batch.spec.nightly import NightlySpec
 from encdec_batch.spec.train_target import MaskTarget
+from encdec_batch.stream.calls import Calls
 from encdec_batch.train.dataset.inspect import Inspected
-from encdec_batch.train.evaluation.evaluate import Evaluation, Seen, evaluate
 from encdec_batch.train.learning.signature import check_fits, output_of
 from encdec_batch.train.running.collect import facts_of
-from encdec_batch.train.samples.examples import SceneExamples
 
 _NOT_BY_A_NIGHT = (
     "no night made this production: it may have learned from scenes that are held out here, which would flatter it"
@@ -43,9 +43,9 @@ class Counted:
         return partial(scores_of, metric=metric, scale=self.scale)
 
     def total(self, metric: str) -> float | None:
-        """Of all scenes together; None: there is none, or it is infinite."""
+        """Of all scenes together; None: there is none."""
         value = float(self.score(metric)(self.rows.sum(axis=0, keepdims=True))[0])
-        return round(value, 6) if isfinite(value) else None
+        return None if isnan(value) else round(value, 6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +75,10 @@ class Both:
 
 
 class Evaluator:
-    """Judges packages by the scenes of one night."""
+    """Judges packages by the scenes of one night, which `calls` predict."""
 
-    def __init__(self, spec: NightlySpec, dataset: NightDataset) -> None:
-        self.spec, self._dataset = spec, dataset
+    def __init__(self, spec: NightlySpec, dataset: NightDataset, calls: Calls) -> None:
+        self.spec, self.calls, self._dataset = spec, calls, dataset
         target = spec.train.data.target
         self._classes = tuple(one.name for one in target.classes) if isinstance(target, MaskTarget) else ()
         self._groups = {one.key: one.group for one in dataset.labels.scenes}
@@ -86,7 +86,7 @@ class Evaluator:
     @property
     def held_out(self) -> tuple[Inspected, ...]:
         """The scenes that decide."""
-        return tuple(one for one in self._dataset.prepared.val if key_of(one.pair) not in self._dataset.audit)
+        return self._dataset.held_out
 
     def judge(self, candidate: Package, state: ProductionState, *, nights: int, audit_note: str = "") -> Judgement:
         """All figures of both.
@@ -130,13 +130,9 @@ class Evaluator:
             note="" if state.by_night else _NOT_BY_A_NIGHT,
         )
 
-    def evaluate(
-        self, package: Package, scenes: Sequence[Inspected], *, on_scene: Callable[[Seen], None] | None = None
-    ) -> Evaluation:
-        """A package on some scenes, each as that package is to see it."""
-        precision = self.spec.train.compute.precision
-        examples = SceneExamples(scenes, self._dataset.spec.data, package.card.normalization)
-        return evaluate(package, examples, precision=None if precision == "auto" else precision, on_scene=on_scene)
+    def evaluating(self, package: Package) -> Evaluating:
+        """A package, to be evaluated on scenes of this night."""
+        return evaluating(self.spec, self._dataset, package, self.calls)
 
     def _both(self, candidate: Package, production: Package, scenes: Sequence[Inspected]) -> Both:
         return Both(
@@ -148,7 +144,8 @@ class Evaluator:
     def _counted(self, package: Package, scenes: Sequence[Inspected]) -> Counted:
         output = package.card.output
         span = output.range[1] - output.range[0] if isinstance(output, ImageOutput) else 1.0
-        return Counted(rows=self.evaluate(package, scenes).counted, scale=Scale(classes=self._classes, span=span))
+        rows = count(self.calls, self.evaluating(package), scenes)
+        return Counted(rows=rows, scale=Scale(classes=self._classes, span=span))
 
     def _bound(self, both: Both, nights: int) -> Bound:
         asked = self.spec.judge
@@ -157,9 +154,9 @@ class Evaluator:
         found = differences(ours, theirs, resamples=resamples_for(level, asked.resamples), seed=asked.seed)
         bounds, now = interval(found, level), both.compared(asked.metric)
         return Bound(
-            observed=None if now.production is None or now.candidate is None else round(-now.fall, 6),
-            lower=_finite(bounds.lower),
-            upper=_finite(bounds.upper),
+            observed=None if now.production is None or now.candidate is None else round(0.0 - now.fall, 6),
+            lower=bounds.lower,
+            upper=bounds.upper,
             level=level,
             nights=nights,
             resamples=bounds.resamples,
@@ -204,8 +201,3 @@ class Evaluator:
             for number, one in enumerate(both.scenes)
         ]
         return sorted(rows, key=lambda row: (-row.fall, row.name))
-
-
-def _finite(value: float) -> float:
-    """PSNR of equal images is infinite, and JSON has no infinity."""
-    return float(np.clip(value, -1e9, 1e9))

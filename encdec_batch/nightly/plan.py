@@ -90,11 +90,16 @@ def counts_of(labels: Labels, state: ProductionState) -> Counts:
 
 def question_of(spec: NightlySpec, labels: Labels, parent_digest: str, against_digest: str) -> str:
     """Digest of all that decides the answer: who was asked this before knows it."""
+    training = spec.train
     asked = {
         "data": labels.fingerprints(TRAINING, HELD_OUT),
         "parent": parent_digest,
         "against": against_digest,
-        "training": spec.train.model_dump(mode="json", include={"data": True, "network": {"arguments"}, "learn": True}),
+        "training": {
+            "data": training.data.model_dump(mode="json"),
+            "network": training.network.model_dump(mode="json", exclude={"storage"}),
+            "learn": training.learn.model_dump(mode="json"),
+        },
         "judge": spec.judge.model_dump(mode="json", exclude={"pictures"}),
     }
     return hashlib.sha256(canonical_json(asked)).hexdigest()

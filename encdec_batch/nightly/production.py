@@ -44,6 +44,21 @@ def reference_of(spec: NightlySpec, wanted: str) -> Reference:
     return Reference(registry=spec.registry.rstrip("/"), name=spec.train.card.name, wanted=wanted)
 
 
+def model_of(spec: NightlySpec) -> str:
+    """REGISTRY/NAME of the model that this job trains."""
+    return f"{spec.registry.rstrip('/')}/{spec.train.card.name}"
+
+
+def production_alias(spec: NightlySpec) -> Alias | None:
+    """The alias as it is now; None: it was never set.
+
+    Raises:
+        ModelError: it is damaged.
+    """
+    read = read_alias(open_store(spec.registry, spec.registry_storage), spec.train.card.name, "production")
+    return read[0] if read else None
+
+
 def production_state(spec: NightlySpec) -> ProductionState:
     """Production now.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from encdec_batch.errors import ModelError
+from encdec_batch.models.alias import Alias
 from encdec_batch.models.registry import promote_over
 from encdec_batch.nightly.decide import is_better
 from encdec_batch.nightly.production import ProductionState, production_state, reference_of
@@ -73,20 +74,22 @@ def judge_and_promote(
     )
 
 
-def was_promoted(decision: Decision, state: ProductionState) -> bool:
+def was_promoted(decision: Decision, production: Alias | None) -> bool:
     """Whether the move that an interrupted night had announced was made."""
-    if decision.judgement is None or decision.candidate is None or state.alias is None:
+    if decision.judgement is None or decision.candidate is None or production is None:
         return False
     wanted = (decision.judgement.against.move + 1, "promote", decision.candidate.digest)
-    return wanted in [(move.number, move.kind, move.digest) for move in state.alias[0].moves]
+    return wanted in [(move.number, move.kind, move.digest) for move in production.moves]
 
 
-def nights_judged(decisions: list[Decision], night: str, state: ProductionState) -> int:
-    """Since the last promotion, this one among them: each had its chance of an error."""
+def nights_judged(decisions: Iterable[Decision], night: str, asked: str, state: ProductionState) -> int:
+    """Since the last promotion, this one among them: each had its chance of an error. Who judges once more what was
+    `asked` before has no new one.
+    """
     against = state.against
     since = against.promotion if against else 0
     return 1 + sum(
         one.judgement is not None and one.judgement.against.promotion >= since
         for one in decisions
-        if one.night != night
+        if one.night != night and one.asked != asked
     )

@@ -14,7 +14,7 @@ from encdec_batch.models.lineage import Lineage, read_lineage, write_lineage
 from encdec_batch.models.package import Package, load_package
 from encdec_batch.models.registry import add_package
 from encdec_batch.models.version import read_version
-from encdec_batch.nightly.find import Labels
+from encdec_batch.nightly.find import Labels, key_of
 from encdec_batch.nightly.plan import NightPlan
 from encdec_batch.nightly.production import reference_of
 from encdec_batch.nightly.split import AUDIT, HELD_OUT, TRAINING
@@ -25,6 +25,7 @@ from encdec_batch.spec.train_data import EstimateNormalization, GivenNormalizati
 from encdec_batch.spec.train_target import LabelsInput
 from encdec_batch.store.object import join_uri
 from encdec_batch.store.open import open_store
+from encdec_batch.train.dataset.inspect import Inspected
 from encdec_batch.train.dataset.prepare import Prepared, prepare
 from encdec_batch.train.dataset.split import Sides
 from encdec_batch.train.running.collect import material_of
@@ -46,6 +47,11 @@ class NightDataset:
     prepared: Prepared
     audit: frozenset[str]
     """Keys of the scenes of the audit."""
+
+    @property
+    def held_out(self) -> tuple[Inspected, ...]:
+        """The scenes that decide."""
+        return tuple(one for one in self.prepared.val if key_of(one.pair) not in self.audit)
 
 
 def version_of(night: str) -> str:
@@ -96,6 +102,19 @@ def made_before(spec: NightlySpec, night: str) -> Package | None:
             hint="versions that are dates are the nightly job's; name another night by --night",
         )
     return load_package(str(reference_of(spec, version.version)), spec.registry_storage)
+
+
+def registered(spec: NightlySpec, version: str, digest: str) -> Package | None:
+    """A version of the registry, if it is still there and what it was.
+
+    Raises:
+        ModelError: its files are damaged.
+    """
+    store, name = open_store(spec.registry, spec.registry_storage), spec.train.card.name
+    found = read_version(store, name, version)
+    if found is None or found.digest != digest:
+        return None
+    return load_package(str(reference_of(spec, version)), spec.registry_storage)
 
 
 def tune(spec: NightlySpec, dataset: NightDataset, *, report: Report, verbose: bool) -> Package:

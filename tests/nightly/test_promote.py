@@ -9,7 +9,7 @@ from nightly.nuclei import nightly_values
 
 from encdec_batch.errors import ModelError
 from encdec_batch.models.registry import add_package, promote, rollback, show_model
-from encdec_batch.nightly.production import production_state
+from encdec_batch.nightly.production import production_alias, production_state
 from encdec_batch.nightly.promote import judge_and_promote, nights_judged, was_promoted
 from encdec_batch.spec.load_nightly import parse_nightly_spec
 
@@ -46,8 +46,8 @@ def test_the_better_one_is_promoted_and_the_judgement_was_kept_before(spec):
     made = decision(outcome="promoting", judgement=result.judgement)
     digest = show_model(f"{spec.registry}/nuclei").aliases["production"].digest
     made = made.model_copy(update={"candidate": made.candidate.model_copy(update={"digest": digest})})
-    assert was_promoted(made, production_state(spec)), "a night that died here knows that it had moved the alias"
-    assert not was_promoted(decision(outcome="promoting", judgement=result.judgement), production_state(spec))
+    assert was_promoted(made, production_alias(spec)), "a night that died here knows that it had moved the alias"
+    assert not was_promoted(decision(outcome="promoting", judgement=result.judgement), production_alias(spec))
 
 
 @pytest.mark.parametrize(("lower", "shadow", "outcome"), [(-0.01, False, "kept"), (0.01, True, "would_promote")])
@@ -107,10 +107,11 @@ def test_nights_since_the_last_promotion_are_counted(spec):
 
     found = [of("2026-11-20", 1), of("2026-11-21", 2), of("2026-11-22", 2)]
     found.append(decision("2026-11-23", "too_little", judgement=None))
-    assert nights_judged(found, "2026-11-24", state) == 3
-    assert nights_judged(found, "2026-11-22", state) == 2, "a night that is taken up again counts once"
+    assert nights_judged(found, "2026-11-24", "another", state) == 3
+    assert nights_judged(found, "2026-11-22", "another", state) == 2, "a night that is taken up again counts once"
+    assert nights_judged(found, "2026-11-24", "q", state) == 1, "the same question once more is no other chance"
     # A rollback is no promotion: whoever was judged before it had a chance as well.
     rollback(f"{spec.registry}/nuclei")
-    assert nights_judged(found, "2026-11-24", production_state(spec)) == 3
+    assert nights_judged(found, "2026-11-24", "another", production_state(spec)) == 3
     promote(f"{spec.registry}/nuclei@3", "production")
-    assert nights_judged(found, "2026-11-24", production_state(spec)) == 1
+    assert nights_judged(found, "2026-11-24", "another", production_state(spec)) == 1
