@@ -114,7 +114,7 @@ def test_a_rayjob_of_somebody_else_is_not_taken_for_the_night(kubernetes, there)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [(None, "cannot read the spec"), ("registry: 3\n", "is not a nightly job"), ("", "nightly job")]
+    ("text", "said"), [(None, "cannot read the spec"), ("registry: 3\n", "is not a nightly job"), ("", "holds no keys")]
 )
 def test_for_a_wrong_spec_no_cluster_is_made(kubernetes, monkeypatch, capsys, tmp_path, text, said):
     monkeypatch.setenv("JOB_NAME", JOB)
