@@ -3,10 +3,13 @@
 
 It runs in the pod of a CronJob, whose `concurrencyPolicy: Forbid` covers pods alone. The RayJob is named after that
 pod's Job and owned by it: a pod that is started again for the same night finds the night's RayJob instead of making a
-second, and with the Job the RayJob goes.
+second, and with the Job the RayJob goes. Which night it is stands in the RayJob from its first start: whatever is
+started for it after noon is of the same night.
 
-Exit codes: 0 the night succeeded; 1 it did not, or may not be made; 2 wrong arguments; 75 Kubernetes did not answer
-(a new pod goes on).
+The spec is looked at before a cluster is made for it, for a RayJob tries twice whatever failed.
+
+Exit codes: 0 the night succeeded; 1 it did not, or may not be made; 2 wrong arguments or a wrong spec; 75 Kubernetes
+did not answer (a new pod goes on).
 """
 
 from __future__ import annotations
@@ -21,7 +24,12 @@ from typing import Any
 
 import requests
 
-FAILED, NO_ANSWER = 1, 75
+from encdec_batch.errors import SpecError
+from encdec_batch.nightly.check import check_archive
+from encdec_batch.nightly.night import night_of
+from encdec_batch.spec.load_nightly import load_nightly_spec
+
+FAILED, WRONG, NO_ANSWER = 1, 2, 75
 TERMINAL = {"Complete", "Failed"}
 NOT_FOUND, CONFLICT = 404, 409
 SERVER = "https://kubernetes.default.svc"
@@ -79,8 +87,8 @@ class RayJobs:
         return found
 
 
-def tonight(template: dict[str, Any], *, job: str, uid: str) -> dict[str, Any]:
-    """The RayJob of a night: what the suspended one says, awake, owned by the Job that waits for it.
+def tonight(template: dict[str, Any], *, job: str, uid: str, night: str) -> dict[str, Any]:
+    """The RayJob of a night: what the suspended one says, awake, with the night's name, owned by the Job that waits.
 
     Raises:
         NightError: the Job's name is too long.
@@ -98,26 +106,50 @@ def tonight(template: dict[str, Any], *, job: str, uid: str) -> dict[str, Any]:
             "labels": template["metadata"].get("labels", {}),
             "ownerReferences": [owner],
         },
-        "spec": {**template["spec"], "suspend": False},
+        "spec": {
+            **template["spec"],
+            "suspend": False,
+            "entrypoint": f"{template['spec']['entrypoint']} --night {night}",
+        },
     }
 
 
-def run(rayjobs: RayJobs, template: str, *, job: str, uid: str, every_s: float = 15.0) -> None:
+def run(rayjobs: RayJobs, template: str, *, job: str, uid: str, night: str, every_s: float = 15.0) -> None:  # noqa: PLR0913
     """Makes the night's RayJob, or finds it, and returns when it has succeeded.
+
+    Args:
+        rayjobs: of the namespace.
+        template: name of the suspended RayJob.
+        job: name of the Job that waits.
+        uid: of that Job.
+        night: which it is, if it is not there yet.
+        every_s: how often it is asked for.
 
     Raises:
         NightError: it failed, was stopped or deleted, or Kubernetes refuses.
         requests.RequestException: no answer, again and again.
     """
-    night = tonight(rayjobs.get(template), job=job, uid=uid)
-    name = night["metadata"]["name"]
-    print(f"RayJob {name} {'made' if rayjobs.create(night) else 'is there already'}; waiting for its end", flush=True)
+    body = tonight(rayjobs.get(template), job=job, uid=uid, night=night)
+    name = body["metadata"]["name"]
+    made = rayjobs.create(body)
+    if not made and (owner := _owner(rayjobs.get(name))) != uid:
+        raise NightError(
+            f"RayJob {name} is there already, and of another Job (uid {owner or 'none'}); delete it, or start a Job of "
+            "another name"
+        )
+    print(f"RayJob {name} {'made' if made else 'is there already'}; waiting for its end", flush=True)
     status = _end(rayjobs, name, every_s)
     # One that somebody stopped is Complete, and no success.
     if status.get("jobStatus") != "SUCCEEDED":
         why = status.get("message") or status.get("reason") or "see its driver's log"
         ended = f"{status['jobDeploymentStatus']}, its job as {status.get('jobStatus') or 'never started'}"
         raise NightError(f"RayJob {name} ended as {ended}: {why}")
+
+
+def _owner(rayjob: dict[str, Any]) -> str:
+    """The uid of the Job that a RayJob belongs to; empty: it belongs to none."""
+    owners = rayjob.get("metadata", {}).get("ownerReferences") or [{}]
+    return str(owners[0].get("uid", ""))
 
 
 def _end(rayjobs: RayJobs, name: str, every_s: float) -> dict[str, Any]:
@@ -146,12 +178,18 @@ def main(arguments: list[str] | None = None, rayjobs: RayJobs | None = None) -> 
     """The command line; names come from the pod's environment (cluster/kubernetes/night/cronjob.yaml)."""
     parser = argparse.ArgumentParser(description="Run a copy of a suspended RayJob and wait for its end.")
     parser.add_argument("template", help="name of the suspended RayJob")
+    parser.add_argument("--spec", help="the night's spec, to be looked at first; the same file as on the cluster")
     options = parser.parse_args(arguments)
     job, uid = os.environ.get("JOB_NAME"), os.environ.get("JOB_UID")
     if not (job and uid):
         parser.error("JOB_NAME and JOB_UID of the pod's Job are not set in its environment")
     try:
-        run(rayjobs or RayJobs(), options.template, job=job, uid=uid)
+        if options.spec is not None:
+            check_archive(load_nightly_spec(options.spec))
+        run(rayjobs or RayJobs(), options.template, job=job, uid=uid, night=night_of(time.time()))
+    except SpecError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG
     except NightError as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED

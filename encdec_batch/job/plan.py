@@ -4,12 +4,13 @@ scene or starting Ray.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from encdec_batch.commit.marker import Marker
 from encdec_batch.errors import ObjectMissing, SpecError
 from encdec_batch.job.survey import survey
 from encdec_batch.models.package import Package, load_package
@@ -107,19 +108,39 @@ def prepare(placed: Placed, known: Known) -> Prepared:
     return Prepared(order=placed.order, package=placed.package, known=known, work=work, note=placed.note)
 
 
-def leave(prepared: Prepared, keep: Callable[[Candidate], bool]) -> Prepared:
-    """The same, less committed scenes that are to stay as they are, whatever network or options they were made with."""
-    work, committed = prepared.work, prepared.known.committed
-    kept = [one for one in work.todo if one.scene_id in committed and committed[one.scene_id].outputs and keep(one)]
-    ids = {one.scene_id for one in kept}
-    stays = {one: committed[one].scene_key for one in ids}
+def leave(prepared: Prepared, keep: Callable[[Candidate], bool], markers: Iterable[tuple[Marker, Any]]) -> Prepared:
+    """The same, less committed scenes that are to stay as they are, whatever network or options they were made with.
+
+    A scene whose file was replaced, or of which other bands are asked for, never stays.
+
+    Args:
+        prepared: of the whole order.
+        keep: says whether a scene stays.
+        markers: of the output; what comes beside each is not looked at.
+    """
+    work, order = prepared.work, prepared.order
+    asked = {one.scene_id: one for one in work.todo if one.scene_id in prepared.known.committed}
+    stays = {
+        marker.scene_id: marker.scene_key
+        for marker, _ in markers
+        if marker.outputs
+        and (one := asked.get(marker.scene_id)) is not None
+        and _same_input(marker, one, order)
+        and keep(one)
+    }
     work = replace(
         work,
-        todo=tuple(one for one in work.todo if one.scene_id not in ids),
-        done=(*work.done, *(one.scene_id for one in kept)),
+        todo=tuple(one for one in work.todo if one.scene_id not in stays),
+        done=(*work.done, *stays),
         keys={**work.keys, **stays},
     )
     return replace(prepared, work=work)
+
+
+def _same_input(marker: Marker, candidate: Candidate, order: Order) -> bool:
+    """Whether a marker is of the pixels that a candidate has now."""
+    bands = candidate.bands or order.spec.source.bands or range(1, order.card.num_bands + 1)
+    return marker.input.etag == candidate.etag and marker.summary.get("bands") == list(bands)
 
 
 def passed_over_note(passed_over: Mapping[str, int]) -> str:

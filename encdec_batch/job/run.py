@@ -31,6 +31,7 @@ from encdec_batch.plan.opening import Openers, replan_scene
 from encdec_batch.plan.scene import Candidate, ScenePlan, SetAside
 from encdec_batch.plan.table import PlanWriter
 from encdec_batch.plan.totals import PlanTotals
+from encdec_batch.report.tables import StoredMarkers
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
@@ -58,7 +59,8 @@ def run(  # noqa: PLR0913  (rules are for tests)
         verbose: let Ray talk.
         rules: of deaths and deadlines; the usual ones where none are given.
         removal: what becomes of scenes whose input is gone.
-        keep: says of a committed scene that it stays as it is, though another network or option is asked for now.
+        keep: says of a committed scene that it stays as it is, though another network or option is asked for now; a
+            scene whose file or bands are others is done again all the same.
 
     Raises:
         SpecError: the spec does not fit what is there.
@@ -94,7 +96,7 @@ def run(  # noqa: PLR0913  (rules are for tests)
             census = Census(placed.order.wanted)
             prepared = prepare(placed, survey(store, census))
             if keep is not None:
-                prepared = leave(prepared, keep)
+                prepared = leave(prepared, keep, StoredMarkers(store))
             refuse(prepared, store, capabilities, removal)
             sources = Sources(prepared)
             sources.check(removal)

@@ -78,8 +78,34 @@ def find_labels(spec: NightlySpec) -> Labels:
 
     with ThreadPoolExecutor(_LOOK_UPS, thread_name_prefix="labels") as pool:
         found = list(pool.map(look, pairs))
-    scenes = {one.key: one for one in found if isinstance(one, Labelled)}
-    return Labels(scenes=tuple(scenes.values()), aside=(*aside, *(one for one in found if isinstance(one, Aside))))
+    scenes, twice = _each_once([one for one in found if isinstance(one, Labelled)])
+    return Labels(scenes=scenes, aside=(*aside, *(one for one in found if isinstance(one, Aside)), *twice))
+
+
+def _each_once(found: list[Labelled]) -> tuple[tuple[Labelled, ...], tuple[Aside, ...]]:
+    """Scenes that are labelled in one way, and those that are labelled in several: nobody knows which holds."""
+    by_key: dict[str, list[Labelled]] = {}
+    for one in found:
+        others = by_key.setdefault(one.key, [])
+        # The same line twice is no contradiction.
+        if all(_said_of(one) != _said_of(other) for other in others):
+            others.append(one)
+    aside = tuple(
+        Aside(
+            uri=one.pair.image.uri,
+            reason=f"it is labelled in {len(several)} ways" + (f", here by {target.uri}" if target else ""),
+            hint="name each image once, or give each of its rows a region of its own",
+        )
+        for several in by_key.values()
+        if len(several) > 1
+        for one in several
+        for target in [one.pair.target]
+    )
+    return tuple(one for one, *others in by_key.values() if not others), aside
+
+
+def _said_of(one: Labelled) -> tuple[str, str, str]:
+    return one.fingerprint, one.side, one.group
 
 
 def key_of(pair: Pair) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import isfinite
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from encdec_batch.models.card import ImageOutput
 from encdec_batch.models.package import Package
 from encdec_batch.nightly.bootstrap import Score, differences, interval, level_of, resamples_for
+from encdec_batch.nightly.evaluate import Evaluating, count, evaluating
 from encdec_batch.nightly.find import key_of
+from encdec_batch.nightly.production import ProductionState
 from encdec_batch.nightly.records import Bound, Compared, Judgement
 from encdec_batch.nightly.scores import Scale, scores_of, shown
-from encdec_batch.nightly.standing import Standing
-from encdec_batch.nightly.tune import Course
+from encdec_batch.nightly.tune import NightDataset
 from encdec_batch.spec.nightly import NightlySpec
 from encdec_batch.spec.train_target import MaskTarget
+from encdec_batch.stream.calls import Calls
 from encdec_batch.train.dataset.inspect import Inspected
-from encdec_batch.train.evaluation.evaluate import Evaluation, Seen, evaluate
 from encdec_batch.train.learning.signature import check_fits, output_of
 from encdec_batch.train.running.collect import facts_of
-from encdec_batch.train.samples.examples import SceneExamples
 
 _NOT_BY_A_NIGHT = (
     "no night made this production: it may have learned from scenes that are held out here, which would flatter it"
@@ -43,9 +43,9 @@ class Counted:
         return partial(scores_of, metric=metric, scale=self.scale)
 
     def total(self, metric: str) -> float | None:
-        """Of all scenes together; None: there is none, or it is infinite."""
+        """Of all scenes together; None: there is none."""
         value = float(self.score(metric)(self.rows.sum(axis=0, keepdims=True))[0])
-        return round(value, 6) if isfinite(value) else None
+        return None if isnan(value) else round(value, 6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,26 +74,26 @@ class Both:
         )
 
 
-class Court:
-    """Judges packages by the scenes of one night."""
+class Evaluator:
+    """Judges packages by the scenes of one night, which `calls` predict."""
 
-    def __init__(self, spec: NightlySpec, course: Course) -> None:
-        self.spec, self._course = spec, course
+    def __init__(self, spec: NightlySpec, dataset: NightDataset, calls: Calls) -> None:
+        self.spec, self.calls, self._dataset = spec, calls, dataset
         target = spec.train.data.target
         self._classes = tuple(one.name for one in target.classes) if isinstance(target, MaskTarget) else ()
-        self._groups = {one.key: one.group for one in course.labels.scenes}
+        self._groups = {one.key: one.group for one in dataset.labels.scenes}
 
     @property
     def held_out(self) -> tuple[Inspected, ...]:
         """The scenes that decide."""
-        return tuple(one for one in self._course.prepared.val if key_of(one.pair) not in self._course.audit)
+        return self._dataset.held_out
 
-    def judge(self, candidate: Package, standing: Standing, *, nights: int, audit_note: str = "") -> Judgement:
+    def judge(self, candidate: Package, state: ProductionState, *, nights: int, audit_note: str = "") -> Judgement:
         """All figures of both.
 
         Args:
             candidate: made this night.
-            standing: production, what it is to be better than, and the scenes that its promotion knew.
+            state: production, what it is to be better than, and the scenes that its promotion knew.
             nights: judged since the last promotion, this one among them.
             audit_note: why there is no audit, or less of it.
 
@@ -101,15 +101,15 @@ class Court:
             SpecError: production is a package of another task.
             EncdecError: a scene cannot be read.
         """
-        production, against = standing.package, standing.against
+        production, against = state.package, state.against
         if production is None or against is None:
             raise AssertionError("nothing is in production")
-        wanted = output_of(self._course.spec, facts_of(self._course.prepared))
-        target, num_bands = self.spec.train.data.target, self._course.prepared.num_bands
+        wanted = output_of(self._dataset.spec, facts_of(self._dataset.prepared))
+        target, num_bands = self.spec.train.data.target, self._dataset.prepared.num_bands
         check_fits(production.card, target, wanted, num_bands=num_bands)
         asked = self.spec.judge
         both = self._both(candidate, production, self.held_out)
-        audited = [one for one in self._course.prepared.val if key_of(one.pair) in self._course.audit]
+        audited = [one for one in self._dataset.prepared.val if key_of(one.pair) in self._dataset.audit]
         frozen = self._both(candidate, production, audited) if audited else None
         names = list(dict.fromkeys([asked.metric, *shown(self._classes)]))
         return Judgement(
@@ -122,21 +122,17 @@ class Court:
                 both.compared(f"iou/{name}", guard=asked.class_guards.get(name, asked.class_guard))
                 for name in self._classes
             ),
-            groups=(*self._before(both, standing), *self._by_group(both)),
+            groups=(*self._before(both, state), *self._by_group(both)),
             scenes=tuple(self._by_scene(both)),
             audit=tuple(frozen.compared(name) for name in names) if frozen else (),
             audit_scenes=len(audited),
             audit_note=audit_note,
-            note="" if standing.by_night else _NOT_BY_A_NIGHT,
+            note="" if state.by_night else _NOT_BY_A_NIGHT,
         )
 
-    def evaluate(
-        self, package: Package, scenes: Sequence[Inspected], *, on_scene: Callable[[Seen], None] | None = None
-    ) -> Evaluation:
-        """A package on some scenes, each as that package is to see it."""
-        precision = self.spec.train.compute.precision
-        examples = SceneExamples(scenes, self._course.spec.data, package.card.normalization)
-        return evaluate(package, examples, precision=None if precision == "auto" else precision, on_scene=on_scene)
+    def evaluating(self, package: Package) -> Evaluating:
+        """A package, to be evaluated on scenes of this night."""
+        return evaluating(self.spec, self._dataset, package, self.calls)
 
     def _both(self, candidate: Package, production: Package, scenes: Sequence[Inspected]) -> Both:
         return Both(
@@ -148,7 +144,8 @@ class Court:
     def _counted(self, package: Package, scenes: Sequence[Inspected]) -> Counted:
         output = package.card.output
         span = output.range[1] - output.range[0] if isinstance(output, ImageOutput) else 1.0
-        return Counted(rows=self.evaluate(package, scenes).counted, scale=Scale(classes=self._classes, span=span))
+        rows = count(self.calls, self.evaluating(package), scenes)
+        return Counted(rows=rows, scale=Scale(classes=self._classes, span=span))
 
     def _bound(self, both: Both, nights: int) -> Bound:
         asked = self.spec.judge
@@ -157,23 +154,23 @@ class Court:
         found = differences(ours, theirs, resamples=resamples_for(level, asked.resamples), seed=asked.seed)
         bounds, now = interval(found, level), both.compared(asked.metric)
         return Bound(
-            observed=None if now.production is None or now.candidate is None else round(-now.fall, 6),
-            lower=_finite(bounds.lower),
-            upper=_finite(bounds.upper),
+            observed=None if now.production is None or now.candidate is None else round(0.0 - now.fall, 6),
+            lower=bounds.lower,
+            upper=bounds.upper,
             level=level,
             nights=nights,
             resamples=bounds.resamples,
         )
 
-    def _before(self, both: Both, standing: Standing) -> list[Compared]:
+    def _before(self, both: Both, state: ProductionState) -> list[Compared]:
         """Of the scenes that were there at the last promotion, labelled as now: what wrong labels of a new delivery
         gain among themselves, they lose here.
         """
-        keys = {one.key: one.fingerprint for one in self._course.labels.scenes}
+        keys = {one.key: one.fingerprint for one in self._dataset.labels.scenes}
         known = [
             number
             for number, one in enumerate(both.scenes)
-            if standing.known.get(key_of(one.pair)) == keys[key_of(one.pair)]
+            if state.known.get(key_of(one.pair)) == keys[key_of(one.pair)]
         ]
         if not known or len(known) == len(both.scenes):
             return []
@@ -204,8 +201,3 @@ class Court:
             for number, one in enumerate(both.scenes)
         ]
         return sorted(rows, key=lambda row: (-row.fall, row.name))
-
-
-def _finite(value: float) -> float:
-    """PSNR of equal images is infinite, and JSON has no infinity."""
-    return float(np.clip(value, -1e9, 1e9))

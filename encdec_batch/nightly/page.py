@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,15 +49,17 @@ class Failure(NamedTuple):
     time: float
     promoting: bool = False
     """It was about to move the alias."""
+    archive: str = ""
+    """What became of the archive, in words."""
 
 
-def render_night(decision: Decision, pictures: Sequence[Picture], *, archive: str) -> str:
+def render_night(decision: Decision, pictures: Sequence[Picture], *, notes: Sequence[str] = ()) -> str:
     """The page of one night, to be written as UTF-8.
 
     Args:
         decision: of the night.
         pictures: of some held-out scenes.
-        archive: what became of the archive, in words; may be empty.
+        notes: what became of the archive, and what else is to be said.
     """
     judgement = decision.judgement
     return (
@@ -70,7 +73,7 @@ def render_night(decision: Decision, pictures: Sequence[Picture], *, archive: st
             scale=_scale(judgement.bound, judgement.margin) if judgement else None,
             scenes=judgement.scenes[:MAX_SCENES] if judgement else (),
             pictures=pictures,
-            archive=archive,
+            notes=notes,
             lineage=_lineage(decision),
             style=stylesheet() + _own_style(),
         )
@@ -121,13 +124,15 @@ def _when(seconds: float) -> str:
 
 
 def _scale(bound: Bound, margin: float) -> Scale:
-    points = [bound.lower, bound.upper, 0.0, margin, *([] if bound.observed is None else [bound.observed])]
+    """What is infinite lies at an end of the bar."""
+    said = (bound.lower, bound.upper, *([] if bound.observed is None else [bound.observed]))
+    points = [0.0, margin, *filter(isfinite, said)]
     low, high = min(points), max(points)
     pad = 0.08 * (high - low) or 1e-6
     low, high = low - pad, high + pad
 
     def share(value: float) -> float:
-        return (value - low) / (high - low)
+        return (min(max(value, low), high) - low) / (high - low)
 
     return Scale(
         left=share(bound.lower),

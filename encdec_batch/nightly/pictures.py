@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import TypeAdapter
 
 from encdec_batch.errors import ObjectMissing
 from encdec_batch.models.card import CardModel
 from encdec_batch.models.package import Package
+from encdec_batch.nightly.evaluate import Evaluating, evaluate_here
 from encdec_batch.nightly.find import key_of
-from encdec_batch.nightly.judge import Court
+from encdec_batch.nightly.judge import Evaluator
+from encdec_batch.nightly.production import ProductionState
 from encdec_batch.nightly.records import Compared, Judgement, Score
-from encdec_batch.nightly.standing import Standing
 from encdec_batch.plan.keys import canonical_json
 from encdec_batch.report.preview import preview_picture
 from encdec_batch.store.store import Store
@@ -44,14 +47,16 @@ def choose(judgement: Judgement, number: int) -> list[Compared]:
     return [*fell, *worst][:number]
 
 
-def draw(court: Court, judgement: Judgement, candidate: Package, standing: Standing) -> tuple[Picture, ...]:
+def draw(evaluator: Evaluator, judgement: Judgement, candidate: Package, state: ProductionState) -> tuple[Picture, ...]:
     """Predicts the chosen scenes once more."""
-    rows = choose(judgement, court.spec.judge.pictures)
-    by_key = {key_of(one.pair): one for one in court.held_out}
+    rows = choose(judgement, evaluator.spec.judge.pictures)
+    by_key = {key_of(one.pair): one for one in evaluator.held_out}
     scenes = [by_key[row.name] for row in rows]
-    if not scenes or standing.package is None:
+    if not scenes or state.package is None:
         return ()
-    before, after = (_panels(court, package, scenes) for package in (standing.package, candidate))
+    before, after = (
+        evaluator.calls(_panels, evaluator.evaluating(package), [scenes])[0] for package in (state.package, candidate)
+    )
     return tuple(
         Picture(
             name=row.name,
@@ -82,16 +87,17 @@ def _path(night: str) -> str:
     return f"nights/{night}/pictures.json"
 
 
-def _panels(court: Court, package: Package, scenes: list[Inspected]) -> list[tuple[str, str, str]]:
-    """Input, target and prediction of each, as data URIs."""
+def _panels(shared: Evaluating, scenes: Sequence[Inspected]) -> list[tuple[str, str, str]]:
+    """Input, target and prediction of each, as data URIs; runs on a worker."""
     found: list[tuple[str, str, str]] = []
+    card = shared.package.card
 
     def keep(seen: Seen) -> None:
-        whole = picture_of(seen, package.card)
+        whole = picture_of(seen, card)
         width = whole.shape[1] // 3
         image, target, made = (whole[:, n * width : (n + 1) * width] for n in range(3))
-        exact = package.card.output.kind == "classes"
+        exact = card.output.kind == "classes"
         found.append((preview_picture(image), preview_picture(target, exact=exact), preview_picture(made, exact=exact)))
 
-    court.evaluate(package, scenes, on_scene=keep)
+    evaluate_here(shared, scenes, on_scene=keep)
     return found

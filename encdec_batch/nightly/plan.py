@@ -11,9 +11,9 @@ from encdec_batch.errors import ObjectMissing, PreconditionFailed, SpecError
 from encdec_batch.models.card import CardModel
 from encdec_batch.models.version import record_bytes
 from encdec_batch.nightly.find import Labels
+from encdec_batch.nightly.production import ProductionState
 from encdec_batch.nightly.records import Counts, read_record, record_or_none
 from encdec_batch.nightly.split import AUDIT, HELD_OUT, TRAINING
-from encdec_batch.nightly.standing import Standing
 from encdec_batch.plan.keys import canonical_json
 from encdec_batch.spec.nightly import NightlySpec
 from encdec_batch.store.store import Store
@@ -42,9 +42,9 @@ class FrozenAudit(CardModel):
     scenes: dict[str, str]
 
 
-def fix_plan(store: Store, spec: NightlySpec, night: str, labels: Labels, standing: Standing) -> NightPlan:
+def fix_plan(store: Store, spec: NightlySpec, night: str, labels: Labels, state: ProductionState) -> NightPlan:
     """The plan of this night: as it was fixed before, or now."""
-    package = standing.package if spec.begin == "production" else None
+    package = state.package if spec.begin == "production" else None
     plan = NightPlan(
         night=night,
         parent=package.card.version if package else "",
@@ -74,7 +74,7 @@ def as_planned(labels: Labels, plan: NightPlan) -> Labels:
     return replace(labels, scenes=kept)
 
 
-def counts_of(labels: Labels, standing: Standing) -> Counts:
+def counts_of(labels: Labels, state: ProductionState) -> Counts:
     """How many there are of each, and how many are news."""
     training = labels.of(TRAINING)
     return Counts(
@@ -82,7 +82,7 @@ def counts_of(labels: Labels, standing: Standing) -> Counts:
         training=len(training),
         held_out=len(labels.of(HELD_OUT)),
         audit=len(labels.of(AUDIT)),
-        new=sum(standing.known.get(one.key) != one.fingerprint for one in training),
+        new=sum(state.known.get(one.key) != one.fingerprint for one in training),
         aside=tuple(str(one) for one in labels.aside[:SAID]),
         num_aside=len(labels.aside),
     )
@@ -90,11 +90,16 @@ def counts_of(labels: Labels, standing: Standing) -> Counts:
 
 def question_of(spec: NightlySpec, labels: Labels, parent_digest: str, against_digest: str) -> str:
     """Digest of all that decides the answer: who was asked this before knows it."""
+    training = spec.train
     asked = {
         "data": labels.fingerprints(TRAINING, HELD_OUT),
         "parent": parent_digest,
         "against": against_digest,
-        "training": spec.train.model_dump(mode="json", include={"data": True, "network": {"arguments"}, "learn": True}),
+        "training": {
+            "data": training.data.model_dump(mode="json"),
+            "network": training.network.model_dump(mode="json", exclude={"storage"}),
+            "learn": training.learn.model_dump(mode="json"),
+        },
         "judge": spec.judge.model_dump(mode="json", exclude={"pictures"}),
     }
     return hashlib.sha256(canonical_json(asked)).hexdigest()

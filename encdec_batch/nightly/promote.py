@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from encdec_batch.errors import ModelError
+from encdec_batch.models.alias import Alias
 from encdec_batch.models.registry import promote_over
 from encdec_batch.nightly.decide import is_better
+from encdec_batch.nightly.production import ProductionState, production_state, reference_of
 from encdec_batch.nightly.records import Decision, Judgement, Outcome
-from encdec_batch.nightly.standing import Standing, reference_of, standing_of
 from encdec_batch.spec.nightly import NightlySpec
 
 _TRIES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
+class CandidateResult:
     """What became of a candidate."""
 
     outcome: Outcome
@@ -24,12 +25,12 @@ class Settled:
     judgement: Judgement | None
 
 
-def settle(
+def judge_and_promote(
     spec: NightlySpec,
     version: str,
-    judge: Callable[[Standing], Judgement],
-    announce: Callable[[Settled], None],
-) -> Settled:
+    judge: Callable[[ProductionState], Judgement],
+    announce: Callable[[CandidateResult], None],
+) -> CandidateResult:
     """Judge a candidate, and let production name it where it is better.
 
     Args:
@@ -44,47 +45,51 @@ def settle(
     wanted = reference_of(spec, version)
     notes: tuple[str, ...] = ()
     for _ in range(_TRIES):
-        standing = standing_of(spec)
-        if standing.alias is not None and standing.alias[0].version == version:
-            return Settled(outcome="promoted", reasons=("somebody promoted it before it was judged",), judgement=None)
-        if standing.alias is None:
+        state = production_state(spec)
+        if state.alias is not None and state.alias[0].version == version:
+            return CandidateResult(
+                outcome="promoted", reasons=("somebody promoted it before it was judged",), judgement=None
+            )
+        if state.alias is None:
             said = f"nothing is in production to judge it by: encdec-batch models promote {wanted}"
-            return Settled(outcome="no_production", reasons=(*notes, said), judgement=None)
-        judgement = judge(standing)
+            return CandidateResult(outcome="no_production", reasons=(*notes, said), judgement=None)
+        judgement = judge(state)
         better, reasons = is_better(judgement)
         reasons = (*notes, *reasons)
         if not better or spec.shadow:
             outcome: Outcome = "would_promote" if better else "kept"
-            return Settled(outcome=outcome, reasons=reasons, judgement=judgement)
-        announce(Settled(outcome="promoting", reasons=reasons, judgement=judgement))
+            return CandidateResult(outcome=outcome, reasons=reasons, judgement=judgement)
+        announce(CandidateResult(outcome="promoting", reasons=reasons, judgement=judgement))
         try:
-            promote_over(wanted, "production", standing.alias, spec.registry_storage)
+            promote_over(wanted, "production", state.alias, spec.registry_storage)
         except ModelError as error:
             if "alias" not in error.context:
                 raise
             notes = (f"judged again: production was {judgement.against.version} and was moved meanwhile",)
             continue
-        return Settled(outcome="promoted", reasons=reasons, judgement=judgement)
+        return CandidateResult(outcome="promoted", reasons=reasons, judgement=judgement)
     raise ModelError(
         f"{wanted}: production was moved {_TRIES} times while it was judged; nothing was changed",
         hint="the same night judges it again",
     )
 
 
-def was_promoted(decision: Decision, standing: Standing) -> bool:
+def was_promoted(decision: Decision, production: Alias | None) -> bool:
     """Whether the move that an interrupted night had announced was made."""
-    if decision.judgement is None or decision.candidate is None or standing.alias is None:
+    if decision.judgement is None or decision.candidate is None or production is None:
         return False
     wanted = (decision.judgement.against.move + 1, "promote", decision.candidate.digest)
-    return wanted in [(move.number, move.kind, move.digest) for move in standing.alias[0].moves]
+    return wanted in [(move.number, move.kind, move.digest) for move in production.moves]
 
 
-def nights_judged(decisions: list[Decision], night: str, standing: Standing) -> int:
-    """Since the last promotion, this one among them: each had its chance of an error."""
-    against = standing.against
+def nights_judged(decisions: Iterable[Decision], night: str, asked: str, state: ProductionState) -> int:
+    """Since the last promotion, this one among them: each had its chance of an error. Who judges once more what was
+    `asked` before has no new one.
+    """
+    against = state.against
     since = against.promotion if against else 0
     return 1 + sum(
         one.judgement is not None and one.judgement.against.promotion >= since
         for one in decisions
-        if one.night != night
+        if one.night != night and one.asked != asked
     )

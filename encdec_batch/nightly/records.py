@@ -6,15 +6,16 @@ decisions/<night>.json           what a night came to
 nights/<night>/plan.json         what it learns from, create-only
 nights/<night>/training-<8 hex>, package-<8 hex>
 nights/<night>/pictures.json, index.html
-archive/<version>.json           the archive was run again by this version
+archive/<move>.json              the archive since that move of production
 index.html                       the nights
 """
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PlainSerializer
 
 from encdec_batch.errors import ObjectMissing
 from encdec_batch.models.card import CardModel
@@ -22,11 +23,22 @@ from encdec_batch.models.version import Sha256, parse_record, record_bytes
 from encdec_batch.store.store import Store
 
 R = TypeVar("R", bound=BaseModel)
-Score = float | None
+
+
+def _in_json(value: float) -> float | str:
+    """JSON has no infinity; a number in quotes is read as one."""
+    return value if isfinite(value) else str(value)
+
+
+Figure = Annotated[float, PlainSerializer(_in_json, when_used="json")]
+"""May be infinite, as the PSNR of equal images is."""
+Score = Figure | None
 """None: there is none, as that of a class that is nowhere."""
 Outcome = Literal[
     "too_little", "asked_before", "undecided", "no_production", "kept", "would_promote", "promoting", "promoted"
 ]
+OPEN = frozenset({"promoting", "would_promote"})
+"""Outcomes of a candidate that was better and is not in production: another night may take it up."""
 FINAL = frozenset({"no_production", "kept", "would_promote", "promoted"})
 """Outcomes after which the same night has nothing more to do."""
 
@@ -72,8 +84,8 @@ class Compared(CardModel):
     @property
     def fall(self) -> float:
         """Above 0 where the candidate is worse."""
-        if self.production is None or self.candidate is None:
-            return 0.0
+        if self.production is None or self.candidate is None or self.production == self.candidate:
+            return 0.0  # infinite less infinite is no number
         return self.production - self.candidate
 
     @property
@@ -88,9 +100,9 @@ class Bound(CardModel):
     """How sure the difference of the metric is, candidate less production."""
 
     observed: Score
-    lower: float
+    lower: Figure
     """With a confidence of `level` it is at least this; the one that counts."""
-    upper: float
+    upper: Figure
     """With the same confidence it is at most this."""
     level: float
     nights: int

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import Lease, acquire_lease
-from encdec_batch.errors import EncdecError, SpecError
-from encdec_batch.nightly.archive import check_archive, rerun, rerun_of
-from encdec_batch.nightly.deciding import Deciding
+from encdec_batch.errors import EncdecError, SpecError, unexpected
+from encdec_batch.nightly.archive import keep_up
+from encdec_batch.nightly.check import check_archive
+from encdec_batch.nightly.flow import NightFlow
 from encdec_batch.nightly.night import checked_night, night_of
 from encdec_batch.nightly.page import Failure, render_failure, render_night, render_nights
 from encdec_batch.nightly.pictures import kept_pictures
+from encdec_batch.nightly.production import model_of, production_alias, production_state
+from encdec_batch.nightly.promote import was_promoted
 from encdec_batch.nightly.records import Decision, page_path, read_decision, read_decisions, write_decision
 from encdec_batch.nightly.retention import retain
-from encdec_batch.nightly.standing import standing_of
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.spec.nightly import NightlySpec
 from encdec_batch.store.object import join_uri
@@ -63,8 +65,8 @@ def run_night(
     Raises:
         SpecError: the spec does not fit what is there.
         LeaseHeld: another night goes on.
-        EncdecError: it could not come to a decision, production is what it was, and a page says so; or the archive
-            could not be run after one.
+        EncdecError: it could not come to a decision, production is what it was, and a page says so; or it came to one,
+            and the archive could not be run.
     """
     wanted = checked_night(night) if night is not None else None
     job = check_archive(spec)
@@ -77,86 +79,145 @@ def run_night(
         )
     name = wanted or night_of(store.now())
     with acquire_lease(store, HolderInfo.current(f"night-{name}"), wait_s=wait_s) as lease:
-        desk = _Desk(spec=spec, night=name, store=store, lease=lease)
-        earlier = read_decision(store, name)
-        already = earlier is not None and earlier.final
-        decision = earlier
-        if decision is None or not already:
-            decision = desk.decided(report=report, verbose=verbose)
-        archive = desk.follow(decision, job, verbose=verbose)
-        page = join_uri(store.uri, page_path(name))
-        return Night(decision=decision, page=page, archive=archive, already=already)
+        return _NightRun(spec=spec, night=name, store=store, lease=lease, job=job, report=report, verbose=verbose).run()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Desk:
-    """Where a night's papers are written. The lease is looked at before each of them."""
+class _NightRun:
+    """One try of a night. The lease is looked at before everything that it writes."""
 
     spec: NightlySpec
     night: str
     store: Store
     lease: Lease
+    job: JobSpec | None
+    """Of the archive."""
+    report: Report
+    verbose: bool
 
-    def decided(self, *, report: Report, verbose: bool) -> Decision:
-        """The decision, with its page; where there is none, a page that says so."""
-        way = Deciding(
-            spec=self.spec, night=self.night, store=self.store, report=report, verbose=verbose, keep=self.keep
-        )
+    def run(self) -> Night:
+        """Decision, clearing up, archive; each leaves its word on the page, whatever becomes of it."""
         try:
-            decision = way.decide()
-            self.keep(decision)
-        except EncdecError as error:
-            # Where the store is what failed the log has to do.
-            with suppress(EncdecError):
-                self._say_failed(error)
+            decision, already = self._decision()
+        except BaseException as error:
+            self._say_failed(error, "")
+            if isinstance(error, EncdecError):
+                # Labels may be wrong for weeks: the archive is kept up all the same.
+                self._say_failed(error, self._archive_after_failure())
             raise
-        self.write_pages(decision, "")
-        for line in retain(self.spec, self.store, self.night):
-            log.info("night.retention", extra={"line": line})
-        return decision
+        # First of all, also where an earlier try decided and died: the archive may take hours.
+        self._write_pages(decision, "the archive is being run" if self.job is not None else "", "")
+        note = self._clear_up()
+        try:
+            archive = self._archive()
+        except BaseException as error:
+            with suppress(Exception):
+                self._write_pages(decision, _archive_failed(error), note)
+            raise
+        self._write_pages(decision, archive, note)
+        page = join_uri(self.store.uri, page_path(self.night))
+        return Night(decision=decision, page=page, archive=archive, already=already)
 
-    def _say_failed(self, error: EncdecError) -> None:
-        self.lease.check()
-        kept = read_decision(self.store, self.night)
-        failure = Failure(
+    def _decision(self) -> tuple[Decision, bool]:
+        """What this night came to, and whether it had done so before."""
+        self._resolve()
+        earlier = read_decision(self.store, self.night)
+        if earlier is not None and earlier.final:
+            return earlier, True
+        flow = NightFlow(
+            spec=self.spec,
             night=self.night,
-            message=error.message,
-            hint=error.hint,
-            time=self.store.now(),
-            promoting=kept is not None and kept.outcome == "promoting",
+            store=self.store,
+            report=self.report,
+            verbose=self.verbose,
+            keep=self._keep,
         )
-        self.store.put(page_path(self.night), render_failure(failure).encode())
+        decision = flow.decide()
+        self._keep(decision)
+        return decision, False
 
-    def follow(self, decision: Decision, job: JobSpec | None, *, verbose: bool) -> str:
-        """Runs the archive where the last promotion of a night still holds and was not followed by it yet; in words."""
-        promoted = next((one for one in reversed(read_decisions(self.store)) if one.outcome == "promoted"), None)
-        if job is None or promoted is None or promoted.candidate is None or promoted.judgement is None:
-            return ""
-        version = promoted.candidate.version
-        found = rerun_of(self.store, version)
-        if found is not None and found.words:
-            return found.words if promoted.night == self.night else ""
-        alias = standing_of(self.spec).alias
-        if alias is None or alias[0].version != version:
-            return ""
-        self.write_pages(decision, "the archive is being run")
+    def _resolve(self) -> None:
+        """Of nights that died while promoting, this one or earlier: whether they did is in the alias's history."""
+        interrupted = [one for one in read_decisions(self.store) if one.outcome == "promoting"]
+        alias = production_alias(self.spec) if interrupted else None
+        for one in interrupted:
+            if was_promoted(one, alias):
+                promoted = one.model_copy(update={"outcome": "promoted"})
+                self._keep(promoted)
+                self._write_page(promoted, "", "")
+
+    def _clear_up(self) -> str:
+        """A line where it could not be done: no reason for a night to fail that has decided."""
+        self.lease.check()
         try:
-            words = rerun(self.spec, job, self.store, promoted, verbose=verbose).words
+            for line in retain(self.spec, self.store, self.night):
+                log.info("night.retention", extra={"line": line})
         except EncdecError as error:
-            self.write_pages(decision, f"the archive could not be run, and the next night tries again: {error}")
-            raise
-        self.write_pages(decision, words)
-        return words
+            log.warning("night.retention_failed", extra={"error": str(error)})
+            return f"what is old could not be deleted, and the next night tries again: {error}"
+        return ""
 
-    def keep(self, decision: Decision) -> None:
+    def _archive(self) -> str:
+        """What became of the archive, in words; empty: there is none, or nothing is in production."""
+        if self.job is None:
+            return ""
+        self.lease.check()
+        state = production_state(self.spec)
+        return keep_up(self.spec, self.job, self.store, state, verbose=self.verbose)
+
+    def _archive_after_failure(self) -> str:
+        try:
+            return self._archive()
+        except EncdecError as error:
+            log.warning("night.archive_failed", extra={"error": str(error)})
+            return _archive_failed(error)
+
+    def _say_failed(self, error: BaseException, archive: str) -> None:
+        # Where the store is what failed, or the lease is another's, the log has to do.
+        with suppress(Exception):
+            self.lease.check()
+            kept, said = read_decision(self.store, self.night), _said(error)
+            failure = Failure(
+                night=self.night,
+                message=said.message,
+                hint=said.hint,
+                time=self.store.now(),
+                promoting=kept is not None and kept.outcome == "promoting",
+                archive=archive,
+            )
+            self.store.put(page_path(self.night), render_failure(failure).encode())
+            self._write_list()
+
+    def _keep(self, decision: Decision) -> None:
         self.lease.check()
         write_decision(self.store, decision)
 
-    def write_pages(self, decision: Decision, archive: str) -> None:
+    def _write_pages(self, decision: Decision, archive: str, note: str) -> None:
         """The night's page, and the list of nights."""
+        self._write_page(decision, archive, note)
+        self._write_list()
+
+    def _write_page(self, decision: Decision, archive: str, note: str) -> None:
         self.lease.check()
-        pictures = kept_pictures(self.store, self.night) if decision.judgement else ()
-        page = render_night(decision, pictures, archive=archive)
-        self.store.put(page_path(self.night), page.encode())
-        nights = render_nights(decision.model, read_decisions(self.store))
+        pictures = kept_pictures(self.store, decision.night) if decision.judgement else ()
+        page = render_night(decision, pictures, notes=[one for one in (archive, note) if one])
+        self.store.put(page_path(decision.night), page.encode())
+
+    def _write_list(self) -> None:
+        nights = render_nights(model_of(self.spec), read_decisions(self.store))
         self.store.put("index.html", nights.encode())
+
+
+def _said(error: BaseException) -> EncdecError:
+    """What a page says of the end of a try."""
+    if isinstance(error, EncdecError):
+        return error
+    if isinstance(error, Exception):
+        return unexpected(error, "the night")
+    return EncdecError("it was stopped before it came to a decision (by SIGTERM, or by hand)")
+
+
+def _archive_failed(error: BaseException) -> str:
+    if isinstance(error, Exception):
+        return f"the archive could not be run, and the next night tries again: {error}"
+    return "the archive was stopped before it was through (by SIGTERM, or by hand), and the next night goes on"

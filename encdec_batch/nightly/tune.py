@@ -14,10 +14,10 @@ from encdec_batch.models.lineage import Lineage, read_lineage, write_lineage
 from encdec_batch.models.package import Package, load_package
 from encdec_batch.models.registry import add_package
 from encdec_batch.models.version import read_version
-from encdec_batch.nightly.find import Labels
+from encdec_batch.nightly.find import Labels, key_of
 from encdec_batch.nightly.plan import NightPlan
+from encdec_batch.nightly.production import reference_of
 from encdec_batch.nightly.split import AUDIT, HELD_OUT, TRAINING
-from encdec_batch.nightly.standing import reference_of
 from encdec_batch.plan.keys import canonical_json
 from encdec_batch.spec.nightly import NightlySpec
 from encdec_batch.spec.train import CardSpec, NetworkSpec, TrainOutputSpec, TrainSpec
@@ -25,6 +25,7 @@ from encdec_batch.spec.train_data import EstimateNormalization, GivenNormalizati
 from encdec_batch.spec.train_target import LabelsInput
 from encdec_batch.store.object import join_uri
 from encdec_batch.store.open import open_store
+from encdec_batch.train.dataset.inspect import Inspected
 from encdec_batch.train.dataset.prepare import Prepared, prepare
 from encdec_batch.train.dataset.split import Sides
 from encdec_batch.train.running.collect import material_of
@@ -36,7 +37,7 @@ _WAIT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
+class NightDataset:
     """What one night trains on, and how."""
 
     plan: NightPlan
@@ -47,13 +48,18 @@ class Course:
     audit: frozenset[str]
     """Keys of the scenes of the audit."""
 
+    @property
+    def held_out(self) -> tuple[Inspected, ...]:
+        """The scenes that decide."""
+        return tuple(one for one in self.prepared.val if key_of(one.pair) not in self.audit)
+
 
 def version_of(night: str) -> str:
     """The version that a night makes."""
     return night.replace("-", ".")
 
 
-def set_course(spec: NightlySpec, plan: NightPlan, labels: Labels, audit: frozenset[str]) -> Course:
+def prepare_dataset(spec: NightlySpec, plan: NightPlan, labels: Labels, audit: frozenset[str]) -> NightDataset:
     """Looks through the data of a night.
 
     Args:
@@ -76,7 +82,7 @@ def set_course(spec: NightlySpec, plan: NightPlan, labels: Labels, audit: frozen
         note=f"held out for the nightly job by a hash of the {spec.split.by}",
     )
     prepared = prepare(training.data, sides=sides, leave_out=True)
-    return Course(plan=plan, labels=labels, spec=training, prepared=prepared, audit=audit)
+    return NightDataset(plan=plan, labels=labels, spec=training, prepared=prepared, audit=audit)
 
 
 def made_before(spec: NightlySpec, night: str) -> Package | None:
@@ -98,7 +104,20 @@ def made_before(spec: NightlySpec, night: str) -> Package | None:
     return load_package(str(reference_of(spec, version.version)), spec.registry_storage)
 
 
-def tune(spec: NightlySpec, course: Course, *, report: Report, verbose: bool) -> Package:
+def registered(spec: NightlySpec, version: str, digest: str) -> Package | None:
+    """A version of the registry, if it is still there and what it was.
+
+    Raises:
+        ModelError: its files are damaged.
+    """
+    store, name = open_store(spec.registry, spec.registry_storage), spec.train.card.name
+    found = read_version(store, name, version)
+    if found is None or found.digest != digest:
+        return None
+    return load_package(str(reference_of(spec, version)), spec.registry_storage)
+
+
+def tune(spec: NightlySpec, dataset: NightDataset, *, report: Report, verbose: bool) -> Package:
     """Train, or go on with it; then lineage and package into the registry.
 
     Raises:
@@ -107,20 +126,20 @@ def tune(spec: NightlySpec, course: Course, *, report: Report, verbose: bool) ->
 
     def load() -> Any:
         # What is held out is judged on once, at the end: weights are not chosen by it.
-        return replace(material_of(course.prepared, course.spec), examples=None)
+        return replace(material_of(dataset.prepared, dataset.spec), examples=None)
 
-    train(course.spec, load, report=report, verbose=verbose, wait_s=_WAIT_S)
-    return _register(spec, course)
+    train(dataset.spec, load, report=report, verbose=verbose, wait_s=_WAIT_S)
+    return _register(spec, dataset)
 
 
-def _register(spec: NightlySpec, course: Course) -> Package:
-    output = course.spec.output
+def _register(spec: NightlySpec, dataset: NightDataset) -> Package:
+    output = dataset.spec.output
     package = load_package(output.package, output.package_storage)
     lineage = Lineage(
         name=package.card.name,
         digest=package.digest,
-        night=course.plan.night,
-        scenes=course.labels.fingerprints(),
+        night=dataset.plan.night,
+        scenes=dataset.labels.fingerprints(),
     )
     # Before the version that names it: a version of a night is never without its lineage.
     write_lineage(open_store(spec.registry, spec.registry_storage), lineage)
@@ -129,7 +148,7 @@ def _register(spec: NightlySpec, course: Course) -> Package:
         spec.registry,
         spec.registry_storage,
         package_options=output.package_storage,
-        spec=yaml.safe_dump(course.spec.model_dump(mode="json"), sort_keys=False),
+        spec=yaml.safe_dump(dataset.spec.model_dump(mode="json"), sort_keys=False),
     )
     reference = reference_of(spec, package.card.version)
     return load_package(str(reference), spec.registry_storage)

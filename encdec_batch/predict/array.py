@@ -72,6 +72,7 @@ def predict_patch(  # noqa: PLR0913  (as above)
     halo: int | None = None,
     stitch: Stitch = "crop",
     precision: Literal["auto"] | Precision = "auto",
+    device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> NDArray[np.generic]:
     """As `predict_array`, of pixels of any dtype whose validity is known; nothing is checked."""
     card = package.card
@@ -87,7 +88,9 @@ def predict_patch(  # noqa: PLR0913  (as above)
     patch = Patch(pixels=scene.pixels[:, *inside], valid_mask=scene.valid_mask[inside])
     num_bands = len(scene.pixels)
     affine = affine_of(card, (1.0,) * num_bands, (0.0,) * num_bands, value_range_in(card, scene))
-    prediction = _predictor(package, precision).predict(pad(patch, grid, block, card.padding), grid, block, affine)
+    prediction = _predictor(package, precision, device).predict(
+        pad(patch, grid, block, card.padding), grid, block, affine
+    )
     main = next(iter(prediction.rasters.values()))
     return main[0] if card.output.kind == "classes" else main
 
@@ -99,18 +102,18 @@ def make_predictor(package: Package, device: Device, output: OutputSpec, weights
     return Predictor(package.card, engine, wanted, batch=device.batch, weights=weights)
 
 
-_recent: dict[tuple[str, str], Predictor] = {}
+_recent: dict[tuple[str, str, str], Predictor] = {}
 _KEPT = 4
 
 
-def _predictor(package: Package, precision: str) -> Predictor:
+def _predictor(package: Package, precision: str, device: str) -> Predictor:
     """Networks are built once: a notebook calls this function for many images."""
-    key = package.digest, precision
+    key = package.digest, precision, device
     if key not in _recent:
         if len(_recent) == _KEPT:
             del _recent[next(iter(_recent))]
-        device = device_for(package.card, "auto", precision, "auto")
-        _recent[key] = make_predictor(package, device, OutputSpec(uri="memory"))
+        found = device_for(package.card, device, precision, "auto")
+        _recent[key] = make_predictor(package, found, OutputSpec(uri="memory"))
     return _recent[key]
 
 

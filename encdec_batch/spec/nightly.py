@@ -121,7 +121,7 @@ class JudgeSpec(Spec):
     group_guards: dict[str, Guard] = {}
     """Groups with a guard of their own."""
     pictures: Annotated[int, Field(ge=0, le=24)] = 6
-    """Held-out scenes on the page: those that fell most, then those that production does worst."""
+    """Held-out scenes on the page: those that fell most, then those that the candidate does worst."""
 
     @model_validator(mode="after")
     def _of_use(self) -> JudgeSpec:
@@ -131,13 +131,13 @@ class JudgeSpec(Spec):
 
 
 class ArchiveRerun(Spec):
-    """What becomes of an archive once another model is in production."""
+    """An archive that every night keeps up with what is in production."""
 
     spec: str
     """The job's file; its model.package is REGISTRY/NAME@production of this model."""
     policy: Literal["all", "new", "where_they_differ"] = "all"
-    """`all`: every scene. `new`: those alone that were never done. `where_they_differ`: these, and the folders of
-    which a sample shows that the two models differ."""
+    """Of scenes that another version has made: `all` does them again, `new` none of them, `where_they_differ` those of
+    folders of which a sample shows that the versions differ. What is new is always done."""
     sample: Annotated[int, Field(ge=1, le=1000)] = 8
     """Of `where_they_differ`: scenes of each folder that are looked at, drawn by a hash, in one window each."""
     window: Annotated[int, Field(ge=64, le=8192)] = 1024

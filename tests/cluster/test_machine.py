@@ -51,6 +51,9 @@ def test_the_service_is_one_night_that_ends_and_goes_on():
     service = unit(SERVICE)["Service"]
     assert service["Type"] == "oneshot", "two nights never overlap"
     assert service["ExecStart"] == NIGHTLY
+    assert service["ExecStartPost"] == f"/bin/rm -f /var/lib/{service['StateDirectory']}/night", (
+        "as bin/nightly names it"
+    )
     assert int(re.fullmatch(r"(\d+)h", service["TimeoutStartSec"])[1]) < 24
     assert (service["User"], service["NoNewPrivileges"], service["OOMPolicy"]) == ("encdec-batch", "yes", "continue")
     assert "Environment=RAY_AUTH_MODE=token\n" in (MACHINE / SERVICE).read_text()

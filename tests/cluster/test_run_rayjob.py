@@ -8,10 +8,10 @@ from threading import Thread
 
 import pytest
 import requests
-from cluster.manifests import one, typos
+from cluster.manifests import ROOT, one, typos
 from cluster.rules import faults
 
-from cluster.bin.run_rayjob import FAILED, NO_ANSWER, NightError, RayJobs, main, run, tonight
+from cluster.bin.run_rayjob import FAILED, NO_ANSWER, WRONG, NightError, RayJobs, main, run, tonight
 
 TEMPLATE = one("RayJob", "retrain")
 JOB, NAME, UID = "retrain-29384730", "retrain-29384730-night", "5a0b"
@@ -29,7 +29,8 @@ class Kubernetes(BaseHTTPRequestHandler):
             self._answer(200, TEMPLATE | {"status": {"jobDeploymentStatus": "Suspended"}})
         elif name in self.server.made:
             said = self.server.answers.pop(0)
-            self._answer(*((said, {"message": "no"}) if isinstance(said, int) else (200, {"status": said})))
+            there = self.server.made[name]
+            self._answer(*((said, {"message": "no"}) if isinstance(said, int) else (200, there | {"status": said})))
         else:
             self._answer(404, {"message": "not found"})
 
@@ -79,24 +80,51 @@ def kubernetes(tmp_path, monkeypatch):
 
 def night(kubernetes, *answers):
     kubernetes.answers = list(answers)
-    run(kubernetes.rayjobs, "retrain", job=JOB, uid=UID, every_s=0)
+    run(kubernetes.rayjobs, "retrain", job=JOB, uid=UID, night="2026-11-28", every_s=0)
 
 
 def test_a_night_is_made_of_the_suspended_one_and_waited_for(kubernetes):
     ends = {"jobDeploymentStatus": "Complete", "jobStatus": "SUCCEEDED"}
     night(kubernetes, {}, {"jobDeploymentStatus": "Initializing"}, 503, 429, RUNNING, ends)
     made = kubernetes.made[NAME]
-    assert made["spec"] == TEMPLATE["spec"] | {"suspend": False}
+    entrypoint = f"{TEMPLATE['spec']['entrypoint']} --night 2026-11-28"
+    assert made["spec"] == TEMPLATE["spec"] | {"suspend": False, "entrypoint": entrypoint}
     (owner,) = made["metadata"].pop("ownerReferences")
     assert (owner["kind"], owner["name"], owner["uid"]) == ("Job", JOB, UID)
     assert typos(made) == faults(made) == []
     assert kubernetes.answers == []
 
 
+def of_job(uid):
+    """A night's RayJob that a pod before this one made, before noon."""
+    return tonight(TEMPLATE, job=JOB, uid=uid, night="2026-11-27")
+
+
 def test_a_pod_that_is_started_again_finds_its_night(kubernetes):
-    kubernetes.made[NAME] = "of the first pod"
-    night(kubernetes, RUNNING, {"jobDeploymentStatus": "Complete", "jobStatus": "SUCCEEDED"})
-    assert kubernetes.made == {NAME: "of the first pod"}
+    kubernetes.made[NAME] = of_job(UID)
+    night(kubernetes, {}, RUNNING, {"jobDeploymentStatus": "Complete", "jobStatus": "SUCCEEDED"})
+    assert kubernetes.made == {NAME: of_job(UID)}, "it is the night that it was"
+
+
+@pytest.mark.parametrize("there", [of_job("another"), {"metadata": {"name": NAME}}])
+def test_a_rayjob_of_somebody_else_is_not_taken_for_the_night(kubernetes, there):
+    kubernetes.made[NAME] = there
+    with pytest.raises(NightError, match="is there already, and of another Job"):
+        night(kubernetes, {"jobDeploymentStatus": "Complete", "jobStatus": "SUCCEEDED"})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [(None, "cannot read the spec"), ("registry: 3\n", "is not a nightly job"), ("", "holds no keys")]
+)
+def test_for_a_wrong_spec_no_cluster_is_made(kubernetes, monkeypatch, capsys, tmp_path, text, said):
+    monkeypatch.setenv("JOB_NAME", JOB)
+    monkeypatch.setenv("JOB_UID", UID)
+    path = tmp_path / "nightly.yaml"
+    if text is not None:
+        path.write_text(text)
+    assert main(["--spec", str(path), "retrain"], kubernetes.rayjobs) == WRONG
+    assert said in capsys.readouterr().err
+    assert kubernetes.made == {}
 
 
 @pytest.mark.parametrize(
@@ -131,7 +159,7 @@ def test_the_command_ends_as_the_night_does(kubernetes, monkeypatch, capsys, ans
     rayjobs = kubernetes.rayjobs
     if answer == "unreachable":
         rayjobs = RayJobs(server="http://127.0.0.1:1", account=rayjobs.account)
-    assert main(["retrain"], rayjobs) == code
+    assert main(["--spec", str(ROOT / "jobs/nightly.yaml"), "retrain"], rayjobs) == code
     assert ("error: " in capsys.readouterr().err) == (code != 0)
 
 
@@ -144,12 +172,12 @@ def test_the_command_says_what_it_lacks(monkeypatch, capsys):
 
 def test_exit_codes_are_those_that_the_cron_job_knows():
     (fails, _) = one("CronJob", "retrain")["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
-    assert FAILED in fails["onExitCodes"]["values"]
+    assert {FAILED, WRONG} <= set(fails["onExitCodes"]["values"])
     assert NO_ANSWER not in fails["onExitCodes"]["values"], "a new pod goes on"
 
 
 def test_the_rayjob_has_a_name_of_its_own():
     """KubeRay submits by a Job named as its RayJob: where the waiting Job had that name, none would be submitted."""
-    assert tonight(TEMPLATE, job=JOB, uid=UID)["metadata"]["name"] not in {JOB, "retrain"}
+    assert tonight(TEMPLATE, job=JOB, uid=UID, night="2026-11-28")["metadata"]["name"] not in {JOB, "retrain"}
     with pytest.raises(NightError, match="at most 41"):
-        tonight(TEMPLATE, job="x" * 42, uid=UID)
+        tonight(TEMPLATE, job="x" * 42, uid=UID, night="2026-11-28")

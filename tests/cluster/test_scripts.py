@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
 from cluster.manifests import CLUSTER, ROOT
+
+from encdec_batch.nightly.night import night_of
 
 BIN = CLUSTER / "bin"
 
@@ -43,6 +46,25 @@ def test_a_night_runs_from_the_root_with_the_spec_that_is_asked_for(path, tmp_pa
         f"{ROOT} jobs/nightly_retrain.py --spec jobs/nightly.yaml --shadow",
         f"{ROOT} jobs/nightly_retrain.py --spec /etc/mine.yaml",
     ]
+
+
+def test_a_night_that_is_started_again_keeps_its_name(path, tmp_path):
+    state, kept = {"PATH": path, "STATE_DIRECTORY": str(tmp_path)}, tmp_path / "night"
+
+    def named(*more) -> str:
+        done = run(BIN / "nightly", *more, env=state)
+        assert done.returncode == 0, done.stderr
+        return (tmp_path / "called").read_text().splitlines()[-1].partition("nightly.yaml ")[2]
+
+    before, first, after = night_of(time.time()), named(), night_of(time.time())
+    assert first in (f"--night {before}", f"--night {after}")
+    # It is past noon, and another day.
+    kept.write_text("2026-01-02\n")
+    assert named() == "--night 2026-01-02"
+    assert named("--night", "2026-03-04") == "--night 2026-03-04"
+    # Given up a day ago: the timer has come again.
+    os.utime(kept, (time.time() - 86_400,) * 2)
+    assert named() == f"--night {night_of(time.time())}"
 
 
 def test_a_drain_waits_until_the_raylet_is_gone(path, tmp_path):

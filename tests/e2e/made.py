@@ -83,11 +83,12 @@ def classes_package(
     seed: int = 0,
     unit: str = "raw",
     gain: float = 1.0,
+    version: str = "",
 ) -> str:
-    """Folder of a package with random weights that tells two classes apart."""
+    """Folder of a package with random weights that tells two classes apart; the seed is its version if none is said."""
     changes: dict[str, Any] = {
         "name": "classes",
-        "version": str(seed),
+        "version": version or str(seed),
         "arguments": {"in_channels": bands, "out_channels": 2, "width": 2, "depth": 1, "norm": "none"},
         "dtypes": dtypes,
         "nodata": {"nan": nan},

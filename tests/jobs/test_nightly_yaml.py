@@ -13,7 +13,7 @@ from documented import documented, models_below, said
 
 from encdec_batch.cli import main
 from encdec_batch.errors import SpecError
-from encdec_batch.nightly.archive import check_archive
+from encdec_batch.nightly.check import check_archive
 from encdec_batch.spec.kind import kind_of
 from encdec_batch.spec.load_nightly import load_nightly_spec
 from encdec_batch.spec.nightly import NightlySpec

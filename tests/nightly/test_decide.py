@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nightly.judgements import judgement, row
+from nightly.judgements import decision, judgement, row
 
+from encdec_batch.models.version import parse_record, record_bytes
 from encdec_batch.nightly.decide import is_better
+from encdec_batch.nightly.records import Decision
 
-SCORES = st.none() | st.floats(0, 1)
+SCORES = st.none() | st.just(inf) | st.floats(0, 1)
 
 
 def test_better_by_more_than_the_margin_and_nothing_falls():
@@ -50,6 +54,21 @@ def test_a_guard_holds_exactly_what_it_says(production, candidate, guard):
         assert not found.broken, "what was not there cannot fall"
     elif candidate is None:
         assert found.broken
+    elif production == candidate:
+        assert not found.broken
+    elif production == inf:
+        assert found.broken
     else:
         assert found.broken == (production - candidate > guard)
     assert not found.model_copy(update={"guard": None}).broken
+
+
+def test_a_group_that_is_perfect_now_is_not_gone():
+    """PSNR of equal images is infinite."""
+    assert is_better(judgement(0.5, groups=(row("perfect", 40.0, inf, 0.1), row("both", inf, inf, 0.1))))[0]
+
+
+@pytest.mark.parametrize("figure", [inf, -inf, 0.25, None])
+def test_a_figure_that_is_infinite_is_kept_apart_from_none(figure):
+    made = decision(judgement=judgement(groups=(row("x", figure, 0.5),)))
+    assert parse_record(Decision, record_bytes(made), where="here") == made

@@ -172,6 +172,10 @@ def test_killed_anywhere_the_same_night_goes_on_to_the_same_decision(lived, numb
     assert load_package(f"{folder}/{MODEL}@production").weights == lived.weights
     assert ended.decision.judgement.overall == wanted.judgement.overall
     assert version_in(folder) == wanted.candidate.version
+    page = Path(ended.page.removeprefix("file://")).read_text()
+    assert all(f"{row.candidate:.4f}" in page for row in wanted.judgement.overall)
+    assert page.count('src="data:image/') == 4 * 4
+    assert BETTER in (folder / "nights/index.html").read_text()
 
 
 def test_a_night_that_is_given_up_leaves_production_and_the_next_night_clean(lived):

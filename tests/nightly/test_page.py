@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 import pytest
 from nightly.judgements import decision, judgement, row
@@ -33,10 +35,10 @@ def pages():
     made = decision(model=HOSTILE, reasons=(HOSTILE,), judgement=hostile)
     counts = made.counts.model_copy(update={"aside": (HOSTILE,), "num_aside": 3})
     made = made.model_copy(update={"counts": counts})
-    failure = Failure(night="2026-11-28", message=HOSTILE, hint=HOSTILE, time=0.0)
+    failure = Failure(night="2026-11-28", message=HOSTILE, hint=HOSTILE, time=0.0, archive=HOSTILE)
     return {
-        "night": render_night(made, [picture(HOSTILE)], archive=HOSTILE),
-        "quiet": render_night(decision(outcome="too_little", judgement=None, candidate=None), (), archive=""),
+        "night": render_night(made, [picture(HOSTILE)], notes=[HOSTILE]),
+        "quiet": render_night(decision(outcome="too_little", judgement=None, candidate=None), ()),
         "failed": render_failure(failure),
         "nights": render_nights(HOSTILE, [made, decision("2026-11-29", "promoted")]),
     }
@@ -65,13 +67,13 @@ def test_a_night_says_all_that_decided_it():
     assert "production stays" in page.text
     assert "models promote" in page.text
     assert "s3://models" not in page.text
-    kept = Page(render_night(decision(), (), archive=""))
+    kept = Page(render_night(decision(), ()))
     assert ["judged against", "s3://models/nuclei@1"] in kept.terms
 
 
 def test_the_interval_is_drawn_where_it_is():
     """Lower bound, observed and upper bound stand in this order, and zero below all of them."""
-    html = render_night(decision(judgement=judgement(0.01)), (), archive="")
+    html = render_night(decision(judgement=judgement(0.01)), ())
     style = dict.fromkeys(("band", "line", "point"))
     for _, attribute, value in Page(html).attributes:
         if attribute == "style":
@@ -84,6 +86,14 @@ def test_the_interval_is_drawn_where_it_is():
     low, high = style["band"]
     assert 0 < zero == margin < low < point < high < 1
     assert point - low == pytest.approx(high - point, abs=1e-3)
+
+
+def test_what_is_infinite_is_shown_as_that():
+    bound = judgement().bound.model_copy(update={"observed": inf, "lower": 0.5, "upper": inf})
+    perfect = judgement(bound=bound, groups=(row("new", 30.0, inf, 0.1), row("both", inf, inf, 0.1)))
+    cells = [[cell.strip() for cell in cells] for cells in Page(render_night(decision(judgement=perfect), ())).rows]
+    assert ["new", "9", "30.0000", "inf", "+inf", "0.1"] in cells
+    assert ["both", "9", "inf", "inf", "+0.0000", "0.1"] in cells
 
 
 def test_pictures_are_of_those_that_fell_and_those_that_are_worst():

@@ -9,8 +9,8 @@ from nightly.nuclei import nightly_values
 
 from encdec_batch.errors import ModelError
 from encdec_batch.models.registry import add_package, promote, rollback, show_model
-from encdec_batch.nightly.promote import nights_judged, settle, was_promoted
-from encdec_batch.nightly.standing import standing_of
+from encdec_batch.nightly.production import production_alias, production_state
+from encdec_batch.nightly.promote import judge_and_promote, nights_judged, was_promoted
 from encdec_batch.spec.load_nightly import parse_nightly_spec
 
 
@@ -29,88 +29,89 @@ def version(spec) -> str:
     return show_model(f"{spec.registry}/nuclei").aliases["production"].version
 
 
-def judged(spec, standing, lower=0.01):
-    return judgement(lower, against=standing.against)
+def judged(spec, state, lower=0.01):
+    return judgement(lower, against=state.against)
 
 
 def test_the_better_one_is_promoted_and_the_judgement_was_kept_before(spec):
     kept = []
 
-    def announce(settled):
-        kept.append((settled.outcome, version(spec)))
+    def announce(result):
+        kept.append((result.outcome, version(spec)))
 
-    settled = settle(spec, "3", lambda standing: judged(spec, standing), announce)
-    assert settled.outcome == "promoted"
+    result = judge_and_promote(spec, "3", lambda state: judged(spec, state), announce)
+    assert result.outcome == "promoted"
     assert kept == [("promoting", "2")]
     assert version(spec) == "3"
-    made = decision(outcome="promoting", judgement=settled.judgement)
+    made = decision(outcome="promoting", judgement=result.judgement)
     digest = show_model(f"{spec.registry}/nuclei").aliases["production"].digest
     made = made.model_copy(update={"candidate": made.candidate.model_copy(update={"digest": digest})})
-    assert was_promoted(made, standing_of(spec)), "a night that died here knows that it had moved the alias"
-    assert not was_promoted(decision(outcome="promoting", judgement=settled.judgement), standing_of(spec))
+    assert was_promoted(made, production_alias(spec)), "a night that died here knows that it had moved the alias"
+    assert not was_promoted(decision(outcome="promoting", judgement=result.judgement), production_alias(spec))
 
 
 @pytest.mark.parametrize(("lower", "shadow", "outcome"), [(-0.01, False, "kept"), (0.01, True, "would_promote")])
 def test_the_others_are_not(spec, lower, shadow, outcome):
     spec = spec.model_copy(update={"shadow": shadow})
-    settled = settle(spec, "3", lambda standing: judged(spec, standing, lower), lambda _: pytest.fail("moved"))
-    assert (settled.outcome, version(spec)) == (outcome, "2")
+    result = judge_and_promote(spec, "3", lambda state: judged(spec, state, lower), lambda _: pytest.fail("moved"))
+    assert (result.outcome, version(spec)) == (outcome, "2")
 
 
 def test_moved_while_it_was_judged_it_is_judged_again_against_what_is_there_now(spec):
     seen = []
 
-    def judge(standing):
-        seen.append(standing.alias[0].version)
+    def judge(state):
+        seen.append(state.alias[0].version)
         if len(seen) == 1:
             rollback(f"{spec.registry}/nuclei")
-        return judged(spec, standing)
+        return judged(spec, state)
 
-    settled = settle(spec, "3", judge, lambda _: None)
+    result = judge_and_promote(spec, "3", judge, lambda _: None)
     assert seen == ["2", "1"]
-    assert settled.outcome == "promoted"
-    assert settled.judgement.against.version == "1"
-    assert "judged again: production was 2" in settled.reasons[0]
+    assert result.outcome == "promoted"
+    assert result.judgement.against.version == "1"
+    assert "judged again: production was 2" in result.reasons[0]
 
 
 def test_moved_there_and_back_is_moved(spec):
-    def judge(standing):
+    def judge(state):
         if len(seen) == 0:
             rollback(f"{spec.registry}/nuclei")
             promote(f"{spec.registry}/nuclei@2", "production")
-        seen.append(standing.alias[0].version)
-        return judged(spec, standing)
+        seen.append(state.alias[0].version)
+        return judged(spec, state)
 
     seen = []
-    assert settle(spec, "3", judge, lambda _: None).outcome == "promoted"
+    assert judge_and_promote(spec, "3", judge, lambda _: None).outcome == "promoted"
     assert seen == ["2", "2"]
 
 
 def test_moved_again_and_again_it_gives_up(spec):
-    def judge(standing):
-        other = "1" if standing.alias[0].version == "2" else "2"
+    def judge(state):
+        other = "1" if state.alias[0].version == "2" else "2"
         promote(f"{spec.registry}/nuclei@{other}", "production")
-        return judged(spec, standing)
+        return judged(spec, state)
 
     with pytest.raises(ModelError, match="was moved 3 times while it was judged; nothing was changed"):
-        settle(spec, "3", judge, lambda _: None)
+        judge_and_promote(spec, "3", judge, lambda _: None)
     assert version(spec) in ("1", "2")
 
 
 def test_nights_since_the_last_promotion_are_counted(spec):
-    standing = standing_of(spec)
-    assert standing.against.promotion == 2
+    state = production_state(spec)
+    assert state.against.promotion == 2
 
     def of(night, promotion):
-        made = judgement(against=standing.against.model_copy(update={"promotion": promotion}))
+        made = judgement(against=state.against.model_copy(update={"promotion": promotion}))
         return decision(night, judgement=made)
 
     found = [of("2026-11-20", 1), of("2026-11-21", 2), of("2026-11-22", 2)]
     found.append(decision("2026-11-23", "too_little", judgement=None))
-    assert nights_judged(found, "2026-11-24", standing) == 3
-    assert nights_judged(found, "2026-11-22", standing) == 2, "a night that is taken up again counts once"
+    assert nights_judged(found, "2026-11-24", "another", state) == 3
+    assert nights_judged(found, "2026-11-22", "another", state) == 2, "a night that is taken up again counts once"
+    assert nights_judged(found, "2026-11-24", "q", state) == 1, "the same question once more is no other chance"
     # A rollback is no promotion: whoever was judged before it had a chance as well.
     rollback(f"{spec.registry}/nuclei")
-    assert nights_judged(found, "2026-11-24", standing_of(spec)) == 3
+    assert nights_judged(found, "2026-11-24", "another", production_state(spec)) == 3
     promote(f"{spec.registry}/nuclei@3", "production")
-    assert nights_judged(found, "2026-11-24", standing_of(spec)) == 1
+    assert nights_judged(found, "2026-11-24", "another", production_state(spec)) == 1

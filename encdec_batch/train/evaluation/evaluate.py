@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -57,11 +57,12 @@ class Seen:
     """(kH, kW) channels, or (C, kH, kW) in the network's units; what is not valid holds 0."""
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913  (all but two have a default)
     package: Package,
     examples: Examples,
     *,
     precision: Precision | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
     team: Team | None = None,
     on_scene: Callable[[Seen], None] | None = None,
 ) -> Evaluation:
@@ -70,7 +71,8 @@ def evaluate(
     Args:
         package: what is judged.
         examples: whole scenes with targets.
-        precision: None: what a job's `auto` is here.
+        precision: None: what a job's `auto` is on this device.
+        device: that runs the network.
         team: divides the scenes among its members, who all get the whole result; None: there is no other.
         on_scene: is shown each scene of this member.
 
@@ -78,7 +80,7 @@ def evaluate(
         EncdecError: a scene cannot be read, or there is none.
     """
     team = team or TeamOfOne()
-    precision = precision or device_for(package.card, "auto", "auto", "auto").precision
+    precision = precision or device_for(package.card, device, "auto", "auto").precision
     names: list[str] = []
     rows: list[NDArray[np.float64]] = []
     for number, example in enumerate(examples):
@@ -86,7 +88,7 @@ def evaluate(
         if number % team.size != team.rank:
             rows.append(np.zeros(_row_length(package.card)))
             continue
-        prediction = _predict(package, example, precision)
+        prediction = _predict(package, example, precision, device)
         rows.append(_row(package.card, example, prediction))
         if on_scene:
             on_scene(Seen(example=example, prediction=prediction))
@@ -108,11 +110,13 @@ def plain(figures: Mapping[str, float]) -> dict[str, float | None]:
     return {name: round(value, 6) if isfinite(value) else None for name, value in figures.items()}
 
 
-def _predict(package: Package, example: Example, precision: Precision) -> NDArray[np.generic]:
+def _predict(
+    package: Package, example: Example, precision: Precision, device: Literal["auto", "cpu", "cuda"]
+) -> NDArray[np.generic]:
     output = package.card.output
     scene = Patch(pixels=example.pixels, valid_mask=example.valid_mask)
-    stitch = "blend" if package.card.geometry.exactness == "global" else "crop"
-    made = predict_patch(package, scene, stitch=stitch, precision=precision)  # type: ignore[arg-type]  # one of the two
+    stitch: Literal["crop", "blend"] = "blend" if package.card.geometry.exactness == "global" else "crop"
+    made = predict_patch(package, scene, stitch=stitch, precision=precision, device=device)
     if isinstance(output, ClassesOutput):
         channels = np.zeros(max(item.id for item in output.classes) + 1, np.int64)
         for number, item in enumerate(output.classes):

@@ -1,4 +1,4 @@
-"""What is in production when a night looks, and what the last promoted version knew."""
+"""What is in production when a night looks."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from encdec_batch.models.lineage import read_lineage
 from encdec_batch.models.package import Package, load_package
 from encdec_batch.models.reference import Reference
 from encdec_batch.nightly.records import Against
+from encdec_batch.nightly.watermark import watermark_of
 from encdec_batch.spec.nightly import NightlySpec
 from encdec_batch.store.open import open_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class ProductionState:
     """Production at one moment; every byte of its package was checked."""
 
     alias: tuple[Alias, str] | None
     """The alias and its etag: what a move is conditional on. None: it was never set."""
     package: Package | None
     known: Mapping[str, str] = field(default_factory=dict)
-    """Labelled scenes that the last promoted version knew, by key to fingerprint: also where it was rolled back since,
-    for what made it is no news. Where nothing was promoted yet, those of the candidate."""
-
+    """The watermark, by key to fingerprint."""
     by_night: bool = False
     """A night made what is in production."""
 
@@ -33,10 +32,10 @@ class Standing:
         """For the record of a decision."""
         if self.alias is None:
             return None
-        state, etag = self.alias
-        promoted = next((move.number for move in reversed(state.moves) if move.kind == "promote"), 0)
+        alias, etag = self.alias
+        promoted = next((move.number for move in reversed(alias.moves) if move.kind == "promote"), 0)
         return Against(
-            version=state.version, digest=state.digest, etag=etag, move=state.moves[-1].number, promotion=promoted
+            version=alias.version, digest=alias.digest, etag=etag, move=alias.moves[-1].number, promotion=promoted
         )
 
 
@@ -45,7 +44,22 @@ def reference_of(spec: NightlySpec, wanted: str) -> Reference:
     return Reference(registry=spec.registry.rstrip("/"), name=spec.train.card.name, wanted=wanted)
 
 
-def standing_of(spec: NightlySpec) -> Standing:
+def model_of(spec: NightlySpec) -> str:
+    """REGISTRY/NAME of the model that this job trains."""
+    return f"{spec.registry.rstrip('/')}/{spec.train.card.name}"
+
+
+def production_alias(spec: NightlySpec) -> Alias | None:
+    """The alias as it is now; None: it was never set.
+
+    Raises:
+        ModelError: it is damaged.
+    """
+    read = read_alias(open_store(spec.registry, spec.registry_storage), spec.train.card.name, "production")
+    return read[0] if read else None
+
+
+def production_state(spec: NightlySpec) -> ProductionState:
     """Production now.
 
     Raises:
@@ -53,13 +67,9 @@ def standing_of(spec: NightlySpec) -> Standing:
     """
     store, name = open_store(spec.registry, spec.registry_storage), spec.train.card.name
     read = read_alias(store, name, "production")
+    known = watermark_of(store, name, read[0] if read else None)
     if read is None:
-        candidate = read_alias(store, name, "candidate")
-        lineage = read_lineage(store, name, candidate[0].digest) if candidate else None
-        return Standing(alias=None, package=None, known=lineage.scenes if lineage else {})
+        return ProductionState(alias=None, package=None, known=known)
     package = load_package(str(reference_of(spec, "production")), spec.registry_storage)
-    promoted = next((move.digest for move in reversed(read[0].moves) if move.kind == "promote"), read[0].digest)
-    own = read_lineage(store, name, read[0].digest)
-    lineage = (own if promoted == read[0].digest else read_lineage(store, name, promoted)) or own
-    known = lineage.scenes if lineage else {}
-    return Standing(alias=read, package=package, known=known, by_night=own is not None)
+    by_night = read_lineage(store, name, read[0].digest) is not None
+    return ProductionState(alias=read, package=package, known=known, by_night=by_night)

@@ -1,0 +1,86 @@
+"""Calls by tasks of a Ray, each on a node that has what a worker of the training or job asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from encdec_batch.errors import EncdecError, SpecError, unexpected
+from encdec_batch.spec.compute import RayStream
+from encdec_batch.spec.train_compute import RayTraining
+from encdec_batch.stream.calls import Device, R, S, T
+from encdec_batch.stream.ray_session import ray_session
+from encdec_batch.stream.room import check_room
+
+TRIES = 4
+"""Machines that may be lost under a call, less one."""
+_STORE_GIB = 1.0
+
+
+class RayCalls:
+    """Each call a task; Ray repeats one whose machine was lost."""
+
+    def __init__(self, place: dict[str, Any], device: Device, workers: int) -> None:
+        self._place, self.device, self.workers = place, device, workers
+
+    def __call__(self, work: Callable[[S, T], R], shared: S, things: Sequence[T]) -> list[R]:
+        import ray
+
+        task: Any = ray.remote(max_retries=TRIES - 1, **self._place)(work)
+        shared_ref = ray.put(shared)
+        tasks = [task.remote(shared_ref, thing) for thing in things]
+        try:
+            done: list[R] = ray.get(tasks)
+        except ray.exceptions.RayError as error:
+            raise _ours(error) from error
+        return done
+
+
+@contextmanager
+def ray_calls(stream: RayTraining | RayStream, device: Device, *, verbose: bool) -> Iterator[RayCalls]:
+    """Calls by a Ray of their own, or a cluster.
+
+    Args:
+        stream: whose workers are asked for.
+        device: `compute.device`.
+        verbose: let Ray talk.
+
+    Raises:
+        EncdecError: the cluster does not answer.
+        SpecError: a GPU is asked for and none is given; no node has room for a worker, and none will come.
+    """
+    most = stream.most_workers if isinstance(stream, RayTraining) else stream.max_workers or 1
+    memory = int((stream.object_store_gib or _STORE_GIB) * 2**30)
+    with ray_session(stream.address, object_store_bytes=memory, processes=most + 2, verbose=verbose):
+        place = _place(stream, device)
+        if device == "cuda" and "num_gpus" not in place:
+            raise SpecError(
+                "compute.device is cuda, but the workers are given no GPU",
+                hint="set compute.stream.gpus_per_worker, or start Ray where it sees the GPUs",
+            )
+        check_room(place, stream.address, what="a worker that judges", hint="ask for less in compute.stream")
+        # Ray hides no GPU from a task that was given none: it must not find one by itself.
+        yield RayCalls(place, device if "num_gpus" in place else "cpu", most)
+
+
+def _place(stream: RayTraining | RayStream, device: Device) -> dict[str, Any]:
+    import ray
+
+    gpus = stream.gpus_per_worker
+    if gpus is None:
+        gpus = 1.0 if device != "cpu" and ray.cluster_resources().get("GPU", 0) else 0.0
+    place: dict[str, Any] = {"num_cpus": stream.cpus_per_worker}
+    if gpus:
+        place["num_gpus"] = gpus
+    if isinstance(stream, RayStream) and stream.labels:
+        place["label_selector"] = dict(stream.labels)
+    return place
+
+
+def _ours(error: Exception) -> EncdecError:
+    """An error of ours that a task raised is not its process's death."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, EncdecError):
+        return cause
+    return unexpected(cause if isinstance(cause, Exception) else error, "a worker")
