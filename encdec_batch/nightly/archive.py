@@ -162,7 +162,7 @@ def _drawn(scenes: Iterable[Candidate], number: int) -> list[Candidate]:
 def _compare(job: JobSpec, old: Package, new: Package, scene: Candidate, side: int) -> Differing:
     """One window of a scene through both; a scene that cannot be read says nothing."""
     try:
-        with open_scene(job, scene.uri, scene.etag) as reader:
+        with open_scene(job, scene.opened, scene.etag) as reader:
             header, nodata = reader.header, new.card.nodata
             bands = scene.bands or job.source.bands or tuple(range(1, header.num_bands + 1))
             height, width = min(side, header.height), min(side, header.width)
