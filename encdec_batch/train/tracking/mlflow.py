@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from encdec_batch.errors import SpecError
+from encdec_batch.uri import public_uri
 
 EXPERIMENT = "encdec-batch"
 
@@ -40,7 +41,7 @@ class Tracker:
         except MlflowException as error:
             said = " ".join(str(error).split())[:200]
             raise SpecError(
-                f"output.mlflow {uri} does not answer: {said}", hint="start it, or set it to null"
+                f"output.mlflow {public_uri(uri)} does not answer: {said}", hint="start it, or set it to null"
             ) from error
 
     def point(self, step: int, values: Mapping[str, float]) -> None:
