@@ -63,7 +63,7 @@ def submit(  # noqa: PLR0913  (one parameter an option)
         click.echo("\n".join(parcel_lines(parcel, wanted)))
         return 0
     if parcel.left_out:
-        click.echo(f"not sent, as nobody names them: {', '.join(parcel.left_out)}", err=True)
+        click.echo(f"not sent, as neither git nor an installation lists it: {', '.join(parcel.left_out)}", err=True)
     cluster = _connect(address)
     name, before = _submit(cluster, parcel, wanted)
     if follow:

@@ -88,7 +88,7 @@ def test_no_byte_of_an_output_opens_a_scene_and_a_new_signature_changes_nothing(
         assert "2 scenes done (2 by this run), 3 set aside" in first.stdout, first.stderr
         out = tmp_path / "out"
         assert f"{address}/a.tif" in next((out / "markers").glob("a.json")).read_text()
-        assert "<img" in (out / "index.html").read_text()
+        assert "<img" in (out / "report/index.html").read_text()
 
         valid.clear()
         valid.add(SECOND)

@@ -126,7 +126,7 @@ def test_submitted_again_by_its_id_a_job_says_its_state_and_ends_with_its_code(s
 def test_a_night_that_died_goes_on_by_the_same_id(server, submit):
     submit("--id", "tonight")
     server.ends("tonight", "FAILED", driver_exit_code=1)()
-    server.acts.append([server.ends("tonight.2", log="went on\nexit code 0\n")])
+    server.acts.append(["went on\n", server.ends("tonight.2", log="exit code 0\n")])
     again = submit("--id", "tonight", "--follow")
     assert (again.code, again.stdout) == (0, "tonight.2\n")
     assert "went on" in again.stderr
