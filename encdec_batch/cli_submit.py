@@ -15,7 +15,9 @@ from encdec_batch.command import command as _command
 from encdec_batch.console_submit import job_lines, parcel_lines
 
 if TYPE_CHECKING:
-    from ray.job_submission import JobSubmissionClient
+    from encdec_batch.submit.cluster import Cluster
+    from encdec_batch.submit.job import Job
+    from encdec_batch.submit.parcel import Parcel
 
 _spec_file = click.argument("spec_file", type=click.Path(dir_okay=False, path_type=Path))
 _submission_id = click.argument("submission_id", metavar="ID")
@@ -32,7 +34,11 @@ _address = click.option("--address", required=True, metavar="URL", help="Of the 
     help="Path or URI of the package to send along, or `none` where the nodes have it; else it is that of here.",
 )
 @click.option(
-    "--id", "submission_id", default="", metavar="ID", help="What is submitted by one id is done once; else it is new."
+    "--id",
+    "submission_id",
+    default="",
+    metavar="ID",
+    help="Do nothing if a job of this id runs or has succeeded; without it, each submission is a new job.",
 )
 @click.option("--follow", is_flag=True, help="Show the job's log to its end, and end as it does.")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, file by file; ask no cluster.")
@@ -47,7 +53,7 @@ def submit(  # noqa: PLR0913  (one parameter an option)
     """
     from encdec_batch.submit.cluster import check_id
     from encdec_batch.submit.parcel import make_parcel
-    from encdec_batch.submit.send import new_id, send
+    from encdec_batch.submit.send import new_id
     from encdec_batch.submit.spec import load_for_cluster
 
     parcel = make_parcel(load_for_cluster(spec_file), wheel=wheel)
@@ -56,12 +62,32 @@ def submit(  # noqa: PLR0913  (one parameter an option)
     if dry_run:
         click.echo("\n".join(parcel_lines(parcel, wanted)))
         return 0
-    client = _connect(address)
-    sent = send(client, parcel, wanted)
-    click.echo(sent.submission_id)
-    if sent.already:
-        click.echo("submitted before, and not once more", err=True)
-    return _follow(client, sent.submission_id, address, to_stderr=True) if follow else 0
+    if parcel.left_out:
+        click.echo(f"not sent, as neither git nor an installation lists it: {', '.join(parcel.left_out)}", err=True)
+    cluster = _connect(address)
+    name, before = _submit(cluster, parcel, wanted)
+    if follow:
+        return _follow(cluster, name, to_stderr=True)
+    return _code_of(cluster, before) if before else 0
+
+
+def _submit(cluster: Cluster, parcel: Parcel, wanted: str) -> tuple[str, Job | None]:
+    """The id of the job, which is said before anything is sent, and the job if it was there before."""
+    from encdec_batch.submit.send import send, turn_of
+
+    turn = turn_of(cluster, parcel, wanted)
+    click.echo(turn.submission_id)
+    before = turn.job or send(cluster, parcel, turn.submission_id)
+    if before:
+        click.echo(f"{before.submission_id}: submitted before ({before.state}); nothing was sent", err=True)
+    return turn.submission_id, before
+
+
+def _code_of(cluster: Cluster, job: Job) -> int:
+    """What a job ended with; 0 as long as it runs."""
+    from encdec_batch.submit.follow import ended, exit_code_in
+
+    return ended(job, exit_code_in(cluster.log(job.submission_id))).exit_code if job.is_over else 0
 
 
 @click.command()
@@ -71,14 +97,11 @@ def submit(  # noqa: PLR0913  (one parameter an option)
 @_command
 def logs(*, submission_id: str, address: str, follow: bool) -> int:
     """Show what a submitted job has said."""
-    from encdec_batch.submit.cluster import asking, details
-
-    client = _connect(address)
+    cluster = _connect(address)
     if follow:
-        return _follow(client, submission_id, address, to_stderr=False)
-    details(client, submission_id)
-    with asking(address):
-        click.echo(client.get_job_logs(submission_id), nl=False)
+        return _follow(cluster, submission_id, to_stderr=False)
+    cluster.job(submission_id)
+    click.echo(cluster.log(submission_id), nl=False)
     return 0
 
 
@@ -93,35 +116,31 @@ def cancel(*, submission_id: str, address: str) -> int:
     """
     from encdec_batch.submit.cancel import cancel as cancel_job
 
-    info, was_running = cancel_job(_connect(address), submission_id)
-    state = info.status.value.lower()
+    job, was_running = cancel_job(_connect(address), submission_id)
     if not was_running:
-        click.echo(f"{submission_id}: had ended before ({state})")
+        click.echo(f"{submission_id}: had ended before ({job.state})")
         return 0
-    if not info.status.is_terminal():
-        click.echo(f"{submission_id}: still {state}; it is stopped as soon as it can be", err=True)
+    if not job.is_over:
+        click.echo(f"{submission_id}: still {job.state}; it is stopped as soon as it can be", err=True)
         return COULD_NOT_RUN
-    click.echo(f"{submission_id}: {state}")
+    click.echo(f"{submission_id}: {job.state}")
     return 0
 
 
 def show_job(submission_id: str, address: str, *, as_json: bool) -> int:
     """`status --address`."""
-    from encdec_batch.submit.cluster import details
-    from encdec_batch.submit.status import Job
-
-    job = Job.of(submission_id, details(_connect(address), submission_id))
+    job = _connect(address).job(submission_id)
     click.echo(json.dumps(job.to_dict()) if as_json else "\n".join(job_lines(job, time.time())))
     return 0
 
 
-def _connect(address: str) -> JobSubmissionClient:
+def _connect(address: str) -> Cluster:
     from encdec_batch.submit.cluster import connect
 
     return connect(address)
 
 
-def _follow(client: JobSubmissionClient, submission_id: str, address: str, *, to_stderr: bool) -> int:
+def _follow(cluster: Cluster, submission_id: str, *, to_stderr: bool) -> int:
     from encdec_batch.submit.follow import follow as follow_log
 
     out = sys.stderr if to_stderr else sys.stdout
@@ -131,13 +150,13 @@ def _follow(client: JobSubmissionClient, submission_id: str, address: str, *, to
         out.flush()
 
     try:
-        ended = follow_log(client, submission_id, show, lambda line: click.echo(line, err=True))
+        ended = follow_log(cluster, submission_id, show, tell=lambda line: click.echo(line, err=True))
     except KeyboardInterrupt:
-        more = f"{submission_id} --address {address}"
+        more = f"{submission_id} --address {cluster.address}"
         click.echo(
             f"no longer followed; the job goes on: encdec-batch logs {more} --follow, or cancel {more}", err=True
         )
         return COULD_NOT_RUN
     if ended.message:
-        click.echo(f"{submission_id} {ended.status.lower()}: {ended.message}", err=True)
+        click.echo(f"{submission_id} {ended.state}: {ended.message}", err=True)
     return ended.exit_code

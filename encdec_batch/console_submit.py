@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 from encdec_batch.report.page import format_bytes, format_duration
 
 if TYPE_CHECKING:
+    from encdec_batch.submit.job import Job
     from encdec_batch.submit.parcel import Parcel
-    from encdec_batch.submit.status import Job
 
 
 def parcel_lines(parcel: Parcel, submission_id: str) -> Iterator[str]:
-    """Every file that is sent, by size, and what is said beside."""
+    """Every file that is sent, by size, what is said beside, and what stays here."""
     yield f"id           {submission_id}"
     yield f"entrypoint   {parcel.entrypoint}"
     yield f"environment  {json.dumps(dict(parcel.environment))}"
     yield f"metadata     {json.dumps(dict(parcel.metadata))}"
     yield from (f"{len(data):>12,} {name}" for name, data in parcel.files.items())
+    yield from (f"{'left out':>12} {name}" for name in parcel.left_out)
     yield f"{len(parcel.files)} files, {format_bytes(len(parcel.folder))} to be sent"
 
 

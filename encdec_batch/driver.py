@@ -27,7 +27,7 @@ def drive(words: list[str], *, kind: Kind | None = None) -> None:
         kind: what the spec must be; None: any.
     """
     if len(words) != 1 or words[0].startswith("-"):
-        print("usage: ... SPEC", file=sys.stderr)  # noqa: T201  (a command, if a small one)
+        print("usage: python -m encdec_batch.driver SPEC_FILE", file=sys.stderr)  # noqa: T201  (a command, if a small one)
         sys.exit(2)
     stop_as_by_hand()
     code = _ended_with(words[0], kind)

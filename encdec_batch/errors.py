@@ -25,6 +25,7 @@ EncdecError
 │   ├── LossNotFinite        NaN or infinity; `context["names"]` has the samples it came from
 │   └── CheckpointError      what lies there is damaged or of another training
 ├── SubmitError              a cluster does not take a job, or does not say what became of it
+│   └── ClusterSilent        no answer, or that of a head in trouble: asked again it may be another
 ├── RunStopped               scene after scene is condemned: the cause is probably not the data
 └── CommitError              a scene could not be committed
     ├── CommitConflict       the marker is of another key or generation
@@ -42,6 +43,8 @@ import traceback
 from pathlib import Path
 from typing import Any, ClassVar
 
+from encdec_batch.uri import public_text
+
 
 class EncdecError(Exception):
     """The root of all errors a user may see.
@@ -56,8 +59,9 @@ class EncdecError(Exception):
     """No property of a scene that it befalls, but of that hour: the next run tries again by itself."""
 
     def __init__(self, message: str, *, hint: str = "", **context: Any) -> None:
-        super().__init__(message)
-        self.message = message
+        # Messages go into logs, records and pages, and the links in them may be signed.
+        self.message = public_text(message)
+        super().__init__(self.message)
         self.hint = hint
         self.context = context
 
@@ -141,6 +145,10 @@ class CheckpointError(TrainingError):
 
 class SubmitError(EncdecError):
     """A cluster does not take a job, or does not say what became of it."""
+
+
+class ClusterSilent(SubmitError):
+    """No answer came from a cluster, or a head in trouble gave it: asked again it may be another."""
 
 
 class RunStopped(EncdecError):

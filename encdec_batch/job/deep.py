@@ -14,11 +14,11 @@ from typing import Any
 from encdec_batch.commit.difference import Comparison, Difference, tolerance_for, total
 from encdec_batch.commit.digest import digest_of_markers
 from encdec_batch.commit.marker import Marker, read_markers
-from encdec_batch.errors import EncdecError, SceneChanged, SceneError, StoreError
+from encdec_batch.errors import EncdecError, SceneChanged, SceneError, SpecError, StoreError
 from encdec_batch.job.makers import Maker, Makers, NotComparedError
 from encdec_batch.job.status import open_output
 from encdec_batch.plan.draw import Draw
-from encdec_batch.plan.open import limits_of, open_scene
+from encdec_batch.plan.open import limits_of
 from encdec_batch.plan.statistics import value_range_again
 from encdec_batch.read.open import open_reader
 from encdec_batch.read.reader import Reader
@@ -169,13 +169,13 @@ def _lot(seed: str, scene_id: str) -> float:
 def _compare_scene(store: Store, maker: Maker, marker: Marker, seed: str, tally: _Tally) -> None:
     core = marker.summary.get("core")
     try:
-        with open_scene(maker.spec, marker.input.uri, marker.input.etag) as reader:
+        with maker.inputs.open(marker.input.uri, marker.input.etag) as reader:
             shape = reader.header.height, reader.header.width
             windows = windows_of(seed, marker.scene_id, shape, core if isinstance(core, int) and core > 0 else SIDE)
             checks = list(_again(store, maker, marker, reader, windows))
     except SceneChanged:
         raise NotComparedError("its input was replaced since") from None
-    except (SceneError, StoreError) as error:
+    except (SceneError, StoreError, SpecError) as error:
         reason = error.message.removeprefix(f"{marker.input.uri}: ")
         raise NotComparedError(f"its input cannot be read: {reason}") from None
     tally.scenes += 1

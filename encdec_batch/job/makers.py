@@ -12,6 +12,7 @@ from encdec_batch.job.history import is_of, spec_of
 from encdec_batch.job.status import run_ids
 from encdec_batch.models.card import Card, ToleranceCard
 from encdec_batch.models.package import Package, load_package
+from encdec_batch.plan.inputs import Inputs
 from encdec_batch.plan.product import Product
 from encdec_batch.plan.products import products_of
 from encdec_batch.plan.recipe import Order
@@ -39,6 +40,7 @@ class Maker:
     """The mask or the image."""
     engine: Engine
     tolerance: ToleranceCard
+    inputs: Inputs
 
 
 class Makers:
@@ -46,7 +48,7 @@ class Makers:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._orders: list[tuple[Order, Package]] | None = None
+        self._orders: list[tuple[Order, Package, Inputs]] | None = None
         self._missing = ""
         self._engines: dict[tuple[str, str, str], Engine] = {}
 
@@ -56,21 +58,21 @@ class Makers:
         Raises:
             NotComparedError: it is no longer there, or says nothing of single windows, or not here.
         """
-        order, package = self._order(marker)
+        order, package, inputs = self._order(marker)
         card, product = package.card, products_of(package.card, order.spec.output)[0]
         if marker.summary.get("exact") is not True or card.geometry.exactness == "global":
             raise NotComparedError("an approximation, which another tiling does not repeat")
         if f"{product.name}.tif" not in marker.outputs:
             raise NotComparedError(f"without {product.name}.tif no file has the network's own pixels")
         engine, tolerance = self._engine(package, marker)
-        return Maker(spec=order.spec, card=card, product=product, engine=engine, tolerance=tolerance)
+        return Maker(spec=order.spec, card=card, product=product, engine=engine, tolerance=tolerance, inputs=inputs)
 
-    def _order(self, marker: Marker) -> tuple[Order, Package]:
+    def _order(self, marker: Marker) -> tuple[Order, Package, Inputs]:
         if self._orders is None:
-            self._orders = list(self._load())
-        for order, package in self._orders:
+            self._orders = [(order, package, Inputs(order.spec)) for order, package in self._load()]
+        for order, package, inputs in self._orders:
             if is_of(order, marker):
-                return order, package
+                return order, package, inputs
         raise NotComparedError(self._missing or "the spec or package that made it is no longer there")
 
     def _load(self) -> Iterator[tuple[Order, Package]]:

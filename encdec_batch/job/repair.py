@@ -16,11 +16,10 @@ from encdec_batch.errors import SceneUnreadable
 from encdec_batch.job.history import newest_spec
 from encdec_batch.job.maintain import leased
 from encdec_batch.job.status import fault_of, open_output
-from encdec_batch.plan.open import look_up
+from encdec_batch.plan.inputs import Inputs
 from encdec_batch.report.derived import renew_derived
 from encdec_batch.report.tables import markers_of
 from encdec_batch.spec.base import StorageOptions
-from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.store import Store
 
 NOTE = "taken out to be made again: a file of it was damaged"
@@ -52,13 +51,13 @@ def repair_output(uri: str, bad: Collection[str], options: StorageOptions | None
     """
     store = open_output(uri, options)
     with leased(store) as lease:
-        spec, left = newest_spec(store), dict[str, str]()
+        inputs, left = Inputs(newest_spec(store)), dict[str, str]()
         damaged = []
         for scene_id in _scenes_of(bad):
             found = read_marker(store, scene_id)
             if found is None or not _is_damaged(store, found[0], bad):
                 continue
-            if why := _not_again(spec, found[0]):
+            if why := _not_again(inputs, found[0]):
                 left[scene_id] = why
             else:
                 damaged.append(scene_id)
@@ -78,10 +77,10 @@ def _is_damaged(store: Store, marker: Marker, bad: Collection[str]) -> bool:
     return any(fault_of(store, file) for file in marker.outputs.values() if file.path in bad)
 
 
-def _not_again(spec: JobSpec, marker: Marker) -> str:
+def _not_again(inputs: Inputs, marker: Marker) -> str:
     """Why the next run could not make a scene again; empty: it can. What is well of it would be lost."""
     try:
-        look_up(spec, marker.input.uri)
+        inputs.look_up(marker.input.uri)
     except SceneUnreadable as error:
         return f"its input cannot be read any more: {error.message}"
     return ""

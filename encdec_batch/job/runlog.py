@@ -20,6 +20,7 @@ from encdec_batch.job.progress import Watch
 from encdec_batch.pipeline import Record
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.store import Store
+from encdec_batch.uri import public_values
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +96,8 @@ class RunLog:
         self._write_progress()
 
     def __enter__(self) -> Self:
-        # Secrets are named in a spec, never held by it.
-        spec = yaml.safe_dump(self._spec.model_dump(mode="json"), sort_keys=False)
+        # Secrets are named in a spec, never held by it; but for links of scenes that are signed.
+        spec = yaml.safe_dump(public_values(self._spec.model_dump(mode="json")), sort_keys=False)
         self._store.put(f"{self._folder}spec.yaml", spec.encode())
         self._write_progress()
         self._thread.start()

@@ -140,7 +140,7 @@ def _look(shared: _Looking, sampled: _Sampled) -> Differing:
     if old is None or not _comparable(old, new):
         return Differing(pixels=shared.side**2, differing=shared.side**2)
     try:
-        with open_scene(job, scene.uri, scene.etag) as reader:
+        with open_scene(job, scene.opened, scene.etag) as reader:
             header, nodata = reader.header, new.card.nodata
             bands = scene.bands or job.source.bands or tuple(range(1, header.num_bands + 1))
             height, width = min(shared.side, header.height), min(shared.side, header.width)

@@ -19,7 +19,7 @@ from encdec_batch.errors import SpecError, StoreError
 from encdec_batch.plan.confine import confined
 from encdec_batch.plan.identity import distinct_id, path_id, settle_ids
 from encdec_batch.plan.scene import Candidate, SetAside
-from encdec_batch.plan.trust import refusal, rules_of, shown
+from encdec_batch.plan.trust import refusal, rules_of
 from encdec_batch.spec.source import (
     IMAGE_SUFFIXES,
     LOCAL_SCHEMES,
@@ -30,6 +30,7 @@ from encdec_batch.spec.source import (
     TableSource,
 )
 from encdec_batch.store.open import locate, open_store
+from encdec_batch.uri import public_uri
 
 _OTHER = "jp2 j2k jpx img vrt nc h5 hdf bmp gif webp dcm nitf ntf svs ndpi mrxs czi"
 RASTERS = frozenset([*IMAGE_SUFFIXES, *(f".{ending}" for ending in _OTHER.split())])
@@ -58,7 +59,7 @@ def find_scenes(source: Source) -> Found:
         passed_over = Counter[str]()
         return Found(*settle_ids(_listed(source, passed_over)), passed_over)
     if isinstance(source, ListSource):
-        named = ((path_id(PurePosixPath(uri).name), _unseen(uri)) for uri in source.uris)
+        named = ((_name_of(uri), _unseen(uri)) for uri in source.uris)
         return Found(*settle_ids(named), {})
     return Found(*_trusted(source, list(_tabled(source))), {})
 
@@ -104,7 +105,7 @@ def _trusted(source: TableSource, rows: list[tuple[str, Candidate]]) -> tuple[li
         SpecError: no row may be opened, which is a fault of the spec or the table, and no row's.
     """
     rules = rules_of(source)
-    refusals = [refusal(candidate.uri, rules) for _, candidate in rows]
+    refusals = [refusal(candidate.opened, rules) for _, candidate in rows]
     kept, aside = settle_ids(row for row, refused in zip(rows, refusals, strict=True) if refused is None)
     taken = {candidate.scene_id.casefold() for candidate in kept}
     for number, ((name, candidate), refused) in enumerate(zip(rows, refusals, strict=True), 1):
@@ -114,10 +115,8 @@ def _trusted(source: TableSource, rows: list[tuple[str, Candidate]]) -> tuple[li
             raise SpecError(f"{source.uri}: no row may be opened; row {number}: {refused.reason}", hint=refused.hint)
         scene_id = distinct_id(name, f"{number} {candidate.uri}", taken)
         taken.add(scene_id.casefold())
-        reason = f"row {number} of {source.uri}: {refused.reason}"
-        aside.append(
-            SetAside(scene_id=scene_id, uri=shown(candidate.uri), stage="plan", reason=reason, hint=refused.hint)
-        )
+        reason = f"row {number} of {public_uri(source.uri)}: {refused.reason}"
+        aside.append(SetAside(scene_id=scene_id, uri=candidate.uri, stage="plan", reason=reason, hint=refused.hint))
     return kept, aside
 
 
@@ -133,7 +132,7 @@ def _tabled(source: TableSource) -> Iterator[tuple[str, Candidate]]:
                 f"{source.uri}: row {number} has no uri, or one that is not text: {uri!r}",
                 hint="write a uri and, where wanted, a scene_id in UTF-8 in each row",
             )
-        scene_id = str(wanted) if wanted not in (None, "") else path_id(PurePosixPath(uri).name)
+        scene_id = str(wanted) if wanted not in (None, "") else _name_of(uri)
         yield scene_id, _unseen(beside(source.uri, uri), bands_of(row.get("bands"), source.uri))
 
 
@@ -184,4 +183,10 @@ def bands_of(value: object, where: str) -> tuple[int, ...] | None:
 
 
 def _unseen(uri: str, bands: tuple[int, ...] | None = None) -> Candidate:
-    return Candidate(scene_id="", uri=uri, etag="", size_bytes=-1, bands=bands)
+    shown = public_uri(uri)
+    return Candidate(scene_id="", uri=shown, etag="", size_bytes=-1, bands=bands, link=uri if uri != shown else "")
+
+
+def _name_of(uri: str) -> str:
+    """The wanted id of a scene that was named by its URI alone."""
+    return path_id(PurePosixPath(public_uri(uri)).name)

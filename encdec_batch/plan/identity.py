@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from encdec_batch.plan.scene import Candidate, SetAside
@@ -37,13 +38,18 @@ def distinct_id(wanted: str, what: str, taken: Collection[str]) -> str:
 
 
 def settle_ids(wanted: Iterable[tuple[str, Candidate]]) -> tuple[list[Candidate], list[SetAside]]:
-    """Gives each candidate its id; sets aside those whose wanted ids are equal.
+    """Gives each candidate its id; sets aside those whose wanted ids are equal, and links that differ in nothing that
+    may be written down.
 
     Ids equal but for case are kept apart by a hash: some stores do not tell them apart.
     """
     pairs: Sequence[tuple[str, Candidate]] = list(wanted)
     exact = Counter(name for name, _ in pairs)
     folded = Counter(safe_id(name).casefold() for name in exact)
+    links: dict[str, set[str]] = defaultdict(set)
+    for _, candidate in pairs:
+        if candidate.link:
+            links[candidate.uri].add(candidate.link)
     kept: list[Candidate] = []
     aside: list[SetAside] = []
     for name, candidate in pairs:
@@ -59,6 +65,18 @@ def settle_ids(wanted: Iterable[tuple[str, Candidate]]) -> tuple[list[Candidate]
                     stage="plan",
                     reason=f"{exact[name]} scenes have the id {scene_id}",
                     hint="give each an id of its own in a table (source.kind: table), or rename one",
+                )
+            )
+            continue
+        if (alike := len(links.get(candidate.uri, ()))) > 1:
+            aside.append(
+                SetAside(
+                    scene_id=scene_id,
+                    uri=candidate.uri,
+                    stage="plan",
+                    reason=f"{alike} links are this one but for what follows the ?, which may hold "
+                    "credentials and tells no scenes apart",
+                    hint="give links whose paths differ",
                 )
             )
             continue
@@ -81,13 +99,7 @@ def apart_from(candidates: Sequence[Candidate], committed: Collection[str]) -> t
 
 
 def _with_id(candidate: Candidate, scene_id: str) -> Candidate:
-    return Candidate(
-        scene_id=scene_id,
-        uri=candidate.uri,
-        etag=candidate.etag,
-        size_bytes=candidate.size_bytes,
-        bands=candidate.bands,
-    )
+    return replace(candidate, scene_id=scene_id)
 
 
 def _hash(text: str) -> str:

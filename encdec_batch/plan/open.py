@@ -87,7 +87,7 @@ def open_staged_scene(spec: JobSpec, scene: ScenePlan) -> Iterator[Reader]:
 
 
 def _stage(spec: JobSpec, scene: ScenePlan, output: Store, path: str) -> None:
-    with open_scene(spec, scene.uri, scene.etag) as reader, as_output_errors("the scene cannot be cut into tiles"):
+    with open_scene(spec, scene.opened, scene.etag) as reader, as_output_errors("the scene cannot be cut into tiles"):
         stage_scene(reader, output, path)
 
 

@@ -242,7 +242,9 @@ def replan_scene(recipe: Recipe, scene: ScenePlan, known: Known, openers: Opener
     Raises:
         SpecError: no block of any scene fits the budget.
     """
-    candidate = Candidate(scene_id=scene.scene_id, uri=scene.uri, etag="", size_bytes=-1, bands=scene.asked_bands)
+    candidate = Candidate(
+        scene_id=scene.scene_id, uri=scene.uri, etag="", size_bytes=-1, bands=scene.asked_bands, link=scene.link
+    )
     found = with_etag(recipe.spec, candidate)
     if isinstance(found, SetAside):
         return found

@@ -209,7 +209,7 @@ def with_etag(spec: JobSpec, candidate: Candidate) -> Candidate | SetAside:
     if candidate.etag:
         return candidate
     try:
-        info = look_up(spec, candidate.uri)
+        info = look_up(spec, candidate.opened)
     except Exception as error:  # noqa: BLE001  (the boundary: one scene must not stop the others)
         return _aside_of(error, candidate)
     return replace(candidate, etag=info.etag, size_bytes=info.size)
@@ -225,7 +225,7 @@ def open_candidate(
         HeaderTooLarge: the header needs more than `max_header_bytes`, where these are given.
     """
     try:
-        with open_scene(recipe.spec, candidate.uri, candidate.etag, max_header_bytes=max_header_bytes) as reader:
+        with open_scene(recipe.spec, candidate.opened, candidate.etag, max_header_bytes=max_header_bytes) as reader:
             scene = _cut(recipe, candidate, reader, known)
             bytes_to_read = _bytes_to_read(scene, reader, recipe.card)
             if _needs_staging(scene, bytes_to_read):
@@ -292,6 +292,7 @@ def _cut(recipe: Recipe, candidate: Candidate, reader: Seen, known: Known) -> Sc
         generation=marker.generation + 1 if marker else 1,
         marker_etag=marker.etag if marker else None,
         by_statistics=recipe.card.by_statistics,
+        link=candidate.link,
     )
     refuse_too_large(scene, recipe)
     part_key = recipe.part_key(key, block, scene.grid().tile_shape, outputs)

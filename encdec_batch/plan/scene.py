@@ -21,11 +21,19 @@ class Candidate:
 
     scene_id: str
     uri: str
+    """As it is written down: without what in it may be a credential (encdec_batch/uri.py)."""
     etag: str
     """Empty: not known yet (a scene named by the user); read with the header."""
     size_bytes: int
     bands: tuple[int, ...] | None = None
     """Bands to read, counted from 1; None: the source's, else all."""
+    link: str = field(default="", repr=False)
+    """What opens the object, where `uri` alone does not: signed, so it is written nowhere."""
+
+    @property
+    def opened(self) -> str:
+        """The URI to open."""
+        return self.link or self.uri
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +88,13 @@ class ScenePlan:
     """Windows that are computed once more and compared before the commit."""
     checks_done: frozenset[str] = frozenset()
     """Names of those whose result lies in the store."""
+    link: str = field(default="", repr=False)
+    """As that of its `Candidate`."""
+
+    @property
+    def opened(self) -> str:
+        """The URI to open."""
+        return self.link or self.uri
 
     def grid(self) -> Grid:
         return _grid(self.header.height, self.header.width, self.geometry, self.tiling)

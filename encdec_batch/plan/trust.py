@@ -93,15 +93,6 @@ def refusal(uri: str, rules: Rules) -> Refusal | None:
     return None if scheme in (LOCAL, "memory") else _refused_place(scheme, rest.partition("/")[0], rules)
 
 
-def shown(uri: str) -> str:
-    """The URI as it may stand in records: without user and password."""
-    scheme, separator, rest = uri.partition("://")
-    place, slash, path = rest.partition("/")
-    if not separator or "@" not in place:
-        return uri
-    return f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
-
-
 def is_below(uri: str, prefix: str) -> bool:
     """Whether a URI lies in a folder, both without dots; schemes and, where there are any, hosts without case."""
     return scheme_of(uri) == scheme_of(prefix) and _parts(uri)[: len(_parts(prefix))] == _parts(prefix)

@@ -17,7 +17,8 @@ from encdec_batch.commit.marker import Marker
 from encdec_batch.commit.quarantine import QuarantineRecord
 from encdec_batch.errors import EncdecError, UnsupportedScene
 from encdec_batch.models.card import Card
-from encdec_batch.plan.open import limits_of, open_scene
+from encdec_batch.plan.inputs import Inputs
+from encdec_batch.plan.open import limits_of
 from encdec_batch.plan.product import Product
 from encdec_batch.plan.products import QUICKLOOK, products_of
 from encdec_batch.read.open import open_reader
@@ -40,6 +41,7 @@ from encdec_batch.report.record import (
 )
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.store import Store
+from encdec_batch.uri import public_uri, public_values
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +127,7 @@ def build_report(store: Store, material: Material) -> RunReport:
 
 def _spec_text(spec: JobSpec) -> str:
     """As YAML; of a long list of scenes the first."""
-    data = spec.model_dump(mode="json")
+    data = public_values(spec.model_dump(mode="json"))
     uris = data["source"].get("uris", [])
     if len(uris) > SHOWN_URIS:
         data["source"]["uris"] = [*uris[:SHOWN_URIS], f"... and {len(uris) - SHOWN_URIS} more"]
@@ -134,7 +136,7 @@ def _spec_text(spec: JobSpec) -> str:
 
 def _source_name(spec: JobSpec) -> str:
     source = spec.source
-    return f"{len(source.uris)} scenes" if source.kind == "list" else source.uri
+    return f"{len(source.uris)} scenes" if source.kind == "list" else public_uri(source.uri)
 
 
 def _workers(stage: str, summary: Mapping[str, Any]) -> int:
@@ -166,10 +168,11 @@ def _of_classes(marker: Marker, key: str) -> Iterator[tuple[str, float]]:
 def _pictures(store: Store, material: Material, product: Product) -> Iterator[ScenePicture | NotShown]:
     """As many scenes as are wanted; one that cannot be shown within the limits says why."""
     chosen = choose(material.markers, material.spec.report.previews, seed=material.summary["digest"])
+    inputs = Inputs(material.spec)
     for choice in chosen:
         marker = choice.marker
         try:
-            yield _picture(store, material.spec, choice, product, PICTURE_BYTES // len(chosen))
+            yield _picture(store, inputs, choice, product, PICTURE_BYTES // len(chosen))
         except (EncdecError, ValueError, MemoryError) as error:
             # A picture is not worth a finished run.
             log.info("report.no_picture", extra={"scene_id": marker.scene_id, "reason": str(error)})
@@ -191,11 +194,11 @@ def _to_show(marker: Marker, product: Product) -> str:
     raise UnsupportedScene("no file of it is a picture", hint="add {kind: quicklook} to output.files")
 
 
-def _picture(store: Store, spec: JobSpec, choice: Choice, product: Product, max_bytes: int) -> ScenePicture:
+def _picture(store: Store, inputs: Inputs, choice: Choice, product: Product, max_bytes: int) -> ScenePicture:
     marker, path = choice.marker, _to_show(choice.marker, product)
-    with open_scene(spec, marker.input.uri, marker.input.etag) as reader:
+    with inputs.open(marker.input.uri, marker.input.etag) as reader:
         header, seen = reader.header, reader.thumbnail(PICTURE_SIDE)
-    result = open_reader(store, path, limits=limits_of(spec.limits))
+    result = open_reader(store, path, limits=limits_of(inputs.spec.limits))
     try:
         made = result.thumbnail(PICTURE_SIDE)
     finally:

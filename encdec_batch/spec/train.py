@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from encdec_batch.spec.base import Spec, StorageOptions
 from encdec_batch.spec.train_compute import TrainComputeSpec
 from encdec_batch.spec.train_data import DataSpec
 from encdec_batch.spec.train_loss import OF_CLASSES, AdversarialLoss, TrainLoss
 from encdec_batch.spec.train_target import MaskTarget
+from encdec_batch.uri import has_userinfo
 
 Rate = Annotated[float, Field(gt=0, le=10)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -142,6 +143,16 @@ class TrainOutputSpec(Spec):
     """Validation scenes shown with target and prediction after each evaluation."""
     mlflow: str | None = None
     """Tracking URI of an MLflow server, which gets curve and figures as well; needs the extra `mlflow`."""
+
+    @field_validator("mlflow")
+    @classmethod
+    def _without_password(cls, uri: str | None) -> str | None:
+        if uri and has_userinfo(uri):
+            raise ValueError(
+                "it carries a user or password; take it out, and set MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD where the training runs"
+            )
+        return uri
 
 
 class TrainSpec(Spec):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from encdec_batch.errors import SpecError
+from encdec_batch.uri import has_userinfo
 
 Options = Mapping[str, str | int | float | bool]
 
@@ -50,12 +51,8 @@ def check_no_userinfo(url: str, *, what: str) -> None:
     Raises:
         SpecError: the part before the host holds "user@" or "user:password@".
     """
-    scheme, _, rest = url.partition("://")
-    # S3 keys and file names may hold "@" and so may a bucket-less path; a password needs "user:...@".
-    if scheme in ("file", "s3", "s3a", "memory"):
-        return
-    if "@" in rest.split("/", 1)[0]:
-        host = urlsplit(url).hostname or "..."
+    if has_userinfo(url):
+        scheme, host = url.partition("://")[0], urlsplit(url).hostname or "..."
         raise SpecError(
             f"{what} ({scheme}://{host}) carries credentials",
             hint='put them into environment variables and name these in `storage` as "env:NAME"',

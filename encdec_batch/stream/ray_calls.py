@@ -10,8 +10,8 @@ from encdec_batch.errors import EncdecError, SpecError, unexpected
 from encdec_batch.spec.compute import RayStream
 from encdec_batch.spec.train_compute import RayTraining
 from encdec_batch.stream.calls import Device, R, S, T
+from encdec_batch.stream.cluster_fit import check_node_fits
 from encdec_batch.stream.ray_session import ray_session
-from encdec_batch.stream.room import check_room
 
 TRIES = 4
 """Machines that may be lost under a call, less one."""
@@ -59,7 +59,7 @@ def ray_calls(stream: RayTraining | RayStream, device: Device, *, verbose: bool)
                 "compute.device is cuda, but the workers are given no GPU",
                 hint="set compute.stream.gpus_per_worker, or start Ray where it sees the GPUs",
             )
-        check_room(place, stream.address, what="a worker that judges", hint="ask for less in compute.stream")
+        check_node_fits(place, stream.address, what="a worker that judges", hint="ask for less in compute.stream")
         # Ray hides no GPU from a task that was given none: it must not find one by itself.
         yield RayCalls(place, device if "num_gpus" in place else "cpu", most)
 

@@ -26,13 +26,13 @@ from encdec_batch.predict.resolve import resolve
 from encdec_batch.process import usable_cpus
 from encdec_batch.spec.compute import RayStream as RaySpec
 from encdec_batch.spec.job import JobSpec
+from encdec_batch.stream.cluster_fit import check_node_fits
 from encdec_batch.stream.deadline import PROCESS
 from encdec_batch.stream.guard import Alone, Guard
 from encdec_batch.stream.ray_alone import AloneTasks, Order
 from encdec_batch.stream.ray_headers import RayHeaders
 from encdec_batch.stream.ray_ledger import RayLedger, cannot_load, loading, start_ledger
 from encdec_batch.stream.ray_session import ray_session
-from encdec_batch.stream.room import check_room
 from encdec_batch.stream.rules import Rules
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ class RayHost:
             self._pool = _pool_of(self._ray_spec)
             hint = "ask for less in compute.stream, or add such a node"
             address = self._ray_spec.address
-            check_room(self._pool.place, address, what="a worker with the network", hint=hint)
-            check_room(self._pool.io_place, address, what="a reader", hint=hint)
+            check_node_fits(self._pool.place, address, what="a worker with the network", hint=hint)
+            check_node_fits(self._pool.io_place, address, what="a reader", hint=hint)
         except BaseException:
             self._stack.close()
             raise

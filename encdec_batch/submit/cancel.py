@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
-from encdec_batch.submit.cluster import asking, details
+from encdec_batch.errors import ClusterSilent
+from encdec_batch.submit.cluster import Cluster
+from encdec_batch.submit.job import Job
 from encdec_batch.submit.parcel import STOP_WITHIN_S
-
-if TYPE_CHECKING:
-    from ray.job_submission import JobDetails, JobSubmissionClient
 
 _LOOK_EVERY_S = 0.5
 _MORE_S = 15.0
 """Until a job that was killed in the end is written down as stopped."""
 
 
-def cancel(client: JobSubmissionClient, submission_id: str) -> tuple[JobDetails, bool]:
+def cancel(cluster: Cluster, submission_id: str) -> tuple[Job, bool]:
     """Stops a job and waits until it is.
 
     Returns:
@@ -26,14 +24,18 @@ def cancel(client: JobSubmissionClient, submission_id: str) -> tuple[JobDetails,
     Raises:
         SubmitError: the cluster does not know it, or does not answer.
     """
-    before = details(client, submission_id)
-    if before.status.is_terminal():
+    before = cluster.job(submission_id)
+    if before.is_over:
         return before, False
-    with asking(client.get_address()):
-        client.stop_job(submission_id)
+    cluster.stop(submission_id)
     deadline = time.monotonic() + STOP_WITHIN_S + _MORE_S
     while True:
-        now = details(client, submission_id)
-        if now.status.is_terminal() or time.monotonic() > deadline:
-            return now, True
+        try:
+            now = cluster.job(submission_id)
+            if now.is_over or time.monotonic() > deadline:
+                return now, True
+        except ClusterSilent:
+            # It was asked to stop; what came of that is worth a second look.
+            if time.monotonic() > deadline:
+                raise
         time.sleep(_LOOK_EVERY_S)

@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from encdec_batch.errors import SubmitError
-from encdec_batch.submit.cluster import asking, details
-
-if TYPE_CHECKING:
-    from ray.job_submission import JobDetails, JobSubmissionClient
+from encdec_batch.errors import ClusterSilent
+from encdec_batch.submit.cluster import Cluster
+from encdec_batch.submit.job import Job
 
 EXIT_CODE = "exit code "
 """Before the number that the driver says last: for Ray a job with something set aside has ended well."""
 _SILENCE_S = 60.0
 """Without a line the state is asked for: a connection may be dead without either side knowing."""
-_TRIES, _PAUSE_S = 6, 2.0
+PAUSES_S = (2.0, 4.0, 8.0, 16.0, *[30.0] * 8)
+"""Before each try to reach a cluster that fell silent: five minutes without a word, and it is given up."""
 _COULD_NOT_RUN = 1
 
 
@@ -28,8 +26,8 @@ _COULD_NOT_RUN = 1
 class Ended:
     """The end of a job."""
 
-    status: str
-    """As Ray calls it."""
+    state: str
+    """succeeded, failed or stopped."""
     exit_code: int
     """As that of `encdec-batch run`."""
     message: str
@@ -55,90 +53,96 @@ class Log:
             self._last = (self._last + new)[-2000:]
 
     @property
+    def length(self) -> int:
+        """Characters that were shown."""
+        return self._shown
+
+    @property
     def exit_code(self) -> int | None:
         """What the driver said it ended with."""
-        found = re.findall(rf"^{EXIT_CODE}(\d)$", self._last, re.MULTILINE)
-        return int(found[-1]) if found else None
+        return exit_code_in(self._last)
+
+
+def exit_code_in(text: str) -> int | None:
+    """What the driver of a job said it ended with, from its log."""
+    found = re.findall(rf"^{EXIT_CODE}(\d)$", text, re.MULTILINE)
+    return int(found[-1]) if found else None
 
 
 def follow(
-    client: JobSubmissionClient, submission_id: str, show: Callable[[str], None], tell: Callable[[str], None]
+    cluster: Cluster,
+    submission_id: str,
+    show: Callable[[str], None],
+    *,
+    tell: Callable[[str], None],
+    pauses: Sequence[float] = PAUSES_S,
 ) -> Ended:
     """Shows a job's log until the job is over.
 
     Args:
-        client: of its cluster.
+        cluster: that it runs on.
         submission_id: its id.
         show: gets pieces of the log.
         tell: gets lines on what is waited for.
+        pauses: seconds before each try to reach a cluster that fell silent; from the first on again once it speaks.
 
     Raises:
-        SubmitError: the cluster does not know it, or is gone; the job may go on.
+        SubmitError: the cluster does not know it, or stays silent; the job may go on.
     """
-    log, failures, waited, told = Log(show), 0, False, ""
+    log, failures, closed, told = Log(show), 0, True, ""
     while True:
-        info = details(client, submission_id)
-        if info.status.is_terminal():
-            log.begin()
-            with asking(client.get_address()):
-                log.add(client.get_job_logs(submission_id))
-            return ended(info, log.exit_code)
-        if waited and info.status.value == "PENDING" and info.message and info.message != told:
-            told = info.message
-            tell(f"not begun yet: {told}")
-        log.begin()
+        shown = log.length
         try:
-            asyncio.run(_tail(client, submission_id, log))
-        except TimeoutError:
-            waited = True
-        except (RuntimeError, OSError) as error:
-            failures += 1
-            if failures > _TRIES:
-                raise SubmitError(
-                    f"{submission_id}: its log cannot be followed: {' '.join(str(error).split())[:200]}",
+            job = cluster.job(submission_id)
+            if job.is_over:
+                log.begin()
+                log.add(cluster.log(submission_id))
+                return ended(job, log.exit_code)
+            if not closed and job.state == "pending" and job.reason not in ("", told):
+                told = job.reason
+                tell(f"not begun yet: {told}")
+            log.begin()
+            closed = asyncio.run(_tail(cluster, submission_id, log))
+            if closed and log.length == shown:
+                time.sleep(pauses[0])
+        except ClusterSilent as error:
+            # A log that grew is a sign of life, whatever broke then.
+            failures = 1 if log.length > shown else failures + 1
+            if failures > len(pauses):
+                raise ClusterSilent(
+                    f"{submission_id} is no longer followed: {error.message}",
                     hint="the job may go on; `encdec-batch status` of its output says how far it is",
-                ) from error
-            time.sleep(_PAUSE_S)
+                ) from None
+            if failures == 1:
+                tell(f"{error.message}; tried again")
+            time.sleep(pauses[failures - 1])
+        else:
+            failures = 0
 
 
-async def _tail(client: JobSubmissionClient, submission_id: str, log: Log) -> None:
-    import aiohttp
-
-    try:
-        async with aclosing(client.tail_job_logs(submission_id)) as pieces:  # type: ignore[type-var]
-            while True:
+async def _tail(cluster: Cluster, submission_id: str, log: Log) -> bool:
+    """True: Ray has closed the log. False: it was silent for a while."""
+    async with aclosing(cluster.tail(submission_id)) as pieces:  # type: ignore[type-var]
+        while True:
+            try:
                 log.add(await asyncio.wait_for(anext(pieces), _SILENCE_S))
-    except StopAsyncIteration:
-        return
-    except aiohttp.ClientError as error:
-        raise OSError(str(error)) from error
+            except StopAsyncIteration:
+                return True
+            except TimeoutError:
+                return False
 
 
-def ended(info: JobDetails, said: int | None) -> Ended:
+def ended(job: Job, said: int | None) -> Ended:
     """What a job that is over came to.
 
     Args:
-        info: what Ray says of it.
+        job: what the cluster says of it.
         said: the exit code in its log.
     """
-    status = info.status.value
-    if status == "SUCCEEDED":
-        return Ended(status=status, exit_code=said or 0, message="")
-    if status == "STOPPED":
+    if job.state == "succeeded":
+        return Ended(state=job.state, exit_code=said or 0, message="")
+    if job.state == "stopped":
         message = "cancelled; submitted again it goes on where it was"
-        return Ended(status=status, exit_code=_COULD_NOT_RUN, message=message)
-    code = info.driver_exit_code if info.driver_exit_code in (1, 2) else _COULD_NOT_RUN
-    return Ended(status=status, exit_code=code, message=reason(info))
-
-
-def reason(info: JobDetails) -> str:
-    """Why a job failed, one line."""
-    text = info.message or ""
-    errors = re.findall(r"^error: (.*)$", text, re.MULTILINE)
-    if errors:
-        return str(errors[-1])
-    if "No module named 'encdec_batch'" in text or "No module named encdec_batch" in text:
-        return "the nodes have no encdec-batch; leave --wheel none out, or give them an image that has it"
-    if "No module named" in text or "python: not found" in text or "python: command not found" in text:
-        return f"the nodes' python is not that of an image of ours: {' '.join(text.split())[-200:]}"
-    return " ".join(f"{info.error_type or ''} {text}".split())[-400:]
+        return Ended(state=job.state, exit_code=_COULD_NOT_RUN, message=message)
+    code = job.driver_exit_code if job.driver_exit_code in (1, 2) else _COULD_NOT_RUN
+    return Ended(state=job.state, exit_code=code, message=job.reason)

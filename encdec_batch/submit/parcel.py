@@ -5,17 +5,14 @@ how it is started. Nothing else leaves this machine.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
 from encdec_batch.errors import SubmitError
-from encdec_batch.submit.code import code_of_wheel, installed_code
+from encdec_batch.submit.job import DIGEST, OUTPUT
+from encdec_batch.submit.package_files import PackageFiles, files_here, files_of_wheel
 from encdec_batch.submit.spec import MODEL_FOLDER, ClusterSpec
 
 MOST_BYTES = 100 * 2**20
@@ -24,10 +21,8 @@ SPEC_NAME = "spec.yaml"
 NO_WHEEL = "none"
 STOP_WITHIN_S = 30
 """Ray's 3 s are too few to end Ray Data's execution and to give a lease back."""
-DIGEST, OUTPUT = "encdec_batch.digest", "encdec_batch.output"
-"""Keys of a job's metadata."""
 _OLDEST = (1980, 1, 1, 0, 0, 0)
-"""The earliest time that a zip can hold: what is sent is the same bytes each time."""
+"""The earliest time that a zip can hold: the time of a file is not sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +39,13 @@ class Parcel:
     environment: Mapping[str, str]
     """Variables of the job; no secret among them, as the Jobs API shows them."""
 
-    @contextmanager
-    def runtime_env(self) -> Iterator[dict[str, Any]]:
-        """Ray's runtime environment; the zip that it names is there for as long."""
-        with TemporaryDirectory(prefix="encdec-submit-") as temporary:
-            path = Path(temporary, "folder.zip")
-            path.write_bytes(self.folder)
-            yield {"working_dir": str(path), "env_vars": dict(self.environment)}
+    left_out: tuple[str, ...] = ()
+    """Files beside those of the package that are not of it, and stay here."""
+
+    @property
+    def digest(self) -> str:
+        """Of names and contents: the same wherever the same is sent from."""
+        return self.metadata[DIGEST]
 
 
 def make_parcel(spec: ClusterSpec, *, wheel: str) -> Parcel:
@@ -62,13 +57,15 @@ def make_parcel(spec: ClusterSpec, *, wheel: str) -> Parcel:
 
     Raises:
         SpecError, StoreError: there is no such wheel.
-        SubmitError: it is more than a cluster takes.
+        SubmitError: it is more than a cluster takes, or nothing says which files are the package's.
     """
     files = {SPEC_NAME: spec.text}
     if spec.package is not None:
         files |= {f"{MODEL_FOLDER}/{name}": data for name, data in spec.package.files.items()}
+    code = PackageFiles()
     if wheel != NO_WHEEL:
-        files |= code_of_wheel(wheel) if wheel else installed_code()
+        code = files_of_wheel(wheel) if wheel else files_here()
+    files |= code.files
     folder = packed(files)
     if len(folder) > MOST_BYTES:
         raise SubmitError(
@@ -79,14 +76,21 @@ def make_parcel(spec: ClusterSpec, *, wheel: str) -> Parcel:
         kind=spec.kind,
         files=files,
         folder=folder,
-        metadata={DIGEST: sha256(folder).hexdigest(), OUTPUT: spec.output_uri},
+        metadata={DIGEST: digest_of(files), OUTPUT: spec.output_uri},
         entrypoint=f"python -m encdec_batch.driver {SPEC_NAME}",
         environment={"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WITHIN_S)},
+        left_out=code.left_out,
     )
 
 
+def digest_of(files: Mapping[str, bytes]) -> str:
+    """64 hex digits that depend on names and contents alone: zips of two versions of zlib differ."""
+    lines = (f"{sha256(data).hexdigest()} {name}\n" for name, data in sorted(files.items()))
+    return sha256("".join(lines).encode()).hexdigest()
+
+
 def packed(files: Mapping[str, bytes]) -> bytes:
-    """A zip of these files, the same bytes each time."""
+    """A zip of these files."""
     made = BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():

@@ -1,27 +1,27 @@
-"""A parcel to a cluster, once for each id."""
+"""A parcel to a cluster, once for each id; what died or was cancelled may go on by the same id."""
 
 from __future__ import annotations
 
 import secrets
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from encdec_batch.errors import SubmitError
-from encdec_batch.submit.cluster import asking, details, find
-from encdec_batch.submit.parcel import DIGEST, Parcel
+from encdec_batch.errors import ClusterSilent, SubmitError
+from encdec_batch.submit.cluster import Cluster
+from encdec_batch.submit.job import Job
+from encdec_batch.submit.parcel import Parcel
 
-if TYPE_CHECKING:
-    from ray.job_submission import JobSubmissionClient
+_DIED = ("failed", "stopped")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
-    """A job that the cluster has."""
+class Turn:
+    """Which job an id stands for now."""
 
     submission_id: str
-    already: bool
-    """It had it before: by this id, with the same contents."""
+    """That of the first try, or with `.2`, `.3`, ... after it: Ray gives no id twice."""
+    job: Job | None
+    """That the cluster has; None: it is to be submitted."""
 
 
 def new_id(kind: str, now: float) -> str:
@@ -29,37 +29,59 @@ def new_id(kind: str, now: float) -> str:
     return f"encdec-{kind}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{secrets.token_hex(2)}"
 
 
-def send(client: JobSubmissionClient, parcel: Parcel, submission_id: str) -> Sent:
-    """Give the cluster a job, unless it has it.
+def turn_of(cluster: Cluster, parcel: Parcel, wanted: str) -> Turn:
+    """Of the jobs that were submitted by an id, the one that has not died; else the next.
 
     Args:
-        client: of the cluster.
-        parcel: what is sent.
-        submission_id: the same for what is to be done once.
+        cluster: that is asked.
+        parcel: what is to be sent.
+        wanted: the id, the same for what is to be done once.
 
     Raises:
         SpecError: no id.
-        SubmitError: the cluster has another job of this id, or does not take it.
+        SubmitError: the cluster has another job of this id, or does not answer.
     """
-    if find(client, submission_id) is None:
-        with parcel.runtime_env() as environment, asking(client.get_address()):
-            try:
-                client.submit_job(
-                    entrypoint=parcel.entrypoint,
-                    runtime_env=environment,
-                    metadata=dict(parcel.metadata),
-                    submission_id=submission_id,
-                )
-            except RuntimeError as error:
-                # Another was faster, or our own request was sent twice.
-                if "already exists" not in str(error):
-                    raise
-            else:
-                return Sent(submission_id=submission_id, already=False)
-    there = details(client, submission_id)
-    if (there.metadata or {}).get(DIGEST) != parcel.metadata[DIGEST]:
-        raise SubmitError(
-            f"{client.get_address()} has another job called {submission_id} ({there.status.value.lower()})",
-            hint="an id is for one spec, model and wheel; give another --id",
-        )
-    return Sent(submission_id=submission_id, already=True)
+    number = 1
+    while True:
+        name = wanted if number == 1 else f"{wanted}.{number}"
+        job = cluster.find(name)
+        if job is None:
+            return Turn(submission_id=name, job=None)
+        if job.digest != parcel.digest:
+            raise SubmitError(
+                f"{cluster.address} has another job called {name} ({job.state})",
+                hint="an id is for one spec, model and wheel; give another --id",
+            )
+        if job.state not in _DIED:
+            return Turn(submission_id=name, job=job)
+        number += 1
+
+
+def send(cluster: Cluster, parcel: Parcel, submission_id: str) -> Job | None:
+    """Give the cluster a job.
+
+    Args:
+        cluster: that gets it.
+        parcel: what is sent.
+        submission_id: that the cluster has not.
+
+    Returns:
+        None; or, where another was faster, the job of this id that the cluster has.
+
+    Raises:
+        SubmitError: it has another job of this id, does not take it, or does not say whether it did.
+    """
+    uri = cluster.upload(parcel.digest[:40], parcel.folder)
+    order = {
+        "entrypoint": parcel.entrypoint,
+        "runtime_env": {"working_dir": uri, "env_vars": dict(parcel.environment)},
+        "metadata": dict(parcel.metadata),
+    }
+    try:
+        taken = cluster.submit(submission_id, order)
+    except ClusterSilent as error:
+        raise ClusterSilent(
+            f"{error.message}; the job may have been taken",
+            hint=f"encdec-batch status {submission_id} --address {cluster.address}",
+        ) from None
+    return None if taken else turn_of(cluster, parcel, submission_id).job

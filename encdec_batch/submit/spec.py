@@ -14,13 +14,13 @@ from encdec_batch.models.package import Package, load_package
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.spec.kind import Kind, kind_of
 from encdec_batch.spec.load import load_spec, parse_spec
-from encdec_batch.spec.load_train import load_train_spec, parse_train_spec
+from encdec_batch.spec.load_train import PATHS, load_train_spec, parse_train_spec
 from encdec_batch.spec.train import TrainSpec
 from encdec_batch.store.secrets import check_no_userinfo, checked_options
 
 MODEL_FOLDER = "model"
 """Of a package that is sent along, beside the spec."""
-_PATHS = ("uri", "uris", "prefixes", "images", "targets", "parent", "package", "registry")
+_PLACES = (*PATHS, "mlflow")
 _NOT_OURS = ("arguments",)
 """What a network's constructor is given."""
 _SHOWN = 5
@@ -52,7 +52,7 @@ def load_for_cluster(path: Path) -> ClusterSpec:
     compute = data.setdefault("compute", {})
     compute["stream"] = _on_the_cluster(path, spec, compute)
     package = _take_package(data) if kind == "archive" else None
-    if local := [f"{key}: {uri}" for key, uri in _uris(data) if "://" not in uri]:
+    if local := [f"{key}: {uri}" for key, uri in _uris(data) if _is_local(uri)]:
         more = f" (and {len(local) - _SHOWN} more)" if len(local) > _SHOWN else ""
         raise SpecError(
             f"{path} names paths of this machine, which nodes of a cluster do not have: "
@@ -96,6 +96,11 @@ def _take_package(data: dict[str, Any]) -> Package | None:
     return package
 
 
+def _is_local(uri: str) -> bool:
+    # As MLflow names a database of this machine.
+    return "://" not in uri or uri.startswith("sqlite:")
+
+
 def _uris(value: Any, place: str = "", key: str = "") -> Iterator[tuple[str, str]]:
     """Keys and what they name, wherever they stand; options of stores are looked through for secrets on the way.
 
@@ -111,6 +116,6 @@ def _uris(value: Any, place: str = "", key: str = "") -> Iterator[tuple[str, str
     elif isinstance(value, list):
         for one in value:
             yield from _uris(one, place, key)
-    elif key in _PATHS and isinstance(value, str):
+    elif key in _PLACES and isinstance(value, str):
         check_no_userinfo(value, what=place)
         yield place, value

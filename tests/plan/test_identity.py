@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
@@ -21,6 +22,15 @@ any_text = st.text(max_size=300) | letters
 
 def candidate(uri: str) -> Candidate:
     return Candidate(scene_id="", uri=uri, etag="e", size_bytes=1)
+
+
+def test_links_that_differ_in_what_may_not_be_written_down_are_no_scenes():
+    """One name for both would be one key, and one of them would pass for done by the other's pixels."""
+    twins = [replace(candidate("https://a/get"), link=f"https://a/get?object={number}") for number in (1, 2)]
+    kept, aside = settle_ids([*zip("ab", twins, strict=True), ("c", candidate("https://a/other"))])
+    assert [one.scene_id for one in kept] == ["c"]
+    assert [one.scene_id for one in aside] == ["a", "b"]
+    assert "2 links are this one but for what follows the ?" in aside[0].reason
 
 
 def settled(names: list[str]) -> tuple[list[Candidate], list[str]]:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from encdec_batch.errors import SpecError
 from encdec_batch.plan.discover import find_scenes
-from encdec_batch.plan.trust import Rules, is_below, refusal, rules_of, shown
+from encdec_batch.plan.trust import Rules, is_below, refusal, rules_of
 from encdec_batch.spec.source import TableSource
 from encdec_batch.store.public import is_public
 
@@ -333,15 +333,3 @@ def test_a_relative_row_does_not_climb_out_of_its_bucket(monkeypatch):
     kept, aside, _ = find_scenes(TableSource(kind="table", uri="s3://bucket/2024/scenes.csv"))
     assert [scene.uri for scene in kept] == ["s3://bucket/z.tif"]
     assert len(aside) == 2
-
-
-@pytest.mark.parametrize(
-    ("uri", "wanted"),
-    [
-        ("https://user:pw@h.org/a@b.tif", "https://h.org/a@b.tif"),
-        ("https://h.org/a@b.tif", "https://h.org/a@b.tif"),
-        ("/x/a@b.tif", "/x/a@b.tif"),
-    ],
-)
-def test_records_show_no_password(uri, wanted):
-    assert shown(uri) == wanted

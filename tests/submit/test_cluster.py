@@ -1,7 +1,8 @@
-"""What is not the cluster it should be, or does not let us in: said in one line, within seconds."""
+"""What is not the cluster it should be, does not let us in, or does not answer: said in one line, within seconds."""
 
 from __future__ import annotations
 
+import asyncio
 import http.server
 import json
 import socket
@@ -11,23 +12,24 @@ from importlib.metadata import version
 
 import pytest
 from e2e.made import command
+from submit.jobs_server import DROP, HANG, TOKEN, jobs_server
 
-from encdec_batch.errors import SpecError, SubmitError
-from encdec_batch.submit.cluster import check_id, connect
-from encdec_batch.submit.token import use_token
+from encdec_batch.errors import ClusterSilent, SpecError, SubmitError
+from encdec_batch.submit.cancel import cancel
+from encdec_batch.submit.cluster import Cluster, check_id, connect
+from encdec_batch.submit.dashboard import Dashboard
+from encdec_batch.submit.token import find_token
 
 RAY = version("ray")
 
 
 @contextmanager
-def answering(status: int, body: bytes):
-    """A server that says one thing to whoever asks, and keeps what it was asked."""
-    asked = []
+def answering(body: bytes):
+    """A server that says one thing to whoever asks."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.append((self.path, self.headers.get("Authorization")))
-            self.send_response(status)
+            self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -39,19 +41,14 @@ def answering(status: int, body: bytes):
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}", asked
+            yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
             thread.join()
 
 
-@pytest.fixture(autouse=True)
-def token(monkeypatch, tmp_path):
-    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+def impatient(server) -> Cluster:
+    return Cluster(Dashboard(address=server.address, token=TOKEN, within_s=0.3))
 
 
 @pytest.mark.parametrize(
@@ -62,42 +59,112 @@ def test_what_is_no_address(address):
         connect(address)
 
 
+def test_a_cluster_of_ours(server):
+    assert connect(f"{server.address}/").address == server.address
+    assert (server.asked, server.tokens) == (["GET /api/version"], [f"Bearer {TOKEN}"])
+
+
 @pytest.mark.parametrize(
-    ("status", "body", "said"),
+    ("body", "said"),
     [
-        (200, json.dumps({"ray_version": "2.59.0"}).encode(), f"runs Ray 2.59.0, this machine has {RAY}"),
-        (200, b"<html>", "says no version"),
-        (200, b"[]", "says no version"),
-        (404, b"", "HTTP status 404"),
-        (401, b"", "does not take this token"),
-        (403, b"", "does not take this token"),
+        (json.dumps({"ray_version": "2.59.0"}).encode(), f"runs Ray 2.59.0, this machine has {RAY}"),
+        (b"<html>", "says no version"),
+        (b"[]", "says no version"),
     ],
 )
-def test_what_is_no_cluster_of_ours(status, body, said):
-    with answering(status, body) as (address, asked):
-        with pytest.raises(SubmitError) as raised:
-            connect(f"{address}/")
-        assert said in str(raised.value)
-        assert address in str(raised.value)
-        assert asked == [("/api/version", f"Bearer {'0' * 64}")]
+def test_what_is_no_cluster_of_ours(body, said):
+    with answering(body) as address, pytest.raises(SubmitError) as raised:
+        connect(address)
+    assert said in str(raised.value)
+    assert address in str(raised.value)
+
+
+def test_what_is_no_dashboard(server):
+    server.fail("GET /api/version", 404)
+    with pytest.raises(SubmitError, match="is no Ray dashboard with a Jobs API: HTTP status 404"):
+        connect(server.address)
+
+
+def test_a_token_that_is_not_taken_and_one_that_is_not_sent(server, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "1" * 64)
+    with pytest.raises(SubmitError, match="does not take this token"):
+        connect(server.address)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with pytest.raises(SubmitError, match="wants a token, and none was sent"):
+        connect(server.address)
+    assert server.tokens == [f"Bearer {'1' * 64}", None]
+
+
+def test_a_token_goes_to_no_other_address(server):
+    with jobs_server() as other:
+        server.fail("GET /api/version", f"{other.address}/api/version")
+        with pytest.raises(SubmitError, match=r"sends to another address \(HTTP status 307\)"):
+            connect(server.address)
+        assert other.asked == []
 
 
 def test_nobody_there():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(SubmitError, match="no cluster answers at http"):
+    with pytest.raises(ClusterSilent, match="no cluster answers at http"):
         connect(f"http://127.0.0.1:{port}")
-    with pytest.raises(SubmitError, match="no cluster answers"):
+    with pytest.raises(ClusterSilent, match="no cluster answers"):
         connect("http://nowhere.invalid:8265")
 
 
-def test_the_address_that_was_given_counts_whatever_the_environment_says(monkeypatch):
+def test_the_address_that_was_given_counts_whatever_the_environment_says(server, monkeypatch):
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:1")
     monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:2")
-    with answering(200, json.dumps({"ray_version": RAY}).encode()) as (address, asked):
-        assert connect(address).get_address() == address
-        assert asked
+    server.add("a")
+    assert connect(server.address).job("a").state == "running"
+
+
+@pytest.mark.parametrize("fault", [HANG, DROP, 500, 503])
+def test_no_question_waits_for_ever_and_silence_is_told_from_refusal(server, fault):
+    server.add("a")
+    cluster = impatient(server)
+    questions = {
+        "GET /api/jobs/a": lambda: cluster.job("a"),
+        "GET /api/jobs/a/logs": lambda: cluster.log("a"),
+        "POST /api/jobs/a/stop": lambda: cluster.stop("a"),
+        "PUT /api/packages/gcs/_ray_pkg_x.zip": lambda: cluster.upload("x", b"zip"),
+    }
+    for request, ask in questions.items():
+        server.fail(request, fault)
+        with pytest.raises(ClusterSilent) as raised:
+            ask()
+        assert server.address in str(raised.value)
+        assert "Traceback" not in str(raised.value)
+
+
+def test_a_connection_of_a_log_that_breaks_is_silence(server):
+    async def read(name):
+        return [piece async for piece in impatient(server).tail(name)]
+
+    server.add("a", log="one\n")
+    with pytest.raises(ClusterSilent):
+        asyncio.run(read("never"))
+    server.acts.append(["two\n"])
+    assert asyncio.run(read("a")) == ["one\n", "two\n"]
+
+
+def test_what_is_refused_is_no_silence(server):
+    server.fail("POST /api/jobs/a/stop", 400)
+    with pytest.raises(SubmitError, match="HTTP status 400: OSError: broken") as raised:
+        impatient(server).stop("a")
+    assert not isinstance(raised.value, ClusterSilent)
+    with pytest.raises(SubmitError, match="knows no job never"):
+        impatient(server).job("never")
+
+
+def test_a_cancelled_job_is_waited_for(server):
+    server.add("a")
+    job, was_running = cancel(impatient(server), "a")
+    assert (job.state, was_running) == ("stopped", True)
+    assert "POST /api/jobs/a/stop" in server.asked
+    job, was_running = cancel(impatient(server), "a")
+    assert (job.state, was_running) == ("stopped", False)
 
 
 def test_no_token(monkeypatch):
@@ -113,14 +180,22 @@ def test_where_a_token_is_found(monkeypatch, tmp_path):
     monkeypatch.delenv("RAY_AUTH_TOKEN")
     (tmp_path / ".ray").mkdir()
     (tmp_path / ".ray/auth_token").write_text("home\n")
-    assert use_token() == {"Authorization": "Bearer home"}
+    assert find_token() == "home"
     (tmp_path / "named").write_text("named")
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "named"))
-    assert use_token() == {"Authorization": "Bearer named"}
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "said")
-    assert use_token() == {"Authorization": "Bearer said"}
+    assert find_token() == "named"
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "said\r\n")
+    assert find_token() == "said"
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    assert use_token() == {}
+    assert find_token() == ""
+
+
+@pytest.mark.parametrize("wrong", ["a\rb", "a\nb", "a b", "ä", "a\x7fb"])
+def test_what_is_no_token(monkeypatch, wrong):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", wrong)
+    with pytest.raises(SubmitError, match="RAY_AUTH_TOKEN holds no token") as raised:
+        find_token()
+    assert wrong not in str(raised.value)
 
 
 @pytest.mark.parametrize("wrong", ["", "a/b", "../x", "-x", "a b", "x" * 101, "näh"])

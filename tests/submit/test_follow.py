@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from submit.jobs_server import DROP, HANG, TOKEN
 
-from encdec_batch.submit.follow import Log, ended
+from encdec_batch.errors import ClusterSilent, SubmitError
+from encdec_batch.submit import follow as following
+from encdec_batch.submit.cluster import Cluster
+from encdec_batch.submit.dashboard import Dashboard
+from encdec_batch.submit.follow import Log, ended, follow
+from encdec_batch.submit.job import Job
 
 TEXT = st.text(alphabet="ab\n", max_size=40)
 
@@ -40,29 +44,27 @@ def test_the_driver_says_last_what_run_would_end_with(text, code):
     assert log.exit_code == code
 
 
-def info(status: str, *, code: int | None = None, message: str = "", error_type: str = "") -> SimpleNamespace:
-    return SimpleNamespace(
-        status=SimpleNamespace(value=status), driver_exit_code=code, message=message, error_type=error_type
-    )
+def info(state: str, *, code: int | None = None, message: str = "", error_type: str = "") -> Job:
+    return Job(submission_id="a", state=state, driver_exit_code=code, message=message, error_type=error_type)
 
 
 @pytest.mark.parametrize(
     ("given_info", "said", "code", "why"),
     [
-        (info("SUCCEEDED", code=0), 0, 0, ""),
-        (info("SUCCEEDED", code=0), 3, 3, ""),
-        (info("SUCCEEDED", code=0), None, 0, ""),
-        (info("STOPPED"), None, 1, "cancelled"),
-        (info("FAILED", code=2, message="x\nerror: source.uri is wrong\nexit code 2\n"), 2, 2, "source.uri is wrong"),
+        (info("succeeded", code=0), 0, 0, ""),
+        (info("succeeded", code=0), 3, 3, ""),
+        (info("succeeded", code=0), None, 0, ""),
+        (info("stopped"), None, 1, "cancelled"),
+        (info("failed", code=2, message="x\nerror: source.uri is wrong\nexit code 2\n"), 2, 2, "source.uri is wrong"),
         (
-            info("FAILED", code=1, message="No module named encdec_batch.driver"),
+            info("failed", code=1, message="No module named encdec_batch.driver"),
             None,
             1,
             "the nodes have no encdec-batch",
         ),
-        (info("FAILED", code=127, message="sh: 1: python: not found"), None, 1, "not that of an image of ours"),
-        (info("FAILED", code=-9, message="killed", error_type="JOB_X"), None, 1, "JOB_X killed"),
-        (info("FAILED", message="gone", error_type="JOB_SUPERVISOR_ACTOR_DIED"), None, 1, "SUPERVISOR_ACTOR_DIED gone"),
+        (info("failed", code=127, message="sh: 1: python: not found"), None, 1, "not that of an image of ours"),
+        (info("failed", code=-9, message="killed", error_type="JOB_X"), None, 1, "JOB_X killed"),
+        (info("failed", message="gone", error_type="JOB_SUPERVISOR_ACTOR_DIED"), None, 1, "SUPERVISOR_ACTOR_DIED gone"),
     ],
 )
 def test_how_a_job_ended(given_info, said, code, why):
@@ -70,3 +72,62 @@ def test_how_a_job_ended(given_info, said, code, why):
     assert made.exit_code == code
     assert why in made.message
     assert bool(made.message) == bool(why)
+
+
+class Followed:
+    """A job of this server, followed with little patience."""
+
+    def __init__(self, server):
+        self.shown, self.told = [], []
+        self._cluster = Cluster(Dashboard(address=server.address, token=TOKEN, within_s=0.3))
+
+    def to_its_end(self, name: str = "a"):
+        return follow(self._cluster, name, self.shown.append, tell=self.told.append, pauses=(0.01, 0.01))
+
+
+def test_a_log_is_followed_to_its_end(server):
+    server.add("a", log="one\n")
+    server.acts.append(["two\n", server.ends("a", log="exit code 3\n")])
+    followed = Followed(server)
+    assert followed.to_its_end().exit_code == 3
+    assert "".join(followed.shown) == "one\ntwo\nexit code 3\n"
+    assert followed.told == []
+
+
+def test_connections_may_break_as_often_as_they_like_while_the_log_grows(server):
+    """More often than a silent cluster is asked."""
+    server.add("a")
+    lines = [f"{number}\n" for number in range(6)]
+    server.acts.extend([line, DROP] for line in lines)
+    server.acts.append([server.ends("a")])
+    for request in ("GET /api/jobs/a", "GET /api/jobs/a/logs"):
+        server.fail(request, DROP, 502)
+    followed = Followed(server)
+    assert followed.to_its_end().exit_code == 0
+    assert "".join(followed.shown) == "".join(lines)
+
+
+def test_a_cluster_that_stays_silent_is_given_up(server):
+    server.add("a")
+    server.fail("GET /api/jobs/a", DROP, HANG, 503)
+    followed = Followed(server)
+    with pytest.raises(ClusterSilent, match=r"a is no longer followed: .*HTTP status 503.*the job may go on"):
+        followed.to_its_end()
+    assert len(followed.told) == 1
+
+
+def test_a_job_that_the_cluster_has_forgotten_is_said_at_once(server):
+    with pytest.raises(SubmitError, match="knows no job a"):
+        Followed(server).to_its_end()
+    assert server.asked == ["GET /api/jobs/a"]
+
+
+def test_a_silent_log_is_no_silent_cluster(server, monkeypatch):
+    """And what a job waits for is said once, however long it does."""
+    monkeypatch.setattr(following, "_SILENCE_S", 0.05)
+    server.add("a", "PENDING", message="no CPU\nis free")
+    server.acts.extend([[HANG]] * 4)
+    server.acts.append(["ran\n", server.ends("a")])
+    followed = Followed(server)
+    assert followed.to_its_end().exit_code == 0
+    assert followed.told == ["not begun yet: no CPU is free"]

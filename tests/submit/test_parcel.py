@@ -20,8 +20,8 @@ from submit.test_spec import ARCHIVE
 from encdec_batch.errors import SpecError, StoreError, SubmitError
 from encdec_batch.models.package import load_package
 from encdec_batch.submit import parcel as parcels
-from encdec_batch.submit.code import code_of_wheel, installed_code
-from encdec_batch.submit.parcel import make_parcel
+from encdec_batch.submit.package_files import files_here, files_of_wheel
+from encdec_batch.submit.parcel import digest_of, make_parcel
 from encdec_batch.submit.spec import ClusterSpec
 
 ROOT = Path(__file__).parents[2]
@@ -43,14 +43,90 @@ def wheel(tmp_path_factory) -> Path:
     return made
 
 
+def git(folder: Path, *words: str) -> str:
+    return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True).stdout
+
+
+def sources() -> dict[str, bytes]:
+    """By name, the files of the package that are for every user: what lies in its folder, but for what is a cache."""
+    found = (path for path in (ROOT / "encdec_batch").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in found}
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory) -> Path:
+    """A repository of the package."""
+    folder = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(ROOT / "encdec_batch", folder / "encdec_batch", ignore=shutil.ignore_patterns("__pycache__"))
+    git(folder, "init", "--quiet")
+    git(folder, "add", ".")
+    return folder / "encdec_batch"
+
+
+STRAYS = ("notes.yaml", "spec/credentials.json", "train/weights.safetensors", "new.py", ".env")
+
+
+@pytest.fixture
+def strays(checkout):
+    """Files that somebody left in the package's folder."""
+    for name in STRAYS:
+        (checkout / name).write_text("SECRET=1")
+    yield
+    for name in STRAYS:
+        (checkout / name).unlink()
+
+
+def test_of_a_checkout_what_git_tracks_is_sent_and_nothing_that_lies_beside_it(checkout, strays):
+    (checkout / "__pycache__").mkdir(exist_ok=True)
+    (checkout / "__pycache__/x.pyc").write_bytes(b"cached")
+    found = files_here(checkout)
+    assert dict(found.files) == sources()
+    assert sorted(found.left_out) == sorted(f"encdec_batch/{name}" for name in STRAYS)
+
+
+def test_of_a_checkout_what_was_changed_is_sent_as_it_is_and_what_was_deleted_is_not(checkout):
+    log, kept = checkout / "log.py", (checkout / "log.py").read_bytes()
+    log.write_bytes(b"changed")
+    assert files_here(checkout).files["encdec_batch/log.py"] == b"changed"
+    log.unlink()
+    assert "encdec_batch/log.py" not in files_here(checkout).files
+    log.write_bytes(kept)
+
+
+def test_where_nothing_says_what_is_of_the_package_nothing_is_sent(checkout, tmp_path):
+    shutil.copytree(checkout, tmp_path / "encdec_batch")
+    with pytest.raises(SubmitError, match=r"it was not installed there, and .*--wheel"):
+        files_here(tmp_path / "encdec_batch")
+    git(tmp_path, "init", "--quiet")
+    with pytest.raises(SubmitError, match="git tracks none of them"):
+        files_here(tmp_path / "encdec_batch")
+
+
 @pytest.mark.integration
-def test_the_code_that_is_sent_is_that_of_the_wheel(wheel):
-    assert code_of_wheel(str(wheel)) == installed_code()
+def test_of_an_installation_what_its_record_lists_is_sent(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(tmp_path)
+    (tmp_path / "encdec_batch/stray.yaml").write_text("SECRET=1")
+    words = "import json; from encdec_batch.submit.package_files import files_here; found = files_here()"
+    say = f"{words}; print(json.dumps([sorted(found.files), found.left_out]))"
+    environment = {"PATH": "", "PYTHONPATH": str(tmp_path)}  # without git
+    ended = subprocess.run(
+        [sys.executable, "-c", say], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    names, left_out = json.loads(ended.stdout)
+    assert names == sorted(sources())
+    assert left_out == ["encdec_batch/stray.yaml"]
+
+
+@pytest.mark.integration
+def test_a_wheel_has_what_git_tracks(wheel, checkout):
+    assert files_of_wheel(str(wheel)).files == files_here(checkout).files
 
 
 @pytest.mark.integration
 def test_a_wheel_may_lie_on_a_store(wheel):
-    assert code_of_wheel(f"file://{wheel}") == installed_code()
+    assert files_of_wheel(f"file://{wheel}") == files_of_wheel(str(wheel))
 
 
 def test_sent_are_spec_package_and_model_and_nothing_else(tmp_path, monkeypatch):
@@ -58,23 +134,23 @@ def test_sent_are_spec_package_and_model_and_nothing_else(tmp_path, monkeypatch)
     Path("secrets.env").write_text("KEY=1")
     made = make_parcel(replace(SPEC, package=load_package(classes_package())), wheel="")
     model = {"model/card.json", "model/weights.safetensors", "model/golden.safetensors"}
-    assert set(made.files) == {"spec.yaml", *model, *installed_code()}
+    assert set(made.files) == {"spec.yaml", *model, *git(ROOT, "ls-files", "encdec_batch").split()}
     with zipfile.ZipFile(io.BytesIO(made.folder)) as folder:
         assert {name: folder.read(name) for name in folder.namelist()} == dict(made.files)
-    tracked = subprocess.run(["git", "ls-files", "encdec_batch"], cwd=ROOT, capture_output=True, text=True, check=False)
-    if tracked.returncode == 0:
-        assert set(tracked.stdout.split()) <= set(installed_code())
 
 
 def test_without_the_package_where_the_nodes_have_it():
     assert set(make_parcel(SPEC, wheel="none").files) == {"spec.yaml"}
 
 
-def test_the_same_is_the_same_bytes_and_what_differs_has_another_digest():
+def test_the_same_has_the_same_digest_on_every_machine_and_what_differs_another():
     one, again = (make_parcel(SPEC, wheel="none") for _ in range(2))
     other = make_parcel(replace(SPEC, text=b"source: {a: 1}\n"), wheel="none")
     assert (one.folder, one.metadata) == (again.folder, again.metadata)
-    assert one.metadata["encdec_batch.digest"] != other.metadata["encdec_batch.digest"]
+    assert one.digest == "e01dc585819f7c4f920f9c373e3427b69a35ebd323ed63e1ca49f1624653a5bf"
+    assert one.digest != other.digest
+    assert len({digest_of(files) for files in ({"a": b"1", "b": b"2"}, {"a": b"2", "b": b"1"}, {"a": b"12"})}) == 3
+    assert digest_of({"a": b"1", "b": b"2"}) == digest_of({"b": b"2", "a": b"1"})
 
 
 def test_more_than_a_cluster_takes_is_said_here(monkeypatch):
@@ -90,9 +166,9 @@ def test_what_is_no_wheel_of_ours(tmp_path):
         other.writestr("other-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: other\nVersion: 1\n")
     for name, said in (("no.whl", "is no wheel"), ("other.whl", "is a wheel of other")):
         with pytest.raises(SpecError, match=said):
-            code_of_wheel(str(tmp_path / name))
+            files_of_wheel(str(tmp_path / name))
     with pytest.raises(StoreError):
-        code_of_wheel(str(tmp_path / "missing.whl"))
+        files_of_wheel(str(tmp_path / "missing.whl"))
 
 
 def test_a_dry_run_says_every_file_and_asks_no_cluster(tmp_path):
@@ -103,8 +179,8 @@ def test_a_dry_run_says_every_file_and_asks_no_cluster(tmp_path):
     assert (ended.code, ended.stderr) == (0, "")
     lines = ended.stdout.splitlines()
     listed = {line.split()[1]: int(line.split()[0].replace(",", "")) for line in lines if line.startswith(" ")}
-    assert {"spec.yaml", "model/card.json", "encdec_batch/driver.py"} <= set(listed)
-    assert set(listed) == {"spec.yaml", *(f"model/{name}" for name in _model_files()), *installed_code()}
+    tracked = git(ROOT, "ls-files", "encdec_batch").split()
+    assert set(listed) == {"spec.yaml", *(f"model/{name}" for name in _model_files()), *tracked}
     assert listed["encdec_batch/driver.py"] == (ROOT / "encdec_batch/driver.py").stat().st_size
     assert lines[0].split() == ["id", "tonight"]
     assert json.loads(lines[2].partition(" ")[2]) == {"RAY_JOB_STOP_WAIT_TIME_S": "30"}

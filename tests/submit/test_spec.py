@@ -88,6 +88,12 @@ def test_a_package_of_this_machine_is_sent_along(write):
         (ARCHIVE, {"compute": {"stream": {"kind": "ray", "object_store_gib": 1}}}, "a cluster's store"),
         (TRAINING, {"output": {"uri": "s3://a/t", "package": "p", "registry": "r"}}, "output.registry: {folder}/r"),
         (TRAINING, {"network": {"architecture": "unet", "parent": "old"}}, "network.parent: {folder}/old"),
+        (TRAINING, {"output": TRAINING["output"] | {"mlflow": "mlruns"}}, "output.mlflow: mlruns"),
+        (
+            TRAINING,
+            {"output": TRAINING["output"] | {"mlflow": "sqlite:///runs.db"}},
+            "output.mlflow: sqlite:///runs.db",
+        ),
         (TRAINING, ARCHIVE, "neither an archive's spec"),
         ({"hello": 1}, {}, "neither an archive's spec"),
     ],
@@ -104,6 +110,8 @@ def test_what_a_cluster_cannot_do_is_said_before_anything_is_sent(write, tmp_pat
         (ARCHIVE, {"source": {"kind": "prefix", "uri": "s3://a", "storage": {"secret": "hunter2"}}}),
         (ARCHIVE, {"model": {"package": "s3://m/net", "storage": {"password": "hunter2"}}}),
         (ARCHIVE, {"output": {"uri": "https://me:hunter2@store/out"}}),
+        (TRAINING, {"output": TRAINING["output"] | {"mlflow": "https://me:hunter2@mlflow"}}),
+        (TRAINING, {"output": TRAINING["output"] | {"mlflow": "postgresql://me:hunter2@mlflow/runs"}}),
         (TRAINING, {"output": TRAINING["output"] | {"registry_storage": {"token": "hunter2"}}}),
     ],
 )

@@ -10,13 +10,14 @@ from encdec_batch.errors import SpecError, StoreError
 from encdec_batch.plan.confine import confined
 from encdec_batch.plan.discover import bands_of, beside, read_table
 from encdec_batch.plan.identity import path_id
-from encdec_batch.plan.trust import Rules, refusal, rules_of, shown
+from encdec_batch.plan.trust import Rules, refusal, rules_of
 from encdec_batch.spec.base import StorageOptions
 from encdec_batch.spec.source import PrefixSource
 from encdec_batch.spec.train_pairs import FolderPairs, ImagesAlone, Pairs, Region, TablePairs
 from encdec_batch.store.object import join_uri
 from encdec_batch.store.open import locate, open_store
 from encdec_batch.train.pairs.pair import Aside, File, Pair
+from encdec_batch.uri import public_uri
 from encdec_batch.window import Window
 
 _REGION = ("col_off", "row_off", "width", "height")
@@ -146,7 +147,7 @@ def _admitted(value: object, source: TablePairs, rules: Rules, where: str, aside
     refused = refusal(uri, rules)
     if refused is None:
         return File(uri=uri, source=source)
-    aside.append(Aside(uri=shown(uri), reason=f"{where}: {refused.reason}", hint=refused.hint))
+    aside.append(Aside(uri=public_uri(uri), reason=f"{where}: {refused.reason}", hint=refused.hint))
     return None
 
 

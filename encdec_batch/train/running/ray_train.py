@@ -22,8 +22,8 @@ from encdec_batch.spec.train import TrainSpec
 from encdec_batch.spec.train_compute import RayTraining
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
+from encdec_batch.stream.cluster_fit import check_node_fits, may_grow
 from encdec_batch.stream.ray_session import ray_session
-from encdec_batch.stream.room import check_room, may_grow
 from encdec_batch.train.material import Material
 from encdec_batch.train.tracking.progress import Progress, Report
 
@@ -54,13 +54,13 @@ def train_on_ray(spec: TrainSpec, stream: RayTraining, material: Material, *, re
         stack.enter_context(session)
         folder = mkdtemp(prefix="eb-train-")
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        _check_room(spec, stream)
+        _check_cluster_fits(spec, stream)
         listener = _Listener(open_store(spec.output.uri, spec.output.storage), report)
         stack.enter_context(listener)
         _fit(spec, stream, {"spec": spec, "material": material}, folder)
 
 
-def _check_room(spec: TrainSpec, stream: RayTraining) -> None:
+def _check_cluster_fits(spec: TrainSpec, stream: RayTraining) -> None:
     """Workers that find no CPU would be waited for without end, and so would those that make their samples."""
     import ray
 
@@ -68,7 +68,7 @@ def _check_room(spec: TrainSpec, stream: RayTraining) -> None:
         raise SpecError("compute.device is cuda, but this Ray has no GPU", hint="say device: auto or cpu")
     if stream.address != "local":
         place = {"num_cpus": stream.cpus_per_worker, "num_gpus": stream.gpus_per_worker or 0}
-        check_room(place, stream.address, what="a worker of this training", hint="ask for less in compute.stream")
+        check_node_fits(place, stream.address, what="a worker of this training", hint="ask for less in compute.stream")
     loading, workers = spec.data.loading, stream.workers
     least = workers if isinstance(workers, int) else workers[0]
     wanted = least * (stream.cpus_per_worker + loading.workers * loading.cpus_per_worker)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from encdec_batch.errors import SpecError
+from encdec_batch.uri import public_uri
 
 EXPERIMENT = "encdec-batch"
 
@@ -67,7 +68,9 @@ def open_tracker(uri: str, *, name: str, training: str) -> Tracker:
         run = _find(client, training) or _create(client, name, training)
     except MlflowException as error:
         said = " ".join(str(error).split())[:200]
-        raise SpecError(f"output.mlflow {uri} does not answer: {said}", hint="start it, or set it to null") from error
+        raise SpecError(
+            f"output.mlflow {public_uri(uri)} does not answer: {said}", hint="start it, or set it to null"
+        ) from error
     return Tracker(client, run, MlflowException)
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from encdec_batch.errors import SpecError
-from encdec_batch.stream.room import check_room
+from encdec_batch.stream.cluster_fit import check_node_fits
 
 CPUS = {"Alive": True, "Resources": {"CPU": 4.0}, "Labels": {"ray.io/node-id": "f0", "pool": "readers"}}
 GPUS = {"Alive": True, "Resources": {"CPU": 2.0, "GPU": 1.0}, "Labels": {"pool": "gpu"}}
@@ -40,7 +40,7 @@ def status(report):
 )
 def test_what_some_node_has(monkeypatch, place):
     a_ray(monkeypatch, [CPUS, GPUS, GONE], status(FIXED))
-    check_room(place, "auto", what="a worker", hint="add one")
+    check_node_fits(place, "auto", what="a worker", hint="add one")
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_what_some_node_has(monkeypatch, place):
 def test_what_no_node_has_and_none_will(monkeypatch, place, wanted):
     a_ray(monkeypatch, [CPUS, GPUS, GONE], status(FIXED))
     with pytest.raises(SpecError) as raised:
-        check_room(place, "auto", what="a worker", hint="add one")
+        check_node_fits(place, "auto", what="a worker", hint="add one")
     assert str(raised.value) == (
         f"a worker wants {wanted}, and no node of this Ray has that, nor will one come: "
         "2 CPU, 1 GPU, pool=gpu; 4 CPU, 0 GPU, pool=readers; add one"
@@ -77,6 +77,6 @@ def test_what_no_node_has_and_none_will(monkeypatch, place, wanted):
 )
 def test_where_nodes_may_come_or_it_is_not_known(monkeypatch, told):
     a_ray(monkeypatch, [CPUS], told)
-    check_room({"num_gpus": 1}, "auto", what="a worker", hint="")
+    check_node_fits({"num_gpus": 1}, "auto", what="a worker", hint="")
     with pytest.raises(SpecError):
-        check_room({"num_gpus": 1}, "local", what="a worker", hint="")
+        check_node_fits({"num_gpus": 1}, "local", what="a worker", hint="")

@@ -16,8 +16,8 @@ _RULES = ("!", "in(", "!in(")
 """How a label's wanted value begins that is a rule of Ray's; those are Ray's to judge."""
 
 
-def check_room(place: Mapping[str, Any], address: str, *, what: str, hint: str) -> None:
-    """Nothing, where some node of this Ray has room for `place`, or nodes may come.
+def check_node_fits(place: Mapping[str, Any], address: str, *, what: str, hint: str) -> None:
+    """Nothing, where some node of this Ray has what `place` asks for, or nodes may come.
 
     Args:
         place: options of a task or actor: num_cpus, num_gpus, label_selector.

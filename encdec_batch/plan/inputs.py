@@ -1,0 +1,47 @@
+"""Inputs of scenes that are committed, opened again: markers name them without what opens a signed link."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from encdec_batch.plan.discover import find_scenes
+from encdec_batch.plan.open import look_up, open_scene
+from encdec_batch.read.reader import Reader
+from encdec_batch.spec.job import JobSpec
+from encdec_batch.store.object import ObjectInfo
+
+
+class Inputs:
+    """Of the scenes of one spec. Where a link may be signed, its source is read once, and what it says now is opened.
+
+    Args:
+        spec: of the run that made them, or of a later one. That a run left behind holds no signed links; a table that
+            it names may.
+    """
+
+    def __init__(self, spec: JobSpec) -> None:
+        self.spec = spec
+        self._links: dict[str, str] | None = None
+
+    def open(self, uri: str, etag: str) -> AbstractContextManager[Reader]:
+        """As `open_scene`.
+
+        Args:
+            uri: as a marker has it.
+            etag: as well.
+
+        Raises:
+            SpecError, StoreError: the source cannot be read.
+        """
+        return open_scene(self.spec, self._opened(uri), etag)
+
+    def look_up(self, uri: str) -> ObjectInfo:
+        """As `plan.open.look_up`, of a marker's URI."""
+        return look_up(self.spec, self._opened(uri))
+
+    def _opened(self, uri: str) -> str:
+        if not uri.lower().startswith(("http://", "https://")):
+            return uri
+        if self._links is None:
+            self._links = {found.uri: found.link for found in find_scenes(self.spec.source).candidates if found.link}
+        return self._links.get(uri, uri)

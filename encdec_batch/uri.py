@@ -1,0 +1,71 @@
+"""What may be shown of a URI: credentials stand in some, and a URI is written down wherever its scene is.
+
+A link that is signed (`?X-Amz-Signature=...`, `?sig=...`) opens its object for whoever has it, and is another one each
+time it is made. So where a scene comes by HTTP, its name in markers, keys, tables and messages is the link without what
+is not known to be harmless; only what opens the object has all of it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import unquote_plus
+
+_WEB = ("http", "https")
+_NO_PASSWORDS = ("file", "s3", "s3a", "memory")
+"""Schemes whose keys and file names may hold "@", and which have no place for a password."""
+_CONTAINERS = ("abfs", "abfss", "az")
+"""Schemes that name a container before the "@"."""
+_HARMLESS = frozenset(
+    {
+        "band", "bands", "collection", "collections", "coverage", "coverageid", "dl", "download", "export", "file",
+        "fileid", "filename", "format", "id", "item", "items", "layer", "layers", "name", "path", "raw", "ref",
+        "request", "revision", "service", "time", "version", "versionid",
+    }
+)  # fmt: skip
+"""Names in queries that say which object is meant, or how. Whatever is not among them may be a credential."""
+_LINK = re.compile(r"https?://[^\s'\"<>]+?(?=[.,:;)\]}]*(?:[\s'\"<>]|$))", re.IGNORECASE)
+"""Without the punctuation that ends it in a sentence."""
+
+
+def has_userinfo(uri: str) -> bool:
+    """Whether `user@` or `user:password@` stands before the host."""
+    scheme, _, rest = uri.partition("://")
+    return scheme not in _NO_PASSWORDS and "@" in re.split(r"[/?#]", rest, maxsplit=1)[0]
+
+
+def public_uri(uri: str) -> str:
+    """The URI without user and password and, on the web, without a query in which anything may be a credential.
+
+    The whole query goes, or none of it: half of a signed link is no link.
+    """
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return uri
+    place = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if ":" in place.rpartition("@")[0] or scheme not in _CONTAINERS:
+        rest = place.rpartition("@")[2] + rest[len(place) :]
+    if scheme.lower() in _WEB:
+        rest = rest.partition("#")[0]
+        path, _, query = rest.partition("?")
+        rest = rest if query and all(_is_harmless(part) for part in re.split("[&;]", query)) else path
+    return f"{scheme}://{rest}"
+
+
+def public_text(text: str) -> str:
+    """A message with every link of the web in it as `public_uri` has it."""
+    return _LINK.sub(lambda found: public_uri(found[0]), text)
+
+
+def public_values(value: Any) -> Any:
+    """The same lists and mappings with every URI in them as `public_uri` has it."""
+    if isinstance(value, dict):
+        return {key: public_values(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [public_values(one) for one in value]
+    return public_uri(value) if isinstance(value, str) else value
+
+
+def _is_harmless(part: str) -> bool:
+    name, separator, _ = part.partition("=")
+    return bool(separator) and unquote_plus(name).lower() in _HARMLESS
