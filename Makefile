@@ -86,7 +86,7 @@ soak: $(STAMP) ## kill -9 at N=50 random moments (SEED=0), then at each call to 
 
 long: $(STAMP) ## tests that take minutes: jobs and a training on clusters of several nodes, benches in small
 	ENCDEC_LONG=1 $(BIN)/python -m pytest -s tests/train/running/test_elastic.py tests/cluster/test_local_cluster.py \
-		tests/bench/test_smoke.py
+		tests/cluster/test_local_training.py tests/nightly/test_night_on_ray.py tests/bench/test_smoke.py
 
 fuzz: $(STAMP) ## damage files for SECONDS (600) and read them; keeps what crashes, hangs or differs in fuzz-output
 	@PYTHONPATH=.:tests $(BIN)/python -m fuzz --seconds $(SECONDS_EACH) $(if $(SEED),--seed $(SEED))

@@ -61,7 +61,8 @@ def _installed(root: Path) -> frozenset[str]:
         installed = distribution(PACKAGE)
     except PackageNotFoundError:
         return frozenset()
-    if Path(str(installed.locate_file(PACKAGE))).resolve() != root.resolve():
+    # An .egg-info, as beside an editable checkout, has no RECORD: its list is of the day on which it was made.
+    if installed.read_text("RECORD") is None or Path(str(installed.locate_file(PACKAGE))).resolve() != root.resolve():
         return frozenset()
     return frozenset(file.as_posix() for file in installed.files or () if file.parts[0] == PACKAGE)
 

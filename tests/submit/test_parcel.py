@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -102,21 +103,34 @@ def test_where_nothing_says_what_is_of_the_package_nothing_is_sent(checkout, tmp
         files_here(tmp_path / "encdec_batch")
 
 
+def files_in_a_process_of(folder: Path, path: str) -> list[list[str]]:
+    """Names of the files that are sent of the package that is imported from this folder, and of those left out."""
+    words = "import json; from encdec_batch.submit.package_files import files_here; found = files_here()"
+    say = f"{words}; print(json.dumps([sorted(found.files), found.left_out]))"
+    environment = {"PATH": path, "PYTHONPATH": str(folder)}
+    ended = subprocess.run(
+        [sys.executable, "-c", say], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout)
+
+
 @pytest.mark.integration
 def test_of_an_installation_what_its_record_lists_is_sent(wheel, tmp_path):
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(tmp_path)
     (tmp_path / "encdec_batch/stray.yaml").write_text("SECRET=1")
-    words = "import json; from encdec_batch.submit.package_files import files_here; found = files_here()"
-    say = f"{words}; print(json.dumps([sorted(found.files), found.left_out]))"
-    environment = {"PATH": "", "PYTHONPATH": str(tmp_path)}  # without git
-    ended = subprocess.run(
-        [sys.executable, "-c", say], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == 0, ended.stderr
-    names, left_out = json.loads(ended.stdout)
-    assert names == sorted(sources())
-    assert left_out == ["encdec_batch/stray.yaml"]
+    without_git = ""
+    assert files_in_a_process_of(tmp_path, without_git) == [sorted(sources()), ["encdec_batch/stray.yaml"]]
+
+
+@pytest.mark.integration
+def test_of_an_editable_checkout_what_git_tracks_is_sent_whatever_the_list_of_its_installation_says(checkout):
+    info = checkout.parent / "encdec_batch.egg-info"
+    info.mkdir()
+    (info / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: encdec-batch\nVersion: 0.0.1\n")
+    (info / "SOURCES.txt").write_text("encdec_batch/__init__.py\n")
+    assert files_in_a_process_of(checkout.parent, os.environ["PATH"]) == [sorted(sources()), []]
 
 
 @pytest.mark.integration
