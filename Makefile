@@ -12,9 +12,10 @@ STAMP := $(VENV)/.installed
 
 # Extra words for one pytest run: make test ARGS='-k lattice -x'
 ARGS ?=
-# Tests that start servers, Ray or whole jobs wait for much of their time: files of them run side by side, the tests of a
-# file one after another, since what they share is whole jobs.
 WORKERS ?= 2
+# Tests that start servers, Ray or whole jobs wait for much of their time: more files of them than there are cores run side
+# by side, the tests of a file one after another, since what they share is whole jobs.
+SLOW_WORKERS ?= 3
 # Of `make fuzz`; a shell has a SECONDS of its own, which is not exported.
 SECONDS_EACH = $(if $(filter command line environment,$(origin SECONDS)),$(SECONDS),600)
 # pytest's exit code 5, no test collected, is right when ARGS chose tests of the other run alone.
@@ -45,7 +46,7 @@ cluster: $(STAMP) ## a Ray cluster of three nodes on this machine, until Ctrl-C;
 
 test: $(STAMP) ## run the tests, but for those of `long` and `test-extras`
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not integration and not e2e" $(ARGS) || $(NONE_CHOSEN)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "integration or e2e" $(ARGS) || $(NONE_CHOSEN)
+	$(BIN)/python -m pytest -n $(SLOW_WORKERS) --dist loadfile --no-loadscope-reorder -m "integration or e2e" $(ARGS) || $(NONE_CHOSEN)
 
 # Networks of other packages need torchvision, and that needs the torch it was built with: not the one of `make test`.
 EXTRAS := .venv-extras

@@ -23,7 +23,6 @@ LONGEST = (
     "e2e/test_soak.py",
     "e2e/test_real_scenes_killed.py",
     "train/running/test_ray_train.py",
-    "bench/test_smoke.py",
     "train/test_cli_train.py",
     "stream/test_deaths.py",
     "nightly/test_nights.py",
