@@ -7,7 +7,6 @@ import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from encdec_batch.plan.discover import find_scenes
 from encdec_batch.plan.open import open_scene
 from encdec_batch.plan.plan import with_etag
 from encdec_batch.plan.scene import Candidate, SetAside
-from encdec_batch.predict.array import predict_patch
+from encdec_batch.predict.array import predict_patch, stitch_of
 from encdec_batch.report.tables import StoredMarkers
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.spec.nightly import ArchiveRerun, NightlySpec
@@ -146,7 +145,9 @@ def _look(shared: _Looking, sampled: _Sampled) -> Differing:
             height, width = min(shared.side, header.height), min(shared.side, header.width)
             window = Window((header.width - width) // 2, (header.height - height) // 2, width, height)
             patch = reader.read(window, bands, rule=nodata.rule, nan_is_nodata=nodata.nan == "nodata")
-        before, after = (predict_patch(one, patch, stitch=_stitch(one), device=shared.device) for one in (old, new))
+        before, after = (
+            predict_patch(one, patch, stitch=stitch_of(one.card), device=shared.device) for one in (old, new)
+        )
     except SceneError:
         return Differing()
     differs = before != after
@@ -169,7 +170,3 @@ def _comparable(old: Package, new: Package) -> bool:
         other.geometry.scale,
     )
     return kinds and (one.output.kind == "classes" or one.output.num_channels == other.output.num_channels)
-
-
-def _stitch(package: Package) -> Literal["crop", "blend"]:
-    return "blend" if package.card.geometry.exactness == "global" else "crop"

@@ -64,6 +64,11 @@ def predict_array(  # noqa: PLR0913  (one call in a notebook, not a stage)
     return predict_patch(package, scene, core=core, halo=halo, stitch=stitch, precision=precision)
 
 
+def stitch_of(card: Card) -> Stitch:
+    """How tiles are put together where nobody asks for one way: a network without reach has no exact one."""
+    return "blend" if card.geometry.exactness == "global" else "crop"
+
+
 def predict_patch(  # noqa: PLR0913  (as above)
     package: Package,
     scene: Patch,

@@ -15,7 +15,7 @@ from encdec_batch.errors import EncdecError
 from encdec_batch.models.card import Card, ClassesOutput, ImageOutput
 from encdec_batch.models.package import Package
 from encdec_batch.plan.product import quantum_levels
-from encdec_batch.predict.array import predict_patch
+from encdec_batch.predict.array import predict_patch, stitch_of
 from encdec_batch.predict.device import Precision
 from encdec_batch.predict.resolve import device_for
 from encdec_batch.read.patch import Patch
@@ -115,8 +115,7 @@ def _predict(
 ) -> NDArray[np.generic]:
     output = package.card.output
     scene = Patch(pixels=example.pixels, valid_mask=example.valid_mask)
-    stitch: Literal["crop", "blend"] = "blend" if package.card.geometry.exactness == "global" else "crop"
-    made = predict_patch(package, scene, stitch=stitch, precision=precision, device=device)
+    made = predict_patch(package, scene, stitch=stitch_of(package.card), precision=precision, device=device)
     if isinstance(output, ClassesOutput):
         channels = np.zeros(max(item.id for item in output.classes) + 1, np.int64)
         for number, item in enumerate(output.classes):
