@@ -84,7 +84,7 @@ class Ending:
         self._set_lost_aside(census)
         self._lease.check()
         write_quarantine_table(self._store, list_quarantine(self._store))
-        self._remove_work(census.committed)
+        self._remove_work({scene_id: census.committed[scene_id] for scene_id in census.whole})
         self._forget_attempts()
         summary = self._summary(plan, census)
         self._runlog.finish(summary.to_dict())
@@ -228,7 +228,11 @@ class Ending:
             self._runlog.watch.add(aside=1)
 
     def _remove_work(self, committed: dict[str, str]) -> None:
-        """Parts and staged tiles of scenes that are committed, those that a killed run left behind among them."""
+        """Parts and staged tiles of scenes that are committed, those that a killed run left behind among them.
+
+        Args:
+            committed: scene id to the key of its marker, of those that have all outputs that are wanted.
+        """
         made, wanted = self._outcome.tracker.part_keys, self._outcome.tracker.scene_keys
         # A scene that was planned again has two part keys, and the later scene key: with that committed, both may go.
         parts = {key for key, scene_id in made.items() if committed.get(scene_id) == wanted[scene_id]}

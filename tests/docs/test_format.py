@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 import zlib
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from commit.scenes import MASK, coarse_of, encode_blocks, in_memory, patches, scene_tiles
-from plan.recipes import recipe, scene
+from commit.scenes import DEFLATE, MANY, MASK, ZSTD, coarse_of, encode_blocks, in_memory, patches, scene_tiles
+from plan.recipes import card, order, recipe, scene
 
 from encdec_batch.commit.attempts import Attempts
 from encdec_batch.commit.cells import _schema as cells_schema
 from encdec_batch.commit.certificate import Result, certify
 from encdec_batch.commit.geo import Geo
 from encdec_batch.commit.quarantine import QuarantineRecord
+from encdec_batch.job.progress import Progress
 from encdec_batch.job.runlog import _EVENTS
+from encdec_batch.models.card import ImageOutput
 from encdec_batch.plan.checks import Checks
+from encdec_batch.plan.recipe import Resolved
 from encdec_batch.plan.table import _SCHEMA
+from encdec_batch.read.header import HEADER_FORMAT, SceneHeader
 from encdec_batch.report.scene_row import SCENES
 from encdec_batch.report.tables import _QUARANTINE
+from encdec_batch.spec.output import OutputFile
+from encdec_batch.store.local import LocalStore
+from encdec_batch.store.local_files import locked
 from encdec_batch.window import Window
 from encdec_batch.write.check import Check, encode_check
 from encdec_batch.write.part import read_index, read_table
@@ -69,6 +78,8 @@ def words(kind: pa.DataType) -> str:
         return f"struct of {kinds.pop()}: {names}" if len(kinds) == 1 else f"struct: {names}"
     if pa.types.is_map(kind):
         return f"map of {words(kind.key_type)} to {words(kind.item_type)}"
+    if pa.types.is_fixed_size_list(kind):
+        return f"list of {kind.list_size} {words(kind.value_type)}"
     if pa.types.is_list(kind):
         return f"list of {words(kind.value_type)}"
     return {"double": "float64", "timestamp[ms, tz=UTC]": "timestamp, ms, UTC"}.get(str(kind), str(kind))
@@ -112,6 +123,50 @@ def test_the_object_of_a_check_is_documented():
     assert {name.strip("`") for name, _ in rows(text, "key")} == set(about)
 
 
+PLANS, RUNS = "`.encdec/plans/<n>-<segment>.parquet`", "`.encdec/runs/<run id>/events-<n>.parquet`"
+
+
+def named(text: str, head: str) -> list[str]:
+    """What the first cells of a table name, in its order."""
+    return [name for first, *_ in rows(text, head) for name in re.findall(r"`(\w+)`", first)]
+
+
+def test_what_a_plan_says_of_itself_is_documented():
+    said = dict(rows(section(PLANS), "key"))
+    assert re.match(r"(\d+): ", said["`headers`"])[1] == str(HEADER_FORMAT)
+    assert set(re.findall(r"`(\w+)`", said["`resolved`"])) - {"auto"} == {field.name for field in fields(Resolved)}
+
+
+def test_every_key_of_a_header_is_documented():
+    assert named(section(PLANS), "header") == [field.name for field in fields(SceneHeader)]
+
+
+def test_every_key_of_the_progress_is_documented():
+    assert set(named(section(RUNS), "progress")) == set(Progress(run_id="a").to_dict())
+
+
+KINDS = [get_args(file.model_fields["kind"].annotation)[0] for file in get_args(get_args(OutputFile)[0])]
+
+
+@pytest.mark.parametrize("main", ["mask", "image"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_files_of_each_kind_are_documented(kind, main):
+    photo = ImageOutput(kind="image", band_names=("r",), dtype="uint8", range=(0.0, 1.0))
+    network = card(output=photo, task="image-to-image") if main == "image" else card()
+    beside = {"probability": True, "entropy": True} if (kind, main) == ("cog", "mask") else {}
+    asked = order(network, output={"uri": "/out", "files": [{"kind": kind}], **beside})
+    files = re.findall(r"`(\w+)(\.(?:tif|png|parquet))`", dict(rows(section(RUNS), "kind"))[f"`{kind}`"])
+    of_others = {"mask": {"image"}, "image": {"mask", "probability", "entropy"}}[main]
+    assert [name + ending for name, ending in files if name not in of_others] == list(asked.wanted)
+
+
+def test_the_lock_of_the_page_is_the_lock(tmp_path):
+    [path] = re.findall(r"`(markers/\.encdec-own-lock-[0-9a-f]{32})`", FORMAT)
+    LocalStore(str(tmp_path)).put("markers/a.json", b"{}")
+    with locked(tmp_path / "markers/a.json", 1):
+        assert (tmp_path / path).exists()
+
+
 @pytest.fixture(scope="module")
 def pixels() -> np.ndarray:
     return patches(MASK, *SHAPE)
@@ -134,10 +189,13 @@ def test_the_index_of_a_part_is_documented(parts):
     about = json.loads(table.schema.metadata[b"encdec_part"])
     keys = {name.strip("`"): said for name, said in rows(text, "key")}
     assert set(keys) == set(about)
+    assert set(re.findall(r"`(\w+)`", keys["statistics"])) == set(about["statistics"]["mask"])
+
+
+def test_so_are_the_rows_of_its_cores(parts):
     span = read_index(lambda start, stop: parts[0][start:stop], len(parts[0])).rows
     cores = read_table(parts[0][span.offset : span.stop])
-    assert re.findall(r"`(\w+)`", keys["rows"]) == cores.column_names
-    assert set(re.findall(r"`(\w+)`", keys["statistics"])) == set(about["statistics"]["mask"])
+    assert list(columns(section("Rows")).items()) == list(described(cores.schema).items())
 
 
 def test_so_is_that_of_the_coarse_levels(parts):
@@ -148,16 +206,59 @@ def test_so_is_that_of_the_coarse_levels(parts):
     assert set(about) == set(keys[:-5])
 
 
-def test_the_code_of_the_page_gets_a_mask_back(pixels, parts):
+@pytest.fixture(scope="module")
+def mask_of() -> Callable[..., tuple[list[int], np.ndarray]]:
+    """The code of the page."""
     code = re.search(r"```python\n(.*?)```", section("Parts"), re.DOTALL)
     assert code
     names: dict[str, Any] = {}
     exec(code[1], names)
-    mask = np.full(SHAPE, 99, np.uint8)
-    for part in parts:
-        (left, top, width, height), block = names["mask_of"](part)
+    return names["mask_of"]
+
+
+@pytest.mark.parametrize("product", [MASK, MANY], ids=["uint8", "uint16"])
+@pytest.mark.parametrize("codec", [DEFLATE, ZSTD], ids=["deflate", "zstd"])
+def test_the_code_of_the_page_gets_a_mask_back(product, codec, mask_of):
+    wanted = patches(product, *SHAPE, seed=1)
+    mask = np.full(SHAPE, 99, product.dtype)
+    # Blocks of 2 x 2 tiles, so that also those inside a block have to come to their places.
+    for part in encode_blocks(wanted, product, side=1024, levels=0, codec=codec):
+        (left, top, width, height), block = mask_of(part, product.dtype)
         mask[top : top + height, left : left + width] = block
-    np.testing.assert_array_equal(mask, pixels[0])
+    np.testing.assert_array_equal(mask, wanted[0])
+    corners = {mask[row : row + 100, col : col + 100].tobytes() for row in (0, 512) for col in (0, 512, 1000)}
+    assert len(corners) == 6
+
+
+def test_the_code_of_the_page_refuses_a_byte_that_changed(parts, mask_of):
+    index_at = int.from_bytes(parts[0][-16:-8], "little")
+    for place in (0, index_at // 2, index_at - 1, index_at + 99, len(parts[0]) - 1):
+        damaged = bytearray(parts[0])
+        damaged[place] ^= 1
+        with pytest.raises(AssertionError):
+            mask_of(bytes(damaged))
+
+
+def test_the_code_of_the_page_refuses_a_part_that_lacks_a_tile(pixels, mask_of):
+    """One whose sums are all right."""
+    [part] = encode_blocks(pixels, MASK, side=2048, levels=0)
+    table = index_of(part)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table.slice(1))
+    offset, index = int.from_bytes(part[-16:-8], "little"), bytes(sink.getvalue())
+    with pytest.raises(AssertionError):
+        mask_of(part[:offset] + index + struct.pack("<QI4s", offset, zlib.crc32(index), b"EDP1"))
+
+
+def test_the_code_of_the_page_takes_no_other_object_for_a_part(parts, mask_of):
+    """Of the files in the folder of a part key that have no name yet, `coarse` and checks are no blocks."""
+    coarse = coarse_of(in_memory(parts), MASK)
+    assert coarse is not None
+    margin = {"mask": np.zeros((1, 8, 8), np.uint8), "margin": np.ones((1, 8, 8), np.float32)}
+    for other in (coarse._parts[0], encode_check(Check(window=Window(0, 0, 8, 8), rasters=margin))):
+        with pytest.raises(AssertionError):
+            mask_of(other)
 
 
 def test_the_keys_of_attempts_are_documented():

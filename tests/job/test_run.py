@@ -14,6 +14,7 @@ from jobs_made import BLOCKS, SCENES, make_archive, make_job, spoil_tile, write_
 from encdec_batch.cli import main
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import acquire_lease
+from encdec_batch.commit.prune import PARTS_PREFIX
 from encdec_batch.commit.quarantine import QuarantineRecord, write_quarantine
 from encdec_batch.errors import LeaseHeld, SpecError
 from encdec_batch.job import planner
@@ -307,3 +308,19 @@ def test_a_resumed_run_opens_no_header_of_what_has_not_changed(job, archive, und
     opened.clear()
     assert job.run().scenes_committed == 1
     assert opened == ["tall"]
+
+
+def test_parts_of_an_output_that_was_added_stay_until_it_is_there(job):
+    """The marker has the scene key before."""
+    job.run()
+    lost = "0-0"
+
+    def lose(_):
+        job.store.delete([info.path for info in job.store.list(PARTS_PREFIX) if info.path.endswith(f"/{lost}")])
+
+    more = "output.files=[{kind: cog}, {kind: quicklook}, {kind: cells}]"
+    summary = job.run(more, show=lose)
+    assert {aside.scene_id for aside in summary.set_aside} == {"large", "tall"}
+    assert sorted(map(len, job.parts().values())) == [1, 8]
+    assert job.run(more).blocks == 2
+    assert job.parts() == {}
