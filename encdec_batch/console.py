@@ -108,7 +108,8 @@ def print_plan(console: Console, plan: Plan, projected_bytes: int, helpers: Help
     table.add_row(
         "core", f"{recipe.resolved.core} px, halo {recipe.halo_pixels} px: {'exact' if recipe.exact else 'not exact'}"
     )
-    table.add_row("compute", f"{cost.tile_pixels / 1e6:,.0f} Mpx through the network, in {cost.tiles:,} tiles")
+    tiles = f"{cost.tiles:,} tile{'' if cost.tiles == 1 else 's'}"
+    table.add_row("compute", f"{cost.tile_pixels / 1e6:,.1f} Mpx through the network, in {tiles}")
     if cost.scene_pixels:
         table.add_row("halo tax", f"{cost.halo_tax:.2f} pixels computed for each pixel of the scenes")
     if cost.checks:

@@ -22,7 +22,7 @@ def fitting_bands(header: SceneHeader, card: Card, wanted: tuple[int, ...] | Non
     if wanted is not None:
         if max(wanted) > header.num_bands:
             raise UnsupportedScene(
-                f"it has {header.num_bands} bands, band {max(wanted)} is asked for",
+                f"it has {_bands(header.num_bands)}, band {max(wanted)} is asked for",
                 hint="correct source.bands (or the table's column bands)",
             )
         if len(wanted) != card.num_bands:
@@ -32,8 +32,14 @@ def fitting_bands(header: SceneHeader, card: Card, wanted: tuple[int, ...] | Non
             )
         return wanted
     if header.num_bands != card.num_bands:
+        # Grey pictures are taken by a network of colour ones when their band is named once for each.
+        bands = f"[{', '.join(['1'] * card.num_bands)}]" if header.num_bands == 1 else "the bands to use"
         raise UnsupportedScene(
-            f"it has {header.num_bands} bands, {card.name} wants {card.num_bands} ({names})",
-            hint="list the bands to use in source.bands, or choose another model",
+            f"it has {_bands(header.num_bands)}, {card.name} wants {card.num_bands} ({names})",
+            hint=f"say {bands} in source.bands, or choose another model",
         )
     return tuple(range(1, card.num_bands + 1))
+
+
+def _bands(number: int) -> str:
+    return f"{number} band{'' if number == 1 else 's'}"

@@ -35,7 +35,8 @@ def check_node_fits(place: Mapping[str, Any], address: str, *, what: str, hint: 
         return
     there = "; ".join(sorted({_said(node) for node in nodes}))
     raise SpecError(
-        f"{what} wants {_wanted(place)}, and no node of this Ray has that, nor will one come: {there}", hint=hint
+        f"{what} wants {_wanted(place)}, and no node of this Ray has that, nor will one come; its nodes have: {there}",
+        hint=hint,
     )
 
 

@@ -88,7 +88,8 @@ def reason(name: str, card: Kind) -> str:
         return kind
     if kind.dtype != card.dtype:
         return f"its pixels are {kind.dtype}, classes takes {card.dtype}"
-    return f"it has {kind.bands} bands, classes wants {card.bands}"
+    there = "1 band" if kind.bands == 1 else f"{kind.bands} bands"
+    return f"it has {there}, classes wants {card.bands}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ def test_what_no_node_has_and_none_will(monkeypatch, place, wanted):
     with pytest.raises(SpecError) as raised:
         check_node_fits(place, "auto", what="a worker", hint="add one")
     assert str(raised.value) == (
-        f"a worker wants {wanted}, and no node of this Ray has that, nor will one come: "
+        f"a worker wants {wanted}, and no node of this Ray has that, nor will one come; its nodes have: "
         "2 CPU, 1 GPU, pool=gpu; 4 CPU, 0 GPU, pool=readers; add one"
     )
 
