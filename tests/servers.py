@@ -1,4 +1,4 @@
-"""Embedded S3 servers (moto) for tests: one in its own process, one in a thread that misbehaves when told."""
+"""Servers for tests. Embedded S3 servers (moto): one in its own process, one in a thread that misbehaves when told."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,19 @@ ACCESS_KEY, SECRET_KEY = "test-access-key", "test-secret-key"
 KEY_VARIABLE, SECRET_VARIABLE = "ENCDEC_TEST_S3_KEY", "ENCDEC_TEST_S3_SECRET"
 
 _bucket_numbers = itertools.count()
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Where a small server of this handler listens, in a thread of this process."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

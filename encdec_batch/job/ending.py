@@ -17,6 +17,7 @@ from encdec_batch.job.forget import find_forgettable
 from encdec_batch.job.gone_inputs import Removing
 from encdec_batch.job.notes import notes_of
 from encdec_batch.job.outcome import Outcome
+from encdec_batch.job.page import renew_page
 from encdec_batch.job.plan import Prepared, projected_bytes
 from encdec_batch.job.runlog import RunLog
 from encdec_batch.job.summary import RunSummary
@@ -90,6 +91,8 @@ class Ending:
         self._runlog.finish(summary.to_dict())
         if plan is not None:
             write_report(self._store, self._material(summary, census))
+        elif summary.scenes_removed:
+            renew_page(self._store, census.markers)
         if self._prune:
             for _ in prune(self._store, lease_n=self._lease.n, also=find_forgettable(self._store)):
                 pass

@@ -17,19 +17,19 @@ from encdec_batch.commit.lease import Lease, acquire_lease
 from encdec_batch.commit.packed import packed
 from encdec_batch.commit.prune import PrunableFolder, PruneRules, find_prunable, prune, take_out
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine, remove_quarantine
-from encdec_batch.errors import EncdecError, ObjectMissing
+from encdec_batch.errors import EncdecError
 from encdec_batch.job.census import Census
 from encdec_batch.job.forget import find_forgettable
+from encdec_batch.job.page import has_page, renew_page, rewrite_page
 from encdec_batch.job.prune_removed import Removed, check_limit, find_removed
-from encdec_batch.job.rebuild import PastRun, choose_run, last_run
+from encdec_batch.job.rebuild import choose_run
 from encdec_batch.job.runlog import new_run_id
 from encdec_batch.job.status import open_output
 from encdec_batch.models.package import load_package
 from encdec_batch.plan.recipe import Order
-from encdec_batch.report.build import REPORT, Material, write_report
+from encdec_batch.report.build import REPORT
 from encdec_batch.report.catalogue_before import has_catalogue
 from encdec_batch.report.derived import renew_derived
-from encdec_batch.report.record import State
 from encdec_batch.report.stac_network import Network, network_of
 from encdec_batch.report.tables import markers_of, write_quarantine_table
 from encdec_batch.spec.base import StorageOptions
@@ -110,7 +110,10 @@ def prune_output(
                 take_out(store, removed.scene_ids, lease_n=lease.n, note="removed")
             if removed.scene_ids or has_catalogue(store):
                 # A run that was killed left items that name files which may go now.
-                renew_derived(store, markers_of(store), lease.check)
+                census = Census(())
+                renew_derived(store, census.noting(markers_of(store)), lease.check)
+                if removed.scene_ids:
+                    renew_page(store, census.markers)
             # Found before parts are deleted: a plan goes at the prune after its last part.
             folders = list(prune(store, lease_n=lease.n, rules=rules, also=find_forgettable(store)))
     return Pruned(folders=tuple(folders), removed=removed.scene_ids, foreign=find_foreign(store.list()))
@@ -123,11 +126,7 @@ def find_report(uri: str, options: StorageOptions | None = None) -> str | None:
         EncdecError: nothing of ours is there.
     """
     store = open_output(uri, options)
-    try:
-        store.info(REPORT)
-    except ObjectMissing:
-        return None
-    return f"{store.uri}/{REPORT}"
+    return f"{store.uri}/{REPORT}" if has_page(store) else None
 
 
 def rebuild_report(uri: str, options: StorageOptions | None = None) -> str:
@@ -143,20 +142,11 @@ def rebuild_report(uri: str, options: StorageOptions | None = None) -> str:
     """
     store = open_output(uri, options)
     with leased(store) as lease:
-        quarantine, census = list(list_quarantine(store)), Census(())
+        census = Census(())
         lease.check()
         renew_derived(store, census.noting(markers_of(store)), lease.check, network=_network(store), anew=True)
-        write_quarantine_table(store, quarantine)
-        run = last_run(store, census.markers)
-        material = Material(
-            spec=run.spec,
-            card=run.package.card,
-            summary=run.summary,
-            markers=census.markers,
-            quarantine=quarantine,
-            state=_state(run),
-        )
-        write_report(store, material)
+        write_quarantine_table(store, list_quarantine(store))
+        rewrite_page(store, census.markers)
     return f"{store.uri}/{REPORT}"
 
 
@@ -172,12 +162,6 @@ def _network(store: Store) -> Network | None:
     except EncdecError:
         return None
     return network_of(Order(spec=spec, card=package.card, package_digest=package.digest), package)
-
-
-def _state(run: PastRun) -> State:
-    if not run.ended:
-        return "interrupted"
-    return "stopped" if run.summary.get("stopped") else "complete"
 
 
 def _is_meant(record: QuarantineRecord, stage: str, reason: str) -> bool:

@@ -34,7 +34,8 @@ class PastRun:
     spec: JobSpec
     package: Package
     summary: Mapping[str, Any]
-    """As `RunSummary.to_dict` gives it; of a run that was killed, what its events come to."""
+    """As `RunSummary.to_dict` gives it; of a run that was killed, what its events come to. Count of scenes and digest
+    are those of now: scenes may have been taken out since."""
     ended: bool
 
 
@@ -57,7 +58,8 @@ def last_run(store: Store, markers: Sequence[Marker]) -> PastRun:
     return PastRun(
         spec=spec,
         package=package,
-        summary=ended or _from_events(store, run_id, order, markers),
+        summary=(ended or _from_events(store, run_id, order))
+        | {"scenes_done": _count_done(order, markers), "digest": digest_of_markers(markers)},
         ended=ended is not None,
     )
 
@@ -89,7 +91,7 @@ def _summary(store: Store, run_id: str) -> dict[str, Any] | None:
     return _json(store, f"{run_folder(run_id)}summary.json")
 
 
-def _from_events(store: Store, run_id: str, order: Order, markers: Sequence[Marker]) -> dict[str, Any]:
+def _from_events(store: Store, run_id: str, order: Order) -> dict[str, Any]:
     """The same keys, as far as the page wants them, of a run that did not end."""
     progress = _json(store, f"{run_folder(run_id)}progress.json") or {}
     seconds: dict[str, float] = {}
@@ -112,7 +114,6 @@ def _from_events(store: Store, run_id: str, order: Order, markers: Sequence[Mark
     resolved = read_resolved(store, order)
     return {
         "run_id": run_id,
-        "scenes_done": _count_done(order, markers),
         "scenes_total": progress.get("scenes_total", 0),
         "pixels": max(pixels, int(progress.get("pixels_done") or 0)),
         "seconds": last - since if since else 0.0,
@@ -124,7 +125,6 @@ def _from_events(store: Store, run_id: str, order: Order, markers: Sequence[Mark
         "projected_bytes": 0,
         "package_digest": order.package_digest,
         "resolved": asdict(resolved) if resolved else None,
-        "digest": digest_of_markers(markers),
     }
 
 

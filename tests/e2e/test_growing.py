@@ -127,6 +127,9 @@ def test_prune_takes_out_what_is_gone_with_its_item(tmp_path):
     verdict = command("verify", out, "--json").result
     assert (verdict["files"], verdict["bad"], verdict["catalogue"]) == (10, [], "")
     assert verdict["digest"] == ended.result["digest"]
+    page = (out / "report/index.html").read_text()
+    assert verdict["digest"] in page, "the page is of what is there now"
+    assert "s03" not in page
     assert list((out / "scenes/s03").rglob("mask.tif")), "its files go later"
     find(tmp_path, 3)
     assert run(spec, "--prune").result["scenes_committed"] == 1

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from e2e.made import classes_package, command, write_spec, write_tiff
 from rasters import coordinate_image
+from servers import serving
 
 pytestmark = pytest.mark.e2e
 
@@ -52,14 +52,8 @@ def signed(folder: Path, valid: set[str]):
         def log_message(self, *_):
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as address:
+        yield address
 
 
 def a_list(folder: Path, links: list[str]) -> dict[str, object]:

@@ -6,12 +6,12 @@ import asyncio
 import http.server
 import json
 import socket
-import threading
 from contextlib import contextmanager
 from importlib.metadata import version
 
 import pytest
 from e2e.made import command
+from servers import serving
 from submit.jobs_server import DROP, HANG, TOKEN, jobs_server
 
 from encdec_batch.errors import ClusterSilent, SpecError, SubmitError
@@ -37,14 +37,8 @@ def answering(body: bytes):
         def log_message(self, *_):
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as address:
+        yield address
 
 
 def impatient(server) -> Cluster:
