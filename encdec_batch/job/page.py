@@ -47,8 +47,9 @@ def rewrite_page(store: Store, markers: PackedMarkers) -> None:
 
 
 def renew_page(store: Store, markers: PackedMarkers) -> None:
-    """The page that is there, after scenes were taken out: else it would show them. A page that cannot be made is logged,
-    for what was asked has been done.
+    """The page that is there, after scenes were taken out, which it would show else.
+
+    One that cannot be made is logged: what was asked for has been done.
     """
     if not has_page(store):
         return
