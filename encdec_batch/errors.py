@@ -8,6 +8,7 @@ EncdecError
 │   │   └── HeaderTooLarge   more bytes to learn where its pixels lie than were allowed
 │   ├── SceneChanged         the object was replaced while it was read
 │   └── UnsupportedScene     readable, but not by this card or within these limits
+│       └── ExtraMissing     readable, once what reads it is installed
 ├── WindowError              integer geometry that cannot be
 ├── ModelError               a model package cannot be used
 │   ├── CardError            the card is wrong, or does not fit
@@ -107,6 +108,12 @@ class SceneChanged(SceneError):
 
 class UnsupportedScene(SceneError):
     """A readable image that this card or these limits do not admit."""
+
+
+class ExtraMissing(UnsupportedScene):
+    """What reads it is not installed: once it is, the next run does it."""
+
+    transient = True
 
 
 class WindowError(EncdecError, ValueError):

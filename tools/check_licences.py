@@ -41,6 +41,7 @@ SPELLINGS = {
 
 EXCEPTIONS = {
     r"nvidia-.*|cuda-.*": "NVIDIA's own terms; come with the CUDA build of torch, never redistributed by us",
+    "openslide-.*": "LGPL, as shared libraries; an extra, and another reader in tests; never redistributed by us",
 }
 """Packages (regular expression on the normalised name) accepted for a reason of their own."""
 

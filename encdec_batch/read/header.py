@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-HEADER_FORMAT = 2
+HEADER_FORMAT = 3
 """Raised when a field of `SceneHeader` changes, or what it means, or how a reader finds it: headers that plans hold
 under another number are read again.
 """
@@ -26,7 +26,7 @@ class GroundControlPoint:
 class SceneHeader:
     """Size, type, place and layout of one scene. Values are those rasterio gives for the file."""
 
-    driver: Literal["GTiff", "PNG", "JPEG", "WEBP"]
+    driver: Literal["GTiff", "PNG", "JPEG", "WEBP", "DICOM", "NIfTI", "OME-Zarr", "slide"]
     height: int
     width: int
     num_bands: int
@@ -56,3 +56,5 @@ class SceneHeader:
     """Bands lie apart in the file."""
     encoded_bytes: int
     """Bytes of encoded pixels in the file (sum of tile byte counts; the object's size for whole images)."""
+    pixel_size_um: tuple[float, float] | None = None
+    """Height and width of a pixel in micrometres, where the format says so: medical images and microscopy."""

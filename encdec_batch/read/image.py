@@ -54,8 +54,10 @@ class _Decoded:
 class ImageReader:
     """A `Reader` of a PNG, JPEG or WebP. The first read fetches and decodes all of it; it is kept until `close`."""
 
-    def __init__(self, source: PinnedObject, decoder: Decoder, plan: BandPlan, header: SceneHeader) -> None:
-        self._source = source
+    def __init__(
+        self, source: PinnedObject, driver: Format, decoder: Decoder, plan: BandPlan, header: SceneHeader
+    ) -> None:
+        self._source, self._driver = source, driver
         self._decoder = decoder
         self._plan = plan
         self._header = header
@@ -111,14 +113,10 @@ class ImageReader:
 
     def _decode(self) -> _Decoded:
         if self._decoded is None:
-            check_end(self._source.whole(), self._format, uri=self._source.uri)
+            check_end(self._source.whole(), self._driver, uri=self._source.uri)
             self._decoded = self._decoder.run("decode it", self._read_all)
             self._source.forget()
         return self._decoded
-
-    @property
-    def _format(self) -> Format:
-        return "JPEG" if self._header.driver == "GTiff" else self._header.driver
 
     def _read_all(self, dataset: Any) -> _Decoded:
         pixels = dataset.read(self._plan.pixel_bands)
@@ -159,7 +157,7 @@ def open_image(source: PinnedObject, driver: Format) -> ImageReader:
     except BaseException:
         decoder.close()
         raise
-    return ImageReader(source, decoder, plan, header)
+    return ImageReader(source, driver, decoder, plan, header)
 
 
 def png_size(source: PinnedObject) -> ImageSize:

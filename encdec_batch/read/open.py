@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from encdec_batch.errors import (
     ObjectForbidden,
     ObjectMissing,
@@ -10,18 +13,51 @@ from encdec_batch.errors import (
     SceneUnreadable,
     UnsupportedScene,
 )
+from encdec_batch.read.contents import ONE_IMAGE, Contents
 from encdec_batch.read.geotiff import open_geotiff
 from encdec_batch.read.image import open_image
 from encdec_batch.read.limits import DEFAULT_LIMITS, Limits
+from encdec_batch.read.options import DEFAULT_OPTIONS, ReadOptions
+from encdec_batch.read.plane import WHOLE, Plane
 from encdec_batch.read.ranges import PinnedObject, scene_changed
 from encdec_batch.read.reader import Reader
 from encdec_batch.store.object import ObjectInfo, join_uri
 from encdec_batch.store.store import Store
 
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG = b"\xff\xd8\xff"
-_WEBP = b"WEBP"
+HEAD_BYTES = 352
+"""Of an object, that tell its format."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """A kind of object, told by its first bytes."""
+
+    fits: Callable[[bytes], bool]
+    """Given `HEAD_BYTES` of it, or all where it has fewer."""
+    open: Callable[[PinnedObject, Plane, ReadOptions], Reader]
+    """A reader of one plane. Raises as `open_reader`, also where there is no such plane."""
+    contents: Callable[[PinnedObject, ReadOptions], Contents] = lambda _source, _options: ONE_IMAGE
+    """Raises as `open_reader`."""
+
+
+_FORMATS: tuple[Format, ...] = (
+    Format(
+        fits=lambda head: head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+        open=lambda source, _plane, _options: open_geotiff(source),
+    ),
+    Format(
+        fits=lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"),
+        open=lambda source, _plane, _options: open_image(source, "PNG"),
+    ),
+    Format(
+        fits=lambda head: head.startswith(b"\xff\xd8\xff"),
+        open=lambda source, _plane, _options: open_image(source, "JPEG"),
+    ),
+    Format(
+        fits=lambda head: head.startswith(b"RIFF") and head.startswith(b"WEBP", 8),
+        open=lambda source, _plane, _options: open_image(source, "WEBP"),
+    ),
+)
 
 _OTHERS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
@@ -40,8 +76,15 @@ _OTHERS: tuple[tuple[int, bytes, str], ...] = (
 """Offset, first bytes and name of formats that are not read."""
 
 
-def open_reader(
-    store: Store, path: str, *, etag: str | None = None, limits: Limits = DEFAULT_LIMITS, whole: bool = False
+def open_reader(  # noqa: PLR0913  (the last four have defaults that nearly all use)
+    store: Store,
+    path: str,
+    *,
+    etag: str | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    whole: bool = False,
+    plane: Plane = WHOLE,
+    options: ReadOptions = DEFAULT_OPTIONS,
 ) -> Reader:
     """A reader of one scene, its header read and checked.
 
@@ -53,6 +96,8 @@ def open_reader(
         etag: the version to read, None for the present one.
         limits: what its header may claim.
         whole: its pixels will be read too, so that a small object is better fetched by one get at once.
+        plane: which of its images, one of those that `contents_of` tells.
+        options: of the source.
 
     Raises:
         SceneUnreadable: missing, forbidden, empty, damaged, no image.
@@ -60,25 +105,44 @@ def open_reader(
         SceneChanged: it is not the version that `etag` names.
         TransientStoreError: the store failed.
     """
+    source = _pinned(store, path, etag, limits)
+    if whole and source.size <= limits.small_file_bytes:
+        source.whole()
+    return _format(source).open(source, plane, options)
+
+
+def contents_of(
+    store: Store,
+    path: str,
+    *,
+    etag: str | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    options: ReadOptions = DEFAULT_OPTIONS,
+) -> Contents:
+    """The images that an object holds; of most formats it is one, and nothing is read but the first bytes.
+
+    Args, Raises: as `open_reader`.
+    """
+    source = _pinned(store, path, etag, limits)
+    return _format(source).contents(source, options)
+
+
+def _pinned(store: Store, path: str, etag: str | None, limits: Limits) -> PinnedObject:
     info = _info(store, path)
     uri = join_uri(store.uri, path)
     if etag is not None and info.etag != etag:
         raise scene_changed(uri)
     if info.size == 0:
         raise SceneUnreadable(f"{uri}: the object is empty", hint="fetch it anew", uri=uri)
-    source = PinnedObject(store, path, info, limits)
-    if whole and info.size <= limits.small_file_bytes:
-        source.whole()
-    head = source.bytes_at(0, 132)
-    if head.startswith(_TIFF):
-        return open_geotiff(source)
-    if head.startswith(_PNG):
-        return open_image(source, "PNG")
-    if head.startswith(_JPEG):
-        return open_image(source, "JPEG")
-    if head.startswith(b"RIFF") and head.startswith(_WEBP, 8):
-        return open_image(source, "WEBP")
-    raise _not_read(head, uri)
+    return PinnedObject(store, path, info, limits)
+
+
+def _format(source: PinnedObject) -> Format:
+    head = source.bytes_at(0, HEAD_BYTES)
+    found = next((one for one in _FORMATS if one.fits(head)), None)
+    if found is None:
+        raise _not_read(head, source.uri)
+    return found
 
 
 def _info(store: Store, path: str) -> ObjectInfo:
