@@ -181,14 +181,14 @@ def write_markers(job: jobs.Job, count: int | None = None) -> None:
     placed = place(load_spec(job.file))
     folder = job.output / "markers"
     folder.mkdir(parents=True, exist_ok=True)
-    for found in placed.candidates[:count]:
-        key = placed.order.scene_key(found.uri, found.etag, found.bands)
+    for found in placed.listing.candidates[:count]:
+        key = placed.order.scene_key(found.images, found.bands)
         digest = hashlib.sha256(found.scene_id.encode()).hexdigest()
         path = output_folder(found.scene_id, generation=1, scene_key=key, content=digest[:8]).path
         outputs = {name: OutputFile(path=path + name, size=90_000, sha256=digest) for name in placed.order.wanted}
         marker = Marker(
             scene_id=found.scene_id, generation=1, scene_key=key, outputs=outputs,
-            input=InputObject(uri=found.uri, etag=found.etag), summary=dict(SUMMARY),
+            input=InputObject.of(found.images), summary=dict(SUMMARY),
         )  # fmt: skip
         (folder / f"{found.scene_id}.json").write_bytes(marker.to_json())
 

@@ -192,7 +192,7 @@ def _placed(scene: ScenePlan, row: int, col: int, check: int | None) -> tuple[Gr
 def _open(recipe: Recipe, scene: ScenePlan) -> AbstractContextManager[Reader]:
     if scene.staged:
         return open_staged_scene(recipe.spec, scene)
-    return open_scene(recipe.spec, scene.opened, scene.etag, whole=True)
+    return open_scene(recipe.spec, scene.images, whole=True)
 
 
 def _read_rule(recipe: Recipe) -> ReadRule:

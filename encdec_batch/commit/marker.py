@@ -9,7 +9,7 @@ overtaken, however late it wakes up.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -22,6 +22,8 @@ from encdec_batch.commit.lease import check_lease
 from encdec_batch.errors import CommitConflict, CommitError, ObjectMissing, PreconditionFailed, TransientStoreError
 from encdec_batch.plan.keys import plain_json
 from encdec_batch.plan.recipe import FORMAT_VERSION
+from encdec_batch.plan.scene import SourceImage
+from encdec_batch.read.plane import Plane
 from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.store import Store
 
@@ -48,11 +50,35 @@ class OutputFile(_Stored):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class InputObject(_Stored):
-    """The object that the outputs were made from."""
+class InputImage(_Stored):
+    """One image that a scene was read from."""
 
     uri: str
     etag: str
+    plane: str = ""
+    """Which of the images in the object, as `str(Plane)`; empty where the object is one."""
+
+
+class InputObject(InputImage):
+    """The object that the outputs were made from."""
+
+    stack: tuple[InputImage, ...] = ()
+    """All images whose bands were read, where they are more than its own: neighbouring slices, itself in the middle."""
+
+    @classmethod
+    def of(cls, images: Sequence[SourceImage]) -> Self:
+        """Of what was read: a scene's own image, its neighbours on both sides of it."""
+        named = [InputImage(uri=image.uri, etag=image.etag, plane=str(image.plane)) for image in images]
+        own = named[len(named) // 2]
+        return cls(**own.model_dump(), stack=tuple(named) if len(named) > 1 else ())
+
+    @property
+    def images(self) -> tuple[SourceImage, ...]:
+        """What was read; links that are signed are not known here."""
+        return tuple(
+            SourceImage(uri=image.uri, etag=image.etag, plane=Plane.parse(image.plane))
+            for image in self.stack or (self,)
+        )
 
 
 class Marker(_Stored):
@@ -81,7 +107,10 @@ class Marker(_Stored):
 
     def to_json(self) -> bytes:
         """The bytes of the marker: canonical JSON."""
-        return plain_json(self.model_dump(mode="json"))
+        said = self.model_dump(mode="json")
+        # Of the input only what it has: markers of scenes that are an object each stay what they were.
+        said["input"] = {key: value for key, value in said["input"].items() if value}
+        return plain_json(said)
 
     def satisfies(self, wanted: Marker) -> bool:
         """Whether this marker, found where `wanted` was to be put, does what `wanted` was to do.

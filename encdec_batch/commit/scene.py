@@ -106,7 +106,7 @@ def commit_scene(store: Store, order: CommitOrder, parts: Parts, checks: Sequenc
         generation=scene.generation,
         scene_key=scene.scene_key,
         outputs={**carry_on(previous, scene_key=scene.scene_key, asked=asked), **made},
-        input=InputObject(uri=scene.uri, etag=scene.etag),
+        input=InputObject.of(scene.images),
         certificate=certificate,
         summary=_summary(order, parts, previous),
         notes=tuple(_notes(order)),

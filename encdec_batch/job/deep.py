@@ -169,7 +169,7 @@ def _lot(seed: str, scene_id: str) -> float:
 def _compare_scene(store: Store, maker: Maker, marker: Marker, seed: str, tally: _Tally) -> None:
     core = marker.summary.get("core")
     try:
-        with maker.inputs.open(marker.input.uri, marker.input.etag) as reader:
+        with maker.inputs.open(marker.input.images) as reader:
             shape = reader.header.height, reader.header.width
             windows = windows_of(seed, marker.scene_id, shape, core if isinstance(core, int) and core > 0 else SIDE)
             checks = list(_again(store, maker, marker, reader, windows))

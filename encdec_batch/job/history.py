@@ -54,5 +54,5 @@ def is_of(order: Order, marker: Marker) -> bool:
     bands = marker.summary.get("bands")
     # A table may give a scene bands of its own; what was asked for is not in the marker, what was read is.
     own = tuple(int(str(band)) for band in bands) if isinstance(bands, list) else None
-    uri, etag = marker.input.uri, marker.input.etag
-    return any(order.scene_key(uri, etag, asked) == marker.scene_key for asked in (None, own))
+    images = marker.input.images
+    return any(order.scene_key(images, asked) == marker.scene_key for asked in (None, own))

@@ -12,10 +12,10 @@ import numpy as np
 
 from encdec_batch.commit.marker import Marker
 from encdec_batch.errors import ObjectMissing, SpecError
+from encdec_batch.job.listing import Listing, list_scenes
 from encdec_batch.job.survey import survey
 from encdec_batch.models.package import Package, load_package
 from encdec_batch.plan.budget import NETWORK_COPIES, PROCESS_BYTES
-from encdec_batch.plan.discover import find_scenes
 from encdec_batch.plan.identity import apart_from
 from encdec_batch.plan.memory import PlanMemory
 from encdec_batch.plan.opening import make_plan, plan_scenes, wanted_of
@@ -39,9 +39,7 @@ class Placed:
 
     order: Order
     package: Package
-    candidates: tuple[Candidate, ...]
-    unnamed: tuple[SetAside, ...]
-    """Scenes that cannot have an id of their own."""
+    listing: Listing
     note: str
     """Of what lies there and was not taken; may be empty."""
 
@@ -84,10 +82,10 @@ def place(spec: JobSpec) -> Placed:
     spec = spec.model_copy(update={"model": spec.model.model_copy(update={"package": package.uri})})
     order = Order(spec=spec, card=package.card, package_digest=package.digest)
     order.check()
-    candidates, unnamed, passed_over = find_scenes(spec.source)
-    if not candidates and not unnamed:
+    listing = list_scenes(spec, open_store(spec.output.uri, spec.output.storage))
+    if not listing.candidates and not listing.unnamed:
         where = "the list" if spec.source.kind == "list" else spec.source.uri
-        there = passed_over_note(passed_over)
+        there = passed_over_note(listing.passed_over)
         raise SpecError(
             "; ".join(filter(None, [f"{where}: no scene is there", there])),
             hint="check source.uri, and source.suffixes or source.pattern",
@@ -95,16 +93,15 @@ def place(spec: JobSpec) -> Placed:
     return Placed(
         order=order,
         package=package,
-        candidates=tuple(candidates),
-        unnamed=tuple(unnamed),
-        note=passed_over_note(passed_over),
+        listing=listing,
+        note=passed_over_note(listing.passed_over),
     )
 
 
 def prepare(placed: Placed, known: Known) -> Prepared:
     """What is left to do of an order."""
-    work = sort_candidates(placed.order, apart_from(placed.candidates, known.committed), known)
-    work = replace(work, set_aside=(*placed.unnamed, *work.set_aside))
+    work = sort_candidates(placed.order, apart_from(placed.listing.candidates, known.committed), known)
+    work = replace(work, set_aside=(*placed.listing.unnamed, *work.set_aside))
     return Prepared(order=placed.order, package=placed.package, known=known, work=work, note=placed.note)
 
 
@@ -154,7 +151,7 @@ def passed_over_note(passed_over: Mapping[str, int]) -> str:
 def finish_plan(prepared: Prepared, host: Host, store: Store) -> Plan:
     """`auto` resolved (once for an unfinished output), headers opened, scenes cut: the whole plan."""
     recipe = resolve_recipe(prepared, host, store)
-    memory = PlanMemory(store, recipe.spec.limits)
+    memory = PlanMemory(store, recipe.spec)
     plan = make_plan(recipe, prepared.work, prepared.known, host.openers(recipe), memory)
     return replace(plan, note=prepared.note)
 
@@ -178,7 +175,7 @@ def plan_ahead(prepared: Prepared, recipe: Recipe, host: Host, store: Store) -> 
         SpecError: no block of any scene fits the budget.
     """
     known = prepared.known
-    memory = PlanMemory(store, recipe.spec.limits)
+    memory = PlanMemory(store, recipe.spec)
     return plan_scenes(recipe, wanted_of(prepared.work, known), host.openers(recipe), parts=known.parts, memory=memory)
 
 

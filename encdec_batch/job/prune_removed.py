@@ -14,7 +14,7 @@ from math import ceil
 from encdec_batch.commit.marker import Marker
 from encdec_batch.errors import EncdecError
 from encdec_batch.job.history import newest_spec
-from encdec_batch.plan.discover import find_scenes
+from encdec_batch.job.listing import list_scenes
 from encdec_batch.plan.identity import apart_from
 from encdec_batch.store.store import Store
 
@@ -45,14 +45,15 @@ def find_removed(store: Store, markers: Sequence[Marker]) -> Removed:
         SpecError, StoreError: the source cannot be listed.
     """
     spec = newest_spec(store)
-    candidates, unnamed, _ = find_scenes(spec.source)
-    if not candidates and not unnamed:
+    listing = list_scenes(spec, store)
+    unnamed = listing.unnamed
+    if not listing.candidates and not unnamed:
         where = "the list" if spec.source.kind == "list" else spec.source.uri
         raise EncdecError(
             f"{where}: the source names no scene at all; nothing was removed",
             hint="check that it can be read from here; an output that is no longer wanted can be deleted by hand",
         )
-    candidates = list(apart_from(candidates, {marker.scene_id for marker in markers}))
+    candidates = list(apart_from(listing.candidates, {marker.scene_id for marker in markers}))
     committed = {marker.scene_id for marker in markers if marker.outputs}
     ids = {candidate.scene_id for candidate in candidates} | {aside.scene_id for aside in unnamed}
     kept = {c.uri for c in candidates if c.scene_id not in committed} | {aside.uri for aside in unnamed}

@@ -16,6 +16,7 @@ from encdec_batch.job.census import Census
 from encdec_batch.job.ending import Ending
 from encdec_batch.job.entry import Waiting, refuse
 from encdec_batch.job.gone_inputs import MARK_ALONE, Removal, Removing, Sources
+from encdec_batch.job.listing import remember
 from encdec_batch.job.outcome import Outcome
 from encdec_batch.job.plan import Prepared, host_of, leave, place, plan_ahead, prepare, resolve_recipe
 from encdec_batch.job.planner import Planner, Segment
@@ -93,6 +94,7 @@ def run(  # noqa: PLR0913  (rules are for tests)
             store.abort_uploads(prefix, before=lease.created)
         runlog = stack.enter_context(RunLog(store, placed.order.spec, watch))
         try:
+            remember(spec, store, placed.listing)
             census = Census(placed.order.wanted)
             prepared = prepare(placed, survey(store, census))
             if keep is not None:

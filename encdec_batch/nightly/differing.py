@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from encdec_batch.errors import ModelError, SceneError
+from encdec_batch.job.listing import list_scenes
 from encdec_batch.models.card import ImageOutput
 from encdec_batch.models.package import Package, load_package
 from encdec_batch.models.version import read_versions, version_names
 from encdec_batch.nightly.production import reference_of
-from encdec_batch.plan.discover import find_scenes
 from encdec_batch.plan.open import open_scene
 from encdec_batch.plan.plan import with_etag
 from encdec_batch.plan.scene import Candidate, SetAside
@@ -97,13 +97,14 @@ def differing_folders(
 
 def _sample(job: JobSpec, new: Package, number: int) -> Iterator[_Sampled]:
     """Some scenes of each folder, of those whose present file another package was applied to."""
+    store = open_store(job.output.uri, job.output.storage)
     made = {
         marker.scene_id: (str(marker.summary.get("package", "")), marker.input.etag)
-        for marker, _ in StoredMarkers(open_store(job.output.uri, job.output.storage))
+        for marker, _ in StoredMarkers(store)
         if marker.outputs
     }
     folders: dict[str, list[Candidate]] = defaultdict(list)
-    for one in find_scenes(job.source).candidates:
+    for one in list_scenes(job, store).candidates:
         if made.get(one.scene_id, (new.digest, ""))[0] != new.digest:
             folders[posixpath.dirname(one.uri)].append(one)
     for folder, scenes in folders.items():
@@ -139,7 +140,7 @@ def _look(shared: _Looking, sampled: _Sampled) -> Differing:
     if old is None or not _comparable(old, new):
         return Differing(pixels=shared.side**2, differing=shared.side**2)
     try:
-        with open_scene(job, scene.opened, scene.etag) as reader:
+        with open_scene(job, scene.images) as reader:
             header, nodata = reader.header, new.card.nodata
             bands = scene.bands or job.source.bands or tuple(range(1, header.num_bands + 1))
             height, width = min(shared.side, header.height), min(shared.side, header.width)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 from encdec_batch.plan.discover import find_scenes
 from encdec_batch.plan.open import look_up, open_scene
+from encdec_batch.plan.scene import SourceImage
 from encdec_batch.read.reader import Reader
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.object import ObjectInfo
@@ -23,17 +26,16 @@ class Inputs:
         self.spec = spec
         self._links: dict[str, str] | None = None
 
-    def open(self, uri: str, etag: str) -> AbstractContextManager[Reader]:
+    def open(self, images: Sequence[SourceImage]) -> AbstractContextManager[Reader]:
         """As `open_scene`.
 
         Args:
-            uri: as a marker has it.
-            etag: as well.
+            images: as a marker has them.
 
         Raises:
             SpecError, StoreError: the source cannot be read.
         """
-        return open_scene(self.spec, self._opened(uri), etag)
+        return open_scene(self.spec, [replace(image, link=self._opened(image.uri)) for image in images])
 
     def look_up(self, uri: str) -> ObjectInfo:
         """As `plan.open.look_up`, of a marker's URI."""

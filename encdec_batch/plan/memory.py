@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from encdec_batch.plan.opening import Remembered
 from encdec_batch.plan.scene import Candidate
-from encdec_batch.plan.table import fingerprint_of_limits, header_of, read_segment, segments
+from encdec_batch.plan.table import fingerprint_of_reading, header_of, read_segment, segments
 from encdec_batch.read.header import HEADER_FORMAT, SceneHeader
-from encdec_batch.spec.job import LimitsSpec
+from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.store import Store
 
 AT_HAND_BYTES = 64 * 2**20
@@ -20,9 +20,12 @@ AT_HAND_BYTES = 64 * 2**20
 grew by many runs, those of all their plans come by turns."""
 MOST_READS = 4
 """Times that segments are read again, in the mean, before the memory is given up: then a header costs less."""
-_LEAST_COLUMNS = ("uri", "blocks_done")
+_NAME = ("uri", "plane", "slices")
+_LEAST_COLUMNS = (*_NAME, "blocks_done")
 _COLUMNS = (*_LEAST_COLUMNS, "etag", "size_bytes", "bytes_to_read", "staged", "part_key", "header")
 
+_Name = tuple[str, str, int]
+"""URI, plane and number of slices read together."""
 log = logging.getLogger(__name__)
 
 
@@ -36,21 +39,21 @@ class SeenBefore:
 
 
 class PlanMemory:
-    """A `Memory` of the plans of one output, for one set of limits. Holds a line per object, and some segments.
+    """A `Memory` of the plans of one output, for one way of reading. Holds a line per object, and some segments.
 
     Reads the plans when it is first asked. Used by one thread.
     """
 
-    def __init__(self, store: Store, limits: LimitsSpec) -> None:
-        self._store, self._limits = store, fingerprint_of_limits(limits)
-        self._rows: dict[str, tuple[str, int]] | None = None
+    def __init__(self, store: Store, spec: JobSpec) -> None:
+        self._store, self._reading = store, fingerprint_of_reading(spec)
+        self._rows: dict[_Name, tuple[str, int]] | None = None
         self._at_hand: OrderedDict[str, pa.Table | None] = OrderedDict()
         self._bytes = self._reads = self._most_reads = 0
 
     def find(self, candidate: Candidate) -> Remembered | None:
         if self._rows is None:
             self._rows = self._index()
-        place = self._rows.get(candidate.uri)
+        place = self._rows.get((candidate.uri, str(candidate.plane), len(candidate.images)))
         table = self._segment(place[0]) if place else None
         if place is None or table is None:
             return None
@@ -69,20 +72,20 @@ class PlanMemory:
             staged=row["staged"],
         )
 
-    def _index(self) -> dict[str, tuple[str, int]]:
-        """URI to segment and row, the newest."""
-        rows: dict[str, tuple[str, int]] = {}
+    def _index(self) -> dict[_Name, tuple[str, int]]:
+        """Image to segment and row, the newest."""
+        rows: dict[_Name, tuple[str, int]] = {}
         for _, path in segments(self._store):
             room = self._bytes < AT_HAND_BYTES
             found = read_segment(self._store, path, _COLUMNS if room else _LEAST_COLUMNS)
-            if found is None or (found[1].get("limits"), found[1].get("headers")) != (self._limits, HEADER_FORMAT):
+            if found is None or (found[1].get("reading"), found[1].get("headers")) != (self._reading, HEADER_FORMAT):
                 continue
             self._most_reads += MOST_READS
             if room:
                 self._hold(path, found[0].combine_chunks())
-            uris, done = (found[0][name].to_pylist() for name in _LEAST_COLUMNS)
+            *names, done = (found[0][name].to_pylist() for name in _LEAST_COLUMNS)
             # What a scene that was begun had left to read says nothing of the whole.
-            rows |= {uri: (path, row) for row, uri in enumerate(uris) if not done[row]}
+            rows |= {name: (path, row) for row, name in enumerate(zip(*names, strict=True)) if not done[row]}
         return rows
 
     def _segment(self, path: str) -> pa.Table | None:

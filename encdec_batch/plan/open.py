@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from encdec_batch.errors import (
@@ -19,13 +19,17 @@ from encdec_batch.errors import (
     StoreError,
 )
 from encdec_batch.plan.confine import confined
-from encdec_batch.plan.scene import ScenePlan
+from encdec_batch.plan.scene import ScenePlan, SourceImage
+from encdec_batch.read.contents import Contents
 from encdec_batch.read.limits import Limits
-from encdec_batch.read.open import open_reader
+from encdec_batch.read.open import contents_of, open_reader
+from encdec_batch.read.options import ReadOptions
 from encdec_batch.read.reader import Reader
+from encdec_batch.read.stacked import StackedReader
 from encdec_batch.read.staged import open_staged
 from encdec_batch.read.staging import stage_scene
 from encdec_batch.spec.job import JobSpec, LimitsSpec
+from encdec_batch.spec.source import Source
 from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.open import locate, open_store
 from encdec_batch.store.store import Store
@@ -41,28 +45,59 @@ def limits_of(spec: LimitsSpec) -> Limits:
     )
 
 
+def options_of(source: Source) -> ReadOptions:
+    """What a source says of how its objects are read."""
+    return ReadOptions(um_per_px=source.um_per_px, axis=source.axis)
+
+
 @contextmanager
 def open_scene(
-    spec: JobSpec, uri: str, etag: str, *, whole: bool = False, max_header_bytes: int | None = None
+    spec: JobSpec, images: Sequence[SourceImage], *, whole: bool = False, max_header_bytes: int | None = None
 ) -> Iterator[Reader]:
-    """A reader over the scene, pinned to `etag` where that is not empty; `whole`: its pixels will be read too.
+    """A reader over the scene.
+
+    Args:
+        spec: of the job.
+        images: of which the scene is read, each pinned to its etag where that is not empty.
+        whole: its pixels will be read too.
+        max_header_bytes: for the header of each; None: what the limits allow.
 
     Raises:
-        HeaderTooLarge: its header needs more than `max_header_bytes`; None: than the limits allow.
+        HeaderTooLarge: its header needs more than `max_header_bytes`.
         SceneUnreadable, UnsupportedScene, SceneChanged: a property of the scene.
         TransientStoreError: the store, not the scene.
     """
-    with as_scene_errors(uri):
-        store, path = _locate(spec, uri)
-        limits = limits_of(spec.limits)
-        if max_header_bytes is not None:
-            limits = replace(limits, max_header_bytes=max_header_bytes)
-        reader = open_reader(store, path, etag=etag or None, limits=limits, whole=whole)
-    try:
-        with as_scene_errors(uri):
-            yield reader
-    finally:
-        reader.close()
+    limits = limits_of(spec.limits)
+    if max_header_bytes is not None:
+        limits = replace(limits, max_header_bytes=max_header_bytes)
+    own = images[len(images) // 2]
+    with ExitStack() as stack:
+        readers: dict[SourceImage, Reader] = {}
+        for image in dict.fromkeys(images):
+            with as_scene_errors(image.opened):
+                readers[image] = _open_image(spec, image, limits, whole=whole)
+            stack.callback(readers[image].close)
+        with as_scene_errors(own.opened):
+            yield readers[own] if len(images) == 1 else StackedReader([readers[image] for image in images])
+
+
+def _open_image(spec: JobSpec, image: SourceImage, limits: Limits, *, whole: bool) -> Reader:
+    store, path = _locate(spec, image.opened)
+    options = options_of(spec.source)
+    return open_reader(
+        store, path, etag=image.etag or None, limits=limits, whole=whole, plane=image.plane, options=options
+    )
+
+
+def look_into(spec: JobSpec, image: SourceImage) -> Contents:
+    """What an object holds.
+
+    Raises:
+        SceneError, TransientStoreError: as `open_scene`.
+    """
+    with as_scene_errors(image.opened):
+        store, path = _locate(spec, image.opened)
+        return contents_of(store, path, etag=image.etag, limits=limits_of(spec.limits), options=options_of(spec.source))
 
 
 @contextmanager
@@ -87,7 +122,7 @@ def open_staged_scene(spec: JobSpec, scene: ScenePlan) -> Iterator[Reader]:
 
 
 def _stage(spec: JobSpec, scene: ScenePlan, output: Store, path: str) -> None:
-    with open_scene(spec, scene.opened, scene.etag) as reader, as_output_errors("the scene cannot be cut into tiles"):
+    with open_scene(spec, scene.images) as reader, as_output_errors("the scene cannot be cut into tiles"):
         stage_scene(reader, output, path)
 
 

@@ -242,8 +242,24 @@ def replan_scene(recipe: Recipe, scene: ScenePlan, known: Known, openers: Opener
     Raises:
         SpecError: no block of any scene fits the budget.
     """
+    if scene.stack:
+        # Its neighbours may be others by now: only the source tells.
+        return SetAside(
+            scene_id=scene.scene_id,
+            uri=scene.uri,
+            stage="plan",
+            reason="it, or a slice beside it, was replaced while it was read",
+            hint="the next run takes it up again",
+            transient=True,
+        )
     candidate = Candidate(
-        scene_id=scene.scene_id, uri=scene.uri, etag="", size_bytes=-1, bands=scene.asked_bands, link=scene.link
+        scene_id=scene.scene_id,
+        uri=scene.uri,
+        etag="",
+        size_bytes=-1,
+        bands=scene.asked_bands,
+        link=scene.link,
+        plane=scene.plane,
     )
     found = with_etag(recipe.spec, candidate)
     if isinstance(found, SetAside):

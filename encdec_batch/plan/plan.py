@@ -180,7 +180,7 @@ def aside_from(error: EncdecError, *, scene_id: str, uri: str, stage: str, block
 
 
 def _key(order: Order, candidate: Candidate) -> str:
-    return order.scene_key(candidate.uri, candidate.etag, candidate.bands)
+    return order.scene_key(candidate.images, candidate.bands)
 
 
 def _verdict(order: Order, known: Known, scene_id: str, key: str) -> SetAside | bool | None:
@@ -225,7 +225,7 @@ def open_candidate(
         HeaderTooLarge: the header needs more than `max_header_bytes`, where these are given.
     """
     try:
-        with open_scene(recipe.spec, candidate.opened, candidate.etag, max_header_bytes=max_header_bytes) as reader:
+        with open_scene(recipe.spec, candidate.images, max_header_bytes=max_header_bytes) as reader:
             scene = _cut(recipe, candidate, reader, known)
             bytes_to_read = _bytes_to_read(scene, reader, recipe.card)
             if _needs_staging(scene, bytes_to_read):
@@ -293,6 +293,8 @@ def _cut(recipe: Recipe, candidate: Candidate, reader: Seen, known: Known) -> Sc
         marker_etag=marker.etag if marker else None,
         by_statistics=recipe.card.by_statistics,
         link=candidate.link,
+        plane=candidate.plane,
+        stack=candidate.stack,
     )
     refuse_too_large(scene, recipe)
     part_key = recipe.part_key(key, block, scene.grid().tile_shape, outputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +18,8 @@ from encdec_batch.plan.keys import PartKeyFields, SceneKeyFields, canonical_json
 from encdec_batch.plan.overlap import check_apart
 from encdec_batch.plan.product import Product
 from encdec_batch.plan.products import CELLS, needed_products, products_of, wanted_outputs
-from encdec_batch.plan.scene import ScenePlan
+from encdec_batch.plan.scene import ScenePlan, SourceImage
+from encdec_batch.read.plane import WHOLE
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.spec.output import CogFile
 from encdec_batch.spec.source import GlobSource, PrefixSource
@@ -115,10 +117,16 @@ class Order:
         asked = {**self.spec.limits.model_dump(mode="json"), "certify": self.spec.output.certify}
         return f"{scene_key}-{hashlib.sha256(canonical_json(asked)).hexdigest()[:8]}"
 
-    def scene_key(self, uri: str, etag: str, bands: tuple[int, ...] | None) -> str:
-        """The key of a scene; `bands` are the scene's own, None where it has none of its own."""
+    def scene_key(self, images: Sequence[SourceImage], bands: tuple[int, ...] | None) -> str:
+        """The key of a scene.
+
+        Args:
+            images: that it is read from: itself, and where it has some, its neighbours on both sides.
+            bands: the scene's own, None where it has none of its own.
+        """
+        own = images[len(images) // 2]
         tiling, compute = self.spec.tiling, self.spec.compute
-        options = {
+        options: dict[str, object] = {
             "bands": bands or self.spec.source.bands,
             "core": tiling.core,
             "halo": tiling.halo,
@@ -126,9 +134,15 @@ class Order:
             "precision": compute.precision,
             "codec": self.codec,
         }
+        # Only where they say something: keys of scenes that are an object each stay what they were.
+        if own.plane != WHOLE:
+            options["plane"] = str(own.plane)
+        if len(images) > 1:
+            options["stack"] = [[image.uri, image.etag, str(image.plane)] for image in images]
+        options |= self.spec.source.pixel_options
         fields = SceneKeyFields(
-            scene_uri=uri,
-            etag=etag,
+            scene_uri=own.uri,
+            etag=own.etag,
             package_digest=self.package_digest,
             pixel_options=options,
             format_version=FORMAT_VERSION,

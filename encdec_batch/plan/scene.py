@@ -12,7 +12,26 @@ from pydantic_core import to_json
 from encdec_batch.grid import Grid, NetworkGeometry, Tiling, make_grid
 from encdec_batch.plan.checks import NO_CHECKS, Checks, is_check_name
 from encdec_batch.read.header import SceneHeader
+from encdec_batch.read.plane import WHOLE, Plane
 from encdec_batch.read.statistics import ValueRange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceImage:
+    """One image of one version of an object: what a reader is opened on."""
+
+    uri: str
+    """As it is written down: without what in it may be a credential (encdec_batch/uri.py)."""
+    etag: str
+    """Empty: not known yet."""
+    plane: Plane = WHOLE
+    link: str = field(default="", repr=False)
+    """What opens the object, where `uri` alone does not: signed, so it is written nowhere."""
+
+    @property
+    def opened(self) -> str:
+        """The URI to open."""
+        return self.link or self.uri
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +47,22 @@ class Candidate:
     bands: tuple[int, ...] | None = None
     """Bands to read, counted from 1; None: the source's, else all."""
     link: str = field(default="", repr=False)
-    """What opens the object, where `uri` alone does not: signed, so it is written nowhere."""
+    """As that of a `SourceImage`."""
+    plane: Plane = WHOLE
+    """Which image of the object."""
+    stack: tuple[SourceImage, ...] = ()
+    """The images whose bands are read one after the other, where it is more than its own: neighbouring slices with
+    this one in their middle."""
 
     @property
     def opened(self) -> str:
         """The URI to open."""
         return self.link or self.uri
+
+    @property
+    def images(self) -> tuple[SourceImage, ...]:
+        """What is read."""
+        return self.stack or (SourceImage(uri=self.uri, etag=self.etag, plane=self.plane, link=self.link),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,12 +118,14 @@ class ScenePlan:
     checks_done: frozenset[str] = frozenset()
     """Names of those whose result lies in the store."""
     link: str = field(default="", repr=False)
-    """As that of its `Candidate`."""
+    plane: Plane = WHOLE
+    stack: tuple[SourceImage, ...] = ()
+    """These three as those of its `Candidate`."""
 
     @property
-    def opened(self) -> str:
-        """The URI to open."""
-        return self.link or self.uri
+    def images(self) -> tuple[SourceImage, ...]:
+        """What is read."""
+        return self.stack or (SourceImage(uri=self.uri, etag=self.etag, plane=self.plane, link=self.link),)
 
     def grid(self) -> Grid:
         return _grid(self.header.height, self.header.width, self.geometry, self.tiling)

@@ -27,7 +27,7 @@ from encdec_batch.plan.keys import canonical_json
 from encdec_batch.plan.plan import Planned
 from encdec_batch.plan.recipe import Order, Recipe, Resolved
 from encdec_batch.read.header import HEADER_FORMAT, SceneHeader
-from encdec_batch.spec.job import LimitsSpec
+from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,8 @@ _SCHEMA = pa.schema(
     [
         ("scene_id", pa.string()),
         ("uri", pa.string()),
+        ("plane", pa.string()),
+        ("slices", pa.int64()),
         ("etag", pa.string()),
         ("size_bytes", pa.int64()),
         ("height", pa.int64()),
@@ -67,7 +69,7 @@ class PlanWriter:
         self._segments = 0
         about = {
             "order": _fingerprint(recipe.order),
-            "limits": fingerprint_of_limits(recipe.spec.limits),
+            "reading": fingerprint_of_reading(recipe.spec),
             "headers": HEADER_FORMAT,
             "resolved": asdict(recipe.resolved),
         }
@@ -135,9 +137,10 @@ def owners_of_parts(store: Store) -> dict[str, tuple[str, str]]:
     return owners
 
 
-def fingerprint_of_limits(limits: LimitsSpec) -> str:
-    """A header that was read within other limits might be refused by these."""
-    return hashlib.sha256(canonical_json(limits.model_dump(mode="json"))).hexdigest()[:16]
+def fingerprint_of_reading(spec: JobSpec) -> str:
+    """A header that was read within other limits might be refused by these; read in another way it is another."""
+    asked = {"limits": spec.limits.model_dump(mode="json"), "source": spec.source.pixel_options}
+    return hashlib.sha256(canonical_json(asked)).hexdigest()[:16]
 
 
 def header_of(text: str) -> SceneHeader:
@@ -156,6 +159,8 @@ def _row(planned: Planned) -> dict[str, Any]:
     return {
         "scene_id": scene.scene_id,
         "uri": scene.uri,
+        "plane": str(scene.plane),
+        "slices": len(scene.images),
         "etag": scene.etag,
         "size_bytes": scene.size_bytes,
         "height": scene.header.height,

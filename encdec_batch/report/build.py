@@ -196,7 +196,7 @@ def _to_show(marker: Marker, product: Product) -> str:
 
 def _picture(store: Store, inputs: Inputs, choice: Choice, product: Product, max_bytes: int) -> ScenePicture:
     marker, path = choice.marker, _to_show(choice.marker, product)
-    with inputs.open(marker.input.uri, marker.input.etag) as reader:
+    with inputs.open(marker.input.images) as reader:
         header, seen = reader.header, reader.thumbnail(PICTURE_SIDE)
     result = open_reader(store, path, limits=limits_of(inputs.spec.limits))
     try:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from encdec_batch.spec.base import Spec, StorageOptions
 
+ONE_IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".webp")
+"""Of formats that hold one image each, but for OME-TIFF."""
 IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 
 LOCAL_SCHEMES = ("", "file", "local")
@@ -23,6 +25,29 @@ class _Source(Spec):
     """fsspec options of the store; credentials otherwise come from the environment's own chain."""
     bands: tuple[Annotated[int, Field(ge=1)], ...] | None = None
     """Bands to read, counted from 1, in the card's order; None: all, and their number must be the card's."""
+    context_slices: Annotated[int, Field(ge=0, le=16)] = 0
+    """Of a volume or series: so many neighbours on each side are read with each slice, and their bands come before and
+    after its own; at its ends the last slice stands for what is missing."""
+    axis: Literal["axial", "coronal", "sagittal"] = "axial"
+    """Of a volume without slices of its own (NIfTI): those across which axis of the patient."""
+    um_per_px: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    """Of slides and other pyramids: the size of the pixels to read; None: those of the finest level."""
+    series: Literal["whole", "images"] = "whole"
+    """Of DICOM: images of one series belong together, and one with a gap or a slice too many is set aside; `images`:
+    each is a scene by itself, whatever the others are."""
+
+    @property
+    def pixel_options(self) -> dict[str, object]:
+        """Of those above, what decides pixels and is not as usual."""
+        said: dict[str, object] = {"axis": self.axis, "um_per_px": self.um_per_px}
+        usual: dict[str, object] = {"axis": "axial", "um_per_px": None}
+        return {key: value for key, value in said.items() if value != usual[key]}
+
+    @model_validator(mode="after")
+    def _neighbours_of_series(self) -> Self:
+        if self.context_slices and self.series == "images":
+            raise ValueError("context_slices has no effect: with series: images no slice has neighbours")
+        return self
 
 
 class PrefixSource(_Source):

@@ -81,7 +81,7 @@ def header_deadline_s(rules: Rules) -> float:
 
 def header_work(recipe: Recipe, wanted: Wanted) -> Work:
     one = wanted.candidate
-    key = recipe.order.scene_key(one.uri, one.etag, one.bands)
+    key = recipe.order.scene_key(one.images, one.bands)
     return Work(place=(key, HEADER), scene_id=one.scene_id, stage=PLAN, mpx=0.0)
 
 

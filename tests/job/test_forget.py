@@ -36,7 +36,7 @@ def forgotten(store: FakeStore) -> list[str]:
 
 
 def remembered(store: FakeStore, *names: str) -> set[str]:
-    memory = PlanMemory(store, order().spec.limits)
+    memory = PlanMemory(store, order().spec)
     candidates = [Candidate(scene_id=n, uri=f"s3://archive/{n}.tif", etag="tag", size_bytes=1000) for n in names]
     return {candidate.scene_id for candidate in candidates if memory.find(candidate)}
 

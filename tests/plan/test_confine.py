@@ -15,6 +15,7 @@ from rasters import tiny_tiff
 from encdec_batch.errors import SceneUnreadable
 from encdec_batch.plan.discover import find_scenes
 from encdec_batch.plan.open import look_up, open_scene
+from encdec_batch.plan.scene import SourceImage
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.spec.source import GlobSource, PrefixSource
 from encdec_batch.window import Window
@@ -43,7 +44,7 @@ def archive(tmp_path) -> Path:
 
 def readable(spec: JobSpec, uri: str, etag: str = "") -> bool:
     try:
-        with open_scene(spec, uri, etag) as reader:
+        with open_scene(spec, [SourceImage(uri=uri, etag=etag)]) as reader:
             reader.read(Window(0, 0, 64, 64), (1,), rule="any")
     except SceneUnreadable as error:
         if "leads out" in error.message and "follow_links" in error.hint:

@@ -155,7 +155,7 @@ def remember(asked, plan) -> PlanMemory:
     writer = PlanWriter(store, recipe(asked))
     for one in plan.scenes:
         writer.write([Planned(scene=one, bytes_to_read=plan.bytes_to_read[one.scene_id])])
-    return PlanMemory(store, asked.spec.limits)
+    return PlanMemory(store, asked.spec)
 
 
 def blank(archive: Path) -> None:
@@ -191,7 +191,7 @@ def test_with_other_limits_or_on_another_grid_everything_is_opened(archive, chan
     memory = remember(asked, plan_of(asked))
     blank(archive)
     other = job(archive, **changes)
-    plan = plan_of(other, memory=PlanMemory(memory._store, other.spec.limits))
+    plan = plan_of(other, memory=PlanMemory(memory._store, other.spec))
     assert {row.scene_id for row in plan.set_aside} == {"a", "b", "c"}
 
 
@@ -201,7 +201,7 @@ def test_headers_as_another_version_read_them_are_not_remembered(archive, monkey
     store = memory._store
     monkeypatch.setattr("encdec_batch.plan.memory.HEADER_FORMAT", HEADER_FORMAT + 1)
     blank(archive)
-    assert plan_of(asked, memory=PlanMemory(store, asked.spec.limits)).scenes == ()
+    assert plan_of(asked, memory=PlanMemory(store, asked.spec)).scenes == ()
 
 
 def test_a_scene_of_larger_pixels_that_fits_no_block_waits_for_a_larger_budget(archive):
@@ -237,7 +237,7 @@ def test_a_budget_that_no_scene_of_the_card_fits_ends_the_run(archive):
 
 # ---------------------------------------------------------------- of many plans
 
-LIMITS = order().spec.limits
+SPEC = order().spec
 NUM_PLANS, PER_PLAN = 12, 20
 
 
@@ -263,7 +263,7 @@ def num_gets(store: FakeStore) -> int:
 
 def test_each_segment_is_read_once_where_they_fit_into_memory():
     store = grown()
-    memory = PlanMemory(store, LIMITS)
+    memory = PlanMemory(store, SPEC)
     assert all(memory.find(candidate) for candidate in by_turns())
     assert num_gets(store) == NUM_PLANS
 
@@ -272,7 +272,7 @@ def test_a_memory_that_costs_more_than_it_saves_is_given_up(monkeypatch):
     """Segments that do not fit, in the worst order there is."""
     monkeypatch.setattr("encdec_batch.plan.memory.AT_HAND_BYTES", 1)
     store = grown()
-    memory = PlanMemory(store, LIMITS)
+    memory = PlanMemory(store, SPEC)
     found = [memory.find(candidate) for candidate in by_turns()]
     assert num_gets(store) <= (1 + MOST_READS) * NUM_PLANS
     assert found[0] is not None
@@ -282,7 +282,7 @@ def test_a_memory_that_costs_more_than_it_saves_is_given_up(monkeypatch):
 def test_in_the_order_of_the_plans_little_memory_is_enough(monkeypatch):
     monkeypatch.setattr("encdec_batch.plan.memory.AT_HAND_BYTES", 1)
     store = grown()
-    memory = PlanMemory(store, LIMITS)
+    memory = PlanMemory(store, SPEC)
     in_order = sorted(by_turns(), key=lambda candidate: candidate.scene_id.partition("_")[2])
     assert all(memory.find(candidate) for candidate in in_order)
     assert num_gets(store) <= 2 * NUM_PLANS

@@ -1,0 +1,111 @@
+"""The scenes of a source as a job sees them: what is listed, and what lies in objects that hold several images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from encdec_batch.errors import CredentialsExpired, EncdecError, unexpected
+from encdec_batch.plan.contents_memory import Key, read_contents, write_contents
+from encdec_batch.plan.daemons import DaemonPool
+from encdec_batch.plan.discover import find_scenes
+from encdec_batch.plan.expand import Group, Seen, expand
+from encdec_batch.plan.keys import canonical_json
+from encdec_batch.plan.open import look_into
+from encdec_batch.plan.plan import aside_from, with_etag
+from encdec_batch.plan.scene import Candidate, SetAside
+from encdec_batch.read.contents import Contents
+from encdec_batch.spec.job import JobSpec
+from encdec_batch.store.store import Store
+
+THREADS = 16
+"""Objects that are looked into at a time: the store is waited for most of the while."""
+LEAVE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What a source names."""
+
+    candidates: tuple[Candidate, ...]
+    """Each with its id."""
+    unnamed: tuple[SetAside, ...]
+    """What cannot be a scene, or cannot have an id."""
+    passed_over: Mapping[str, int]
+    """Ending of a name to the number of objects that look like images and were not asked for."""
+    groups: tuple[Group, ...] = ()
+    """Which scenes are slices of one volume."""
+    contents: Mapping[Key, Contents] | None = None
+    """Of the objects that were looked into; None: nothing new was seen."""
+
+
+def list_scenes(spec: JobSpec, store: Store) -> Listing:
+    """Lists the source, and looks into what may hold several images and is not known yet; writes nothing.
+
+    Args:
+        spec: of the job.
+        store: the root of its output, where the memory of what was seen lies.
+
+    Raises:
+        SpecError, StoreError: as `find_scenes`.
+    """
+    found = find_scenes(spec.source)
+    looking = _Looking(spec, store)
+    expanded = expand(found.candidates, spec.source, looking)
+    return Listing(
+        candidates=expanded.candidates,
+        unnamed=(*found.unnamed, *expanded.set_aside),
+        passed_over=found.passed_over,
+        groups=expanded.groups,
+        contents=looking.known if looking.num_opened else None,
+    )
+
+
+def remember(spec: JobSpec, store: Store, listing: Listing) -> None:
+    """Keeps what was seen for the next run, if anything new was. Under the lease."""
+    if listing.contents is not None:
+        write_contents(store, _asked(spec), listing.contents, listing.contents)
+
+
+class _Looking:
+    """A `Look` of this process, by threads."""
+
+    def __init__(self, spec: JobSpec, store: Store) -> None:
+        self._spec, self._store = spec, store
+        self.known: dict[Key, Contents] = {}
+        self.num_opened = 0
+
+    def __call__(self, candidates: Sequence[Candidate]) -> list[Seen]:
+        before = read_contents(self._store, _asked(self._spec))
+        pool = DaemonPool(THREADS, "contents")
+        try:
+            futures = [pool.submit(partial(_look, self._spec, before, found)) for found in candidates]
+            results = [future.result() for future in futures]
+        finally:
+            pool.close(LEAVE_S)
+        for seen in results:
+            if not isinstance(seen, SetAside):
+                key = (seen[0].uri, seen[0].etag)
+                self.known[key] = seen[1]
+                self.num_opened += key not in before
+        return results
+
+
+def _look(spec: JobSpec, before: Mapping[Key, Contents], listed: Candidate) -> Seen:
+    found = with_etag(spec, listed)
+    if isinstance(found, SetAside):
+        return found
+    try:
+        return found, before.get((found.uri, found.etag)) or look_into(spec, found.images[0])
+    except CredentialsExpired:
+        raise
+    except Exception as error:  # noqa: BLE001  (the boundary: one object must not stop the others)
+        said = error if isinstance(error, EncdecError) else unexpected(error, "plan")
+        return aside_from(said, scene_id=found.scene_id, uri=found.uri, stage="plan")
+
+
+def _asked(spec: JobSpec) -> str:
+    """What decides what an object holds."""
+    asked = {"axis": spec.source.axis, "limits": spec.limits.model_dump(mode="json")}
+    return canonical_json(asked).decode()

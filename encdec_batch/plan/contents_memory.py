@@ -1,0 +1,75 @@
+"""`.encdec/contents.parquet`: what objects of a source held when they were looked into; those that have not changed
+since are not opened again. A memory: where it is gone, objects are.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from functools import cache
+from io import BytesIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import TypeAdapter
+from pydantic_core import to_json
+
+from encdec_batch.errors import ObjectMissing
+from encdec_batch.read.contents import Contents
+from encdec_batch.store.store import Store
+
+PATH = ".encdec/contents.parquet"
+CONTENTS_FORMAT = "1"
+"""Raised when a field of `Contents` changes, or what it means, or how a reader finds it."""
+_SCHEMA = pa.schema([("uri", pa.string()), ("etag", pa.string()), ("contents", pa.string())])
+
+Key = tuple[str, str]
+"""URI and etag of an object."""
+log = logging.getLogger(__name__)
+
+
+def read_contents(store: Store, asked: str) -> dict[Key, Contents]:
+    """What is known of objects; nothing where it was found by another version, or with other options.
+
+    Args:
+        store: the root of the output.
+        asked: what decides what an object holds, as text.
+    """
+    try:
+        table = pq.read_table(BytesIO(store.get(PATH)))
+        if (table.schema.metadata or {}).get(b"encdec") != _about(asked):
+            return {}
+        rows = zip(*(table[name].to_pylist() for name in _SCHEMA.names), strict=True)
+        return {(uri, etag): _contents().validate_json(text) for uri, etag, text in rows}
+    except ObjectMissing:
+        return {}
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        log.warning("contents.not_read", extra={"path": PATH, "reason": str(error)})
+        return {}
+
+
+def write_contents(store: Store, asked: str, known: Mapping[Key, Contents], present: Iterable[Key]) -> None:
+    """Keeps what is known of the objects that the source names now.
+
+    Args:
+        store: the root of the output.
+        asked: as for `read_contents`.
+        known: of these and others.
+        present: the objects that are there.
+    """
+    rows = [
+        {"uri": key[0], "etag": key[1], "contents": to_json(known[key]).decode()} for key in present if key in known
+    ]
+    buffer = BytesIO()
+    schema = _SCHEMA.with_metadata({b"encdec": _about(asked)})
+    pq.write_table(pa.Table.from_pylist(rows, schema), buffer, compression="zstd")
+    store.put(PATH, buffer.getvalue())
+
+
+def _about(asked: str) -> bytes:
+    return f"{CONTENTS_FORMAT} {asked}".encode()
+
+
+@cache
+def _contents() -> TypeAdapter[Contents]:
+    return TypeAdapter(Contents)
