@@ -9,6 +9,7 @@ from itertools import islice
 from encdec_batch.commit.catalogue_paths import is_of_catalogue
 from encdec_batch.commit.generation import OutputFolder, is_scene_id
 from encdec_batch.commit.marker import MARKER_PREFIX
+from encdec_batch.commit.volume_paths import folder_of, volume_of_record
 from encdec_batch.store.object import ObjectInfo
 
 OWN_PREFIX = ".encdec/"
@@ -45,4 +46,5 @@ def is_ours(path: str) -> bool:
     if name != path:
         return name.endswith(".json") and is_scene_id(name.removesuffix(".json"))
     derived = path in DERIVED or is_of_catalogue(path)
-    return path.startswith(OWN_PREFIX) or derived or OutputFolder.parse(path) is not None
+    in_folder = OutputFolder.parse(path) is not None or folder_of(path) is not None
+    return path.startswith(OWN_PREFIX) or derived or in_folder or volume_of_record(path) is not None

@@ -21,6 +21,7 @@ from encdec_batch.job.page import renew_page
 from encdec_batch.job.plan import Prepared, projected_bytes
 from encdec_batch.job.runlog import RunLog
 from encdec_batch.job.summary import RunSummary
+from encdec_batch.job.volumes import VolumesMade, make_volumes
 from encdec_batch.plan.open import STAGED_PREFIX
 from encdec_batch.plan.scene import SetAside
 from encdec_batch.plan.table import owners_of_parts
@@ -66,6 +67,7 @@ class Ending:
         self._notes = notes_of(prepared, store, removing)
         self._network = network_of(prepared.order, prepared.package)
         self._removed: tuple[str, ...] = ()
+        self._volumes = VolumesMade()
         self._tables_written = time.monotonic()
 
     def finish(self, plan: PlanTotals | None, census: Census | None = None) -> RunSummary:
@@ -83,6 +85,15 @@ class Ending:
         if census is None or self._is_outdated():
             census = self._write_derived()
         self._set_lost_aside(census)
+        self._volumes = make_volumes(
+            self._prepared.order,
+            self._prepared.groups,
+            self._outcome.keys,
+            census.markers,
+            self._store,
+            self._lease,
+        )
+        asides.add_all(self._volumes.set_aside, {})
         self._lease.check()
         write_quarantine_table(self._store, list_quarantine(self._store))
         self._remove_work({scene_id: census.committed[scene_id] for scene_id in census.whole})
@@ -145,7 +156,8 @@ class Ending:
             bytes_in_scenes=plan.bytes_in_scenes if plan else 0,
             package_digest=self._prepared.package.digest,
             resolved=plan.recipe.resolved if plan else None,
-            notes=(*self._notes, *(plan.notes if plan else ())),
+            volumes_done=self._volumes.done,
+            notes=(*self._notes, *self._volumes.notes, *(plan.notes if plan else ())),
             digest=census.digest,
         )
 

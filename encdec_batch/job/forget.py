@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 
-from encdec_batch.commit.prune import PARTS_PREFIX, PrunableFolder
+from encdec_batch.commit.prune import PARTS_PREFIX, PrunableFolder, PruneRules
 from encdec_batch.errors import EncdecError, ObjectMissing
 from encdec_batch.job.rebuild import choose_run
 from encdec_batch.job.runlog import run_folder
@@ -19,6 +19,7 @@ from encdec_batch.plan.table import read_segment, segments
 from encdec_batch.read.header import HEADER_FORMAT
 from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.store import Store
+from encdec_batch.volume.prune import find_superseded
 
 KEPT_PLANS = 100
 """Newest plans that hold a header which no newer one holds."""
@@ -28,13 +29,14 @@ READERS = 16
 
 
 def find_forgettable(store: Store) -> Iterator[PrunableFolder]:
-    """Segments of plans, and folders of runs, that nothing needs any more; deletes nothing.
+    """Segments of plans, folders of runs and of volumes that nothing needs any more; deletes nothing.
 
     To be used by the holder of the lease, or to look. Costs listings of plans, parts and runs, and reads every plan;
     where there are more than `KEPT_RUNS` runs, the spec of each.
     """
     yield from _plans(store)
     yield from _runs(store)
+    yield from find_superseded(store, PruneRules().keep_previous_s)
 
 
 def _plans(store: Store) -> Iterator[PrunableFolder]:

@@ -16,6 +16,7 @@ from encdec_batch.job.listing import Listing, list_scenes
 from encdec_batch.job.survey import survey
 from encdec_batch.models.package import Package, load_package
 from encdec_batch.plan.budget import NETWORK_COPIES, PROCESS_BYTES
+from encdec_batch.plan.expand import Group
 from encdec_batch.plan.identity import apart_from
 from encdec_batch.plan.memory import PlanMemory
 from encdec_batch.plan.opening import make_plan, plan_scenes, wanted_of
@@ -54,6 +55,8 @@ class Prepared:
     work: Sorted
     note: str
     """Of the source; may be empty."""
+    groups: tuple[Group, ...] = ()
+    """Which scenes are slices of one volume."""
 
 
 def build_plan(spec: JobSpec) -> Plan:
@@ -100,9 +103,19 @@ def place(spec: JobSpec) -> Placed:
 
 def prepare(placed: Placed, known: Known) -> Prepared:
     """What is left to do of an order."""
-    work = sort_candidates(placed.order, apart_from(placed.listing.candidates, known.committed), known)
+    listed = placed.listing.candidates
+    candidates = apart_from(listed, known.committed)
+    ids = {before.scene_id: now.scene_id for before, now in zip(listed, candidates, strict=True)}
+    work = sort_candidates(placed.order, candidates, known)
     work = replace(work, set_aside=(*placed.listing.unnamed, *work.set_aside))
-    return Prepared(order=placed.order, package=placed.package, known=known, work=work, note=placed.note)
+    return Prepared(
+        order=placed.order,
+        package=placed.package,
+        known=known,
+        work=work,
+        note=placed.note,
+        groups=tuple(group.renamed(ids) for group in placed.listing.groups),
+    )
 
 
 def leave(prepared: Prepared, keep: Callable[[Candidate], bool], markers: Iterable[tuple[Marker, Any]]) -> Prepared:

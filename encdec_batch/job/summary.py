@@ -25,6 +25,8 @@ class RunSummary:
     """By this run."""
     scenes_removed: tuple[str, ...]
     """Ids of those that this run took out, as their input is gone."""
+    volumes_done: int
+    """With the files that are wanted."""
     set_aside: tuple[SetAside, ...]
     blocks: int
     pixels: int

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 from encdec_batch.plan.identity import distinct_id, safe_id
 from encdec_batch.plan.scene import Candidate, SetAside
-from encdec_batch.plan.series import Faulty, group_by_series, stacks_of
+from encdec_batch.plan.series import Faulty, geometry_of, group_by_series, stacks_of
 from encdec_batch.read.contents import ONE_IMAGE, Contents, SlicePlace
+from encdec_batch.read.geometry import VolumeGeometry
 from encdec_batch.spec.source import ONE_IMAGE_SUFFIXES, Source
 
 Seen = tuple[Candidate, Contents] | SetAside
@@ -26,8 +27,12 @@ class Group:
 
     group_id: str
     scene_ids: tuple[str, ...] = ()
-    step_mm: float = 0.0
-    """Between two slices; 0.0: not known."""
+    geometry: VolumeGeometry | None = None
+    """Where they lie; None: nobody says."""
+
+    def renamed(self, ids: Mapping[str, str]) -> Group:
+        """The same of scenes that have these ids now."""
+        return replace(self, scene_ids=tuple(ids[scene_id] for scene_id in self.scene_ids))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +107,8 @@ class _Expansion:
             rest = tuple(pair for pair in plane.indices if pair[0] != axis) if axis else plane.indices
             stacks[rest].append(replace(found, scene_id=scene_id, plane=plane))
         for rest, stack in stacks.items():
-            group = Group(group_id=f"{found.scene_id}-{_name(rest)}" if rest else found.scene_id) if axis else None
-            self._add_stack(stack, group)
+            group_id = f"{found.scene_id}-{_name(rest)}" if rest else found.scene_id
+            self._add_stack(stack, Group(group_id=group_id, geometry=contents.geometry) if axis else None)
 
     def _add_series(self, slices: Sequence[tuple[Candidate, SlicePlace]]) -> None:
         """Images of one series."""
@@ -119,7 +124,10 @@ class _Expansion:
         digest = hashlib.sha256(places[0].series.encode()).hexdigest()[:8]
         for number, stack in enumerate(stacks):
             several = f"-{number}" if len(stacks) > 1 else ""
-            group = Group(group_id=safe_id(f"{folder}-{digest}{several}"), step_mm=stack.step_mm)
+            group = Group(
+                group_id=safe_id(f"{folder}-{digest}{several}"),
+                geometry=geometry_of([places[member] for member in stack.members], stack.step_mm),
+            )
             self._add_stack([slices[member][0] for member in stack.members], group if len(stack.members) > 1 else None)
 
     def _add_stack(self, stack: Sequence[Candidate], group: Group | None) -> None:

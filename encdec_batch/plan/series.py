@@ -15,6 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from encdec_batch.read.contents import SlicePlace
+from encdec_batch.read.geometry import VolumeGeometry
 
 STEP_TOLERANCE = 0.05
 """Part of a step by which positions may be off: they are written with few decimals, and a gantry wobbles."""
@@ -67,6 +68,35 @@ def stacks_of(places: Sequence[SlicePlace]) -> tuple[Stack, ...] | Faulty:
     if isinstance(along, Faulty):
         return along
     return _at_equal_steps(places, along)
+
+
+def geometry_of(places: Sequence[SlicePlace], step_mm: float) -> VolumeGeometry | None:
+    """Where a stack lies; None where its slices have no place in space or no spacing.
+
+    DICOM counts millimetres to the left and back of the patient, and (PS3.3, C.7.6.2.1.1) gives the direction of a row
+    first: along it columns are counted.
+
+    Args:
+        places: of the slices, in the order of space.
+        step_mm: between two of them.
+    """
+    first = places[0]
+    if first.orientation is None or first.position_mm is None or first.spacing_mm is None or step_mm == 0.0:
+        return None
+    between_rows, between_cols = first.spacing_mm
+    along_row, along_col = np.array(first.orientation[:3]), np.array(first.orientation[3:])
+    axes = np.stack(
+        [
+            along_row * between_cols,
+            along_col * between_rows,
+            np.cross(along_row, along_col) * step_mm,
+            first.position_mm,
+        ],
+        axis=1,
+    )
+    right_forward_up = axes * np.array([[-1.0], [-1.0], [1.0]])
+    rows = ((float(i), float(j), float(k), float(at)) for i, j, k, at in right_forward_up)
+    return VolumeGeometry(affine=(next(rows), next(rows), next(rows)))
 
 
 def _of_two(places: Sequence[SlicePlace]) -> Faulty | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from encdec_batch.read.geometry import VolumeGeometry
 from encdec_batch.read.plane import WHOLE, Plane
 
 
@@ -43,6 +44,8 @@ class Contents:
     """Its images, in the order of space, then of time where there is one."""
     stacked_along: str | None = None
     """The axis along which neighbouring planes are neighbours in space; None: there is none."""
+    geometry: VolumeGeometry | None = None
+    """Of such a stack, where the object says where it lies."""
     place: SlicePlace | None = None
     """Of an image that may be one slice of a series of objects."""
 

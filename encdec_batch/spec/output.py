@@ -37,10 +37,20 @@ class CellsFile(Spec):
     kind: Literal["cells"]
 
 
+class NiftiFile(Spec):
+    """Of each volume one NIfTI of all its slices, with the affine of its source."""
+
+    kind: Literal["nifti"]
+    packed: bool = True
+    """As .nii.gz."""
+
+
 WAIT_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 WAIT = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?[smhd]")
 
-OutputFile = Annotated[CogFile | PngFile | QuicklookFile | CellsFile, Field(discriminator="kind")]
+VolumeFile = NiftiFile
+"""Of a whole volume, made from the COGs of its slices."""
+OutputFile = Annotated[CogFile | PngFile | QuicklookFile | CellsFile | VolumeFile, Field(discriminator="kind")]
 
 
 class OutputSpec(Spec):
@@ -93,6 +103,19 @@ class OutputSpec(Spec):
         twice = {kind for kind in kinds if kinds.count(kind) > 1}
         if twice:
             raise ValueError(f"{', '.join(sorted(twice))} is listed twice")
+        return files
+
+    @property
+    def volume_files(self) -> tuple[VolumeFile, ...]:
+        """Those of a whole volume."""
+        return tuple(file for file in self.files if isinstance(file, NiftiFile))
+
+    @field_validator("files")
+    @classmethod
+    def _volumes_have_slices(cls, files: tuple[OutputFile, ...]) -> tuple[OutputFile, ...]:
+        kinds = [file.kind for file in files]
+        if "nifti" in kinds and "cog" not in kinds:
+            raise ValueError("nifti is made from the COGs of slices, and there are none: add {kind: cog}")
         return files
 
     def file(self, kind: str) -> OutputFile | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
+import numpy as np
 from plan.test_series import place
 
 from encdec_batch.plan.expand import Expanded, expand
@@ -74,7 +74,8 @@ def test_slices_of_a_series_are_neighbours_in_space_and_not_by_name():
     assert [image.uri.rpartition("/")[2] for image in found.candidates[1].stack] == ["a.dcm", "d.dcm", "b.dcm"]
     (group,) = found.groups
     assert group.scene_ids == ("a", "d", "b")
-    assert group.step_mm == pytest.approx(3.0)
+    # 3 mm from slice to slice, up; DICOM counts to the left and back, NIfTI to the right and forward.
+    np.testing.assert_allclose(group.geometry.affine, [[-0.7, 0, 0, 120], [0, -0.7, 0, -80], [0, 0, 3, 10]])
 
 
 def test_a_faulty_series_is_set_aside_and_the_others_go_on():

@@ -1,0 +1,155 @@
+"""Volumes at the end of a run: those whose slices are all committed get their files; the others wait for theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from encdec_batch.commit.lease import Lease
+from encdec_batch.commit.marker import Marker
+from encdec_batch.errors import EncdecError, StoreError, unexpected
+from encdec_batch.plan.expand import Group
+from encdec_batch.plan.recipe import Order
+from encdec_batch.plan.scene import SetAside
+from encdec_batch.spec.base import StorageOptions
+from encdec_batch.store.open import open_store
+from encdec_batch.store.store import Store
+from encdec_batch.stream.calls import open_calls
+from encdec_batch.volume.build import build_volume
+from encdec_batch.volume.order import CommittedSlice, VolumeOrder
+from encdec_batch.volume.record import VolumeRecord, move_record, read_records
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumesMade:
+    """What became of the volumes of a source."""
+
+    done: int = 0
+    """With the files that are wanted, by this run or an earlier one."""
+    made: int = 0
+    """By this run."""
+    waiting: tuple[str, ...] = ()
+    """Ids of those of which slices are not committed."""
+    set_aside: tuple[SetAside, ...] = field(default=())
+    """Whose slices are all there, and whose files could not be made."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        if not self.waiting:
+            return ()
+        number, first = len(self.waiting), min(self.waiting)
+        text = f"{number} volumes wait for slices that were set aside (the first is {first}); files of before stay"
+        return (text,)
+
+
+def make_volumes(  # noqa: PLR0913, PLR0917  (all that a run has)
+    order: Order,
+    groups: Sequence[Group],
+    keys: Mapping[str, str],
+    markers: Iterable[Marker],
+    store: Store,
+    lease: Lease,
+) -> VolumesMade:
+    """Makes the files of each volume that has none of these slices yet, by workers, and their records.
+
+    Args:
+        order: what is asked for.
+        groups: the volumes of the source.
+        keys: scene id to the key that a slice is to have.
+        markers: of the output.
+        store: its root.
+        lease: of the run.
+
+    Raises:
+        LeaseHeld: another run has taken over.
+        StoreError: the store does not answer.
+    """
+    if not order.spec.output.volume_files or not groups:
+        return VolumesMade()
+    slices = _committed(order, groups, keys, markers)
+    wanted, waiting = [], []
+    for group in groups:
+        volume = _order_of(order, group, slices)
+        if volume is None:
+            waiting.append(group.group_id)
+        else:
+            wanted.append(volume)
+    there = {record.volume_id: (record, info.etag) for record, info in read_records(store)}
+    todo = [one for one in wanted if not _is_done(one, there.get(one.volume_id, (None, ""))[0])]
+    aside = []
+    for volume, made in zip(todo, _built(order, todo), strict=True):
+        if isinstance(made, SetAside):
+            aside.append(made)
+        else:
+            etag = there[volume.volume_id][1] if volume.volume_id in there else None
+            move_record(store, made, expected_etag=etag, lease_n=lease.n)
+    return VolumesMade(
+        done=len(wanted) - len(aside),
+        made=len(todo) - len(aside),
+        waiting=tuple(waiting),
+        set_aside=tuple(aside),
+    )
+
+
+def _committed(
+    order: Order, groups: Sequence[Group], keys: Mapping[str, str], markers: Iterable[Marker]
+) -> dict[str, CommittedSlice]:
+    """The rasters of slices that are committed as they are wanted, by scene id."""
+    grouped = {scene_id for group in groups for scene_id in group.scene_ids}
+    name = f"{order.products[0].name}.tif"
+    return {
+        marker.scene_id: CommittedSlice(
+            scene_id=marker.scene_id, path=marker.outputs[name].path, sha256=marker.outputs[name].sha256
+        )
+        for marker in markers
+        if marker.scene_id in grouped and name in marker.outputs and keys.get(marker.scene_id) == marker.scene_key
+    }
+
+
+def _order_of(order: Order, group: Group, slices: Mapping[str, CommittedSlice]) -> VolumeOrder | None:
+    """None: slices are missing."""
+    if any(scene_id not in slices for scene_id in group.scene_ids):
+        return None
+    return VolumeOrder(
+        volume_id=group.group_id,
+        slices=tuple(slices[scene_id] for scene_id in group.scene_ids),
+        product=order.products[0],
+        geometry=group.geometry.scaled(order.card.geometry.scale) if group.geometry else None,
+        files=order.spec.output.volume_files,
+    )
+
+
+def _is_done(volume: VolumeOrder, record: VolumeRecord | None) -> bool:
+    return record is not None and record.volume_key == volume.key
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    uri: str
+    storage: StorageOptions
+
+
+def _built(order: Order, todo: Sequence[VolumeOrder]) -> list[VolumeRecord | SetAside]:
+    if not todo:
+        return []
+    output = order.spec.output
+    with open_calls(order.spec.compute.stream, "cpu") as calls:
+        return calls(_build, _Output(output.uri, output.storage), todo)
+
+
+def _build(output: _Output, volume: VolumeOrder) -> VolumeRecord | SetAside:
+    """The boundary, as in the pipeline: one volume must not stop the others."""
+    try:
+        return build_volume(open_store(output.uri, output.storage), volume)
+    except StoreError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        said = error if isinstance(error, EncdecError) else unexpected(error, "volume")
+        return SetAside(
+            scene_id=volume.volume_id,
+            uri=f"volume of {len(volume.slices)} slices",
+            stage="volume",
+            reason=said.message,
+            hint=said.hint,
+            transient=said.transient,
+        )

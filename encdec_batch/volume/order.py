@@ -1,0 +1,50 @@
+"""What is wanted of a volume: its slices as they are committed, and the files to be made of them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+
+from encdec_batch.plan.keys import canonical_json
+from encdec_batch.plan.product import Product
+from encdec_batch.read.geometry import VolumeGeometry
+from encdec_batch.spec.output import VolumeFile
+
+VOLUME_FORMAT = 1
+"""Of the record and of what decides files; a newer one makes volumes again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommittedSlice:
+    """The raster of one slice, as its marker names it."""
+
+    scene_id: str
+    path: str
+    """From the root of the output."""
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeOrder:
+    """All that a worker needs to make the files of a volume."""
+
+    volume_id: str
+    slices: tuple[CommittedSlice, ...]
+    """In the order of space."""
+    product: Product
+    geometry: VolumeGeometry | None
+    """Of the output's voxels; None: nobody knows where they lie."""
+    files: tuple[VolumeFile, ...]
+
+    @property
+    def key(self) -> str:
+        """sha256 of all that decides what the files say, 64 hex digits."""
+        asked = {
+            "key": "volume",
+            "format": VOLUME_FORMAT,
+            "slices": [[one.scene_id, one.sha256] for one in self.slices],
+            "product": asdict(self.product) | {"nodata": repr(self.product.nodata)},
+            "geometry": asdict(self.geometry) if self.geometry else None,
+            "files": [file.model_dump(mode="json") for file in self.files],
+        }
+        return hashlib.sha256(canonical_json(asked)).hexdigest()

@@ -1,0 +1,57 @@
+"""The committed rasters of a volume's slices, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encdec_batch.errors import CommitError
+from encdec_batch.read.limits import Limits
+from encdec_batch.read.open import open_reader
+from encdec_batch.store.store import Store
+from encdec_batch.volume.order import VolumeOrder
+from encdec_batch.window import Window
+
+
+class SliceRasters:
+    """What the files of a volume are made of. Memory holds one slice.
+
+    Args:
+        store: the root of the output.
+        order: names the rasters.
+
+    Raises:
+        CommitError: they are of different sizes.
+    """
+
+    def __init__(self, store: Store, order: VolumeOrder) -> None:
+        self._store, self.order = store, order
+        first = open_reader(store, order.slices[0].path, limits=_OURS)
+        self.shape = first.header.height, first.header.width
+        first.close()
+
+    @property
+    def num_slices(self) -> int:
+        return len(self.order.slices)
+
+    def band(self, number: int) -> Iterator[NDArray[np.generic]]:
+        """One band, counted from 1, of each slice in the order of space: (height, width)."""
+        for one in self.order.slices:
+            reader = open_reader(self._store, one.path, limits=_OURS)
+            try:
+                height, width = reader.header.height, reader.header.width
+                if (height, width) != self.shape:
+                    raise CommitError(
+                        f"{self.order.volume_id}: slice {one.scene_id} has {width} x {height} px, the first one "
+                        f"{self.shape[1]} x {self.shape[0]}",
+                        hint="the slices are of different volumes: tell them apart in a table (source.kind: table)",
+                    )
+                yield reader.read(Window(0, 0, width, height), [number], rule="any", nan_is_nodata=False).pixels[0]
+            finally:
+                reader.close()
+
+
+_OURS = Limits(max_decoded_bytes=1 << 40)
+"""These files are ours: whatever was admitted on the way in may be read on the way out."""
