@@ -14,6 +14,7 @@ from encdec_batch.errors import EncdecError, ObjectMissing
 from encdec_batch.job.rebuild import choose_run
 from encdec_batch.job.runlog import run_folder
 from encdec_batch.job.status import RUNS
+from encdec_batch.plan.memory import NAME_COLUMNS, ImageName
 from encdec_batch.plan.table import PREFIX as PLANS
 from encdec_batch.plan.table import read_segment, segments
 from encdec_batch.read.header import HEADER_FORMAT
@@ -44,29 +45,29 @@ def _plans(store: Store) -> Iterator[PrunableFolder]:
     found = list(segments(store))
     sizes = {info.path: info for info in store.list(PLANS)}
     parts = {info.path.removeprefix(PARTS_PREFIX).partition("/")[0] for info in store.list(PARTS_PREFIX)}
-    newer: set[str] = set()
+    newer: set[ImageName] = set()
     kept: set[int] = set()
     for number, path in reversed(found):
-        uris, part_keys = _rows(store, path)
-        has_news = uris is None or not uris <= newer
+        names, part_keys = _rows(store, path)
+        has_news = names is None or not names <= newer
         needed = has_news and (number in kept or len(kept) < KEPT_PLANS)
         if not (needed or number == found[-1][0] or not parts.isdisjoint(part_keys)):
             yield _forgotten(path, [sizes[path]])
             continue
-        newer |= uris or set()
+        newer |= names or set()
         if has_news:
             kept.add(number)
 
 
-def _rows(store: Store, path: str) -> tuple[set[str] | None, Sequence[str]]:
-    """URIs whose headers a segment holds, as `PlanMemory` takes them, and the part keys in it; None: it cannot be read
+def _rows(store: Store, path: str) -> tuple[set[ImageName] | None, Sequence[str]]:
+    """Images whose headers a segment holds, as `PlanMemory` takes them, and the part keys in it; None: it cannot be read
     by this version.
     """
-    found = read_segment(store, path, ("uri", "blocks_done", "part_key"))
+    found = read_segment(store, path, (*NAME_COLUMNS, "blocks_done", "part_key"))
     if found is None:
         return None, ()
-    uris, done, part_keys = (column.to_pylist() for column in found[0].columns)
-    whole = {uri for uri, begun in zip(uris, done, strict=True) if not begun}
+    *names, done, part_keys = (column.to_pylist() for column in found[0].columns)
+    whole = {name for name, begun in zip(zip(*names, strict=True), done, strict=True) if not begun}
     return whole if found[1].get("headers") == HEADER_FORMAT else set(), part_keys
 
 

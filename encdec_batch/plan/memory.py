@@ -20,11 +20,11 @@ AT_HAND_BYTES = 64 * 2**20
 grew by many runs, those of all their plans come by turns."""
 MOST_READS = 4
 """Times that segments are read again, in the mean, before the memory is given up: then a header costs less."""
-_NAME = ("uri", "plane", "slices")
-_LEAST_COLUMNS = (*_NAME, "blocks_done")
+NAME_COLUMNS = ("uri", "plane", "slices")
+_LEAST_COLUMNS = (*NAME_COLUMNS, "blocks_done")
 _COLUMNS = (*_LEAST_COLUMNS, "etag", "size_bytes", "bytes_to_read", "staged", "part_key", "header")
 
-_Name = tuple[str, str, int]
+ImageName = tuple[str, str, int]
 """URI, plane and number of slices read together."""
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class PlanMemory:
 
     def __init__(self, store: Store, spec: JobSpec) -> None:
         self._store, self._reading = store, fingerprint_of_reading(spec)
-        self._rows: dict[_Name, tuple[str, int]] | None = None
+        self._rows: dict[ImageName, tuple[str, int]] | None = None
         self._at_hand: OrderedDict[str, pa.Table | None] = OrderedDict()
         self._bytes = self._reads = self._most_reads = 0
 
@@ -72,9 +72,9 @@ class PlanMemory:
             staged=row["staged"],
         )
 
-    def _index(self) -> dict[_Name, tuple[str, int]]:
+    def _index(self) -> dict[ImageName, tuple[str, int]]:
         """Image to segment and row, the newest."""
-        rows: dict[_Name, tuple[str, int]] = {}
+        rows: dict[ImageName, tuple[str, int]] = {}
         for _, path in segments(self._store):
             room = self._bytes < AT_HAND_BYTES
             found = read_segment(self._store, path, _COLUMNS if room else _LEAST_COLUMNS)
