@@ -60,8 +60,8 @@ def _plans(store: Store) -> Iterator[PrunableFolder]:
 
 
 def _rows(store: Store, path: str) -> tuple[set[ImageName] | None, Sequence[str]]:
-    """Images whose headers a segment holds, as `PlanMemory` takes them, and the part keys in it; None: it cannot be read
-    by this version.
+    """Images whose headers a segment holds, as `PlanMemory` takes them, and the part keys in it; None: this version
+    cannot read it.
     """
     found = read_segment(store, path, (*NAME_COLUMNS, "blocks_done", "part_key"))
     if found is None:
