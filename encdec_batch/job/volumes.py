@@ -10,8 +10,7 @@ from encdec_batch.commit.marker import Marker
 from encdec_batch.errors import EncdecError, StoreError, unexpected
 from encdec_batch.plan.expand import Group
 from encdec_batch.plan.recipe import Order
-from encdec_batch.plan.scene import SetAside
-from encdec_batch.spec.base import StorageOptions
+from encdec_batch.plan.scene import SetAside, SourceImage
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
 from encdec_batch.stream.calls import open_calls
@@ -95,14 +94,19 @@ def _committed(
     order: Order, groups: Sequence[Group], keys: Mapping[str, str], markers: Iterable[Marker]
 ) -> dict[str, CommittedSlice]:
     """The rasters of slices that are committed as they are wanted, by scene id."""
-    grouped = {scene_id for group in groups for scene_id in group.scene_ids}
+    images: dict[str, SourceImage] = {}
+    for group in groups:
+        images |= zip(group.scene_ids, group.images, strict=True)
     name = f"{order.products[0].name}.tif"
     return {
         marker.scene_id: CommittedSlice(
-            scene_id=marker.scene_id, path=marker.outputs[name].path, sha256=marker.outputs[name].sha256
+            scene_id=marker.scene_id,
+            path=marker.outputs[name].path,
+            sha256=marker.outputs[name].sha256,
+            image=images[marker.scene_id],
         )
         for marker in markers
-        if marker.scene_id in grouped and name in marker.outputs and keys.get(marker.scene_id) == marker.scene_key
+        if marker.scene_id in images and name in marker.outputs and keys.get(marker.scene_id) == marker.scene_key
     }
 
 
@@ -123,24 +127,18 @@ def _is_done(volume: VolumeOrder, record: VolumeRecord | None) -> bool:
     return record is not None and record.volume_key == volume.key
 
 
-@dataclass(frozen=True, slots=True)
-class _Output:
-    uri: str
-    storage: StorageOptions
-
-
 def _built(order: Order, todo: Sequence[VolumeOrder]) -> list[VolumeRecord | SetAside]:
     if not todo:
         return []
-    output = order.spec.output
     with open_calls(order.spec.compute.stream, "cpu") as calls:
-        return calls(_build, _Output(output.uri, output.storage), todo)
+        return calls(_build, order, todo)
 
 
-def _build(output: _Output, volume: VolumeOrder) -> VolumeRecord | SetAside:
+def _build(order: Order, volume: VolumeOrder) -> VolumeRecord | SetAside:
     """The boundary, as in the pipeline: one volume must not stop the others."""
     try:
-        return build_volume(open_store(output.uri, output.storage), volume)
+        output = order.spec.output
+        return build_volume(open_store(output.uri, output.storage), volume, order.spec, order.card)
     except StoreError:
         raise
     except Exception as error:  # noqa: BLE001

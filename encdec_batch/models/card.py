@@ -87,12 +87,25 @@ class NodataRule(CardModel):
     """NaN in the pixels counts as nodata, or sets the scene aside."""
 
 
+class Code(CardModel):
+    """A term of a coding scheme, as DICOM names what a segment is (PS3.3, 8.8)."""
+
+    scheme: Annotated[str, Field(min_length=1, max_length=16)]
+    """Designator, e.g. SCT for SNOMED CT."""
+    value: Annotated[str, Field(min_length=1, max_length=16)]
+    meaning: Annotated[str, Field(min_length=1, max_length=64)]
+
+
 class ClassCard(CardModel):
     """One class of a mask."""
 
     id: Annotated[int, Field(ge=0, le=MAX_CLASS_ID)]
     name: Annotated[str, Field(min_length=1)]
     color: Colour
+    code: Code | None = None
+    """What a DICOM segmentation says that it is; None: a private code with the class's name."""
+    category: Code | None = None
+    """The category of that; None: anatomical structure."""
 
 
 class ClassesOutput(CardModel):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from encdec_batch.plan.identity import distinct_id, safe_id
-from encdec_batch.plan.scene import Candidate, SetAside
+from encdec_batch.plan.scene import Candidate, SetAside, SourceImage
 from encdec_batch.plan.series import Faulty, geometry_of, group_by_series, stacks_of
 from encdec_batch.read.contents import ONE_IMAGE, Contents, SlicePlace
 from encdec_batch.read.geometry import VolumeGeometry
@@ -27,6 +27,8 @@ class Group:
 
     group_id: str
     scene_ids: tuple[str, ...] = ()
+    images: tuple[SourceImage, ...] = ()
+    """Of each its own."""
     geometry: VolumeGeometry | None = None
     """Where they lie; None: nobody says."""
 
@@ -134,7 +136,13 @@ class _Expansion:
         """Scenes in the order of space; without a group, one by one."""
         self._candidates += _with_neighbours(stack, self._source.context_slices)
         if group is not None:
-            self._groups.append(replace(group, scene_ids=tuple(one.scene_id for one in stack)))
+            self._groups.append(
+                replace(
+                    group,
+                    scene_ids=tuple(one.scene_id for one in stack),
+                    images=tuple(one.images[len(one.images) // 2] for one in stack),
+                )
+            )
 
     def _id(self, wanted: str, what: str) -> str:
         scene_id = distinct_id(wanted, what, self._taken)

@@ -22,8 +22,9 @@ from encdec_batch.plan.confine import confined
 from encdec_batch.plan.scene import ScenePlan, SourceImage
 from encdec_batch.read.contents import Contents
 from encdec_batch.read.limits import Limits
-from encdec_batch.read.open import contents_of, open_reader
+from encdec_batch.read.open import contents_of, open_reader, pin
 from encdec_batch.read.options import ReadOptions
+from encdec_batch.read.ranges import PinnedObject
 from encdec_batch.read.reader import Reader
 from encdec_batch.read.stacked import StackedReader
 from encdec_batch.read.staged import open_staged
@@ -87,6 +88,17 @@ def _open_image(spec: JobSpec, image: SourceImage, limits: Limits, *, whole: boo
     return open_reader(
         store, path, etag=image.etag or None, limits=limits, whole=whole, plane=image.plane, options=options
     )
+
+
+def pinned(spec: JobSpec, image: SourceImage) -> PinnedObject:
+    """An object as it is, of one version.
+
+    Raises:
+        SceneError, TransientStoreError: as `open_scene`.
+    """
+    with as_scene_errors(image.opened):
+        store, path = _locate(spec, image.opened)
+        return pin(store, path, etag=image.etag or None, limits=limits_of(spec.limits))
 
 
 def look_into(spec: JobSpec, image: SourceImage) -> Contents:

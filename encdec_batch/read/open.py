@@ -105,7 +105,7 @@ def open_reader(  # noqa: PLR0913  (the last four have defaults that nearly all 
         SceneChanged: it is not the version that `etag` names.
         TransientStoreError: the store failed.
     """
-    source = _pinned(store, path, etag, limits)
+    source = pin(store, path, etag=etag, limits=limits)
     if whole and source.size <= limits.small_file_bytes:
         source.whole()
     return _format(source).open(source, plane, options)
@@ -123,11 +123,15 @@ def contents_of(
 
     Args, Raises: as `open_reader`.
     """
-    source = _pinned(store, path, etag, limits)
+    source = pin(store, path, etag=etag, limits=limits)
     return _format(source).contents(source, options)
 
 
-def _pinned(store: Store, path: str, etag: str | None, limits: Limits) -> PinnedObject:
+def pin(store: Store, path: str, *, etag: str | None = None, limits: Limits = DEFAULT_LIMITS) -> PinnedObject:
+    """One version of an object, of whatever format.
+
+    Args, Raises: as `open_reader`.
+    """
     info = _info(store, path)
     uri = join_uri(store.uri, path)
     if etag is not None and info.etag != etag:

@@ -45,10 +45,18 @@ class NiftiFile(Spec):
     """As .nii.gz."""
 
 
+class DicomSegFile(Spec):
+    """Of each series of DICOM a segmentation, which refers to its images."""
+
+    kind: Literal["dicom_seg"]
+    classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Names of the classes that become segments; None: all but the one of id 0."""
+
+
 WAIT_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 WAIT = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?[smhd]")
 
-VolumeFile = NiftiFile
+VolumeFile = NiftiFile | DicomSegFile
 """Of a whole volume, made from the COGs of its slices."""
 OutputFile = Annotated[CogFile | PngFile | QuicklookFile | CellsFile | VolumeFile, Field(discriminator="kind")]
 
@@ -108,14 +116,15 @@ class OutputSpec(Spec):
     @property
     def volume_files(self) -> tuple[VolumeFile, ...]:
         """Those of a whole volume."""
-        return tuple(file for file in self.files if isinstance(file, NiftiFile))
+        return tuple(file for file in self.files if isinstance(file, NiftiFile | DicomSegFile))
 
     @field_validator("files")
     @classmethod
     def _volumes_have_slices(cls, files: tuple[OutputFile, ...]) -> tuple[OutputFile, ...]:
         kinds = [file.kind for file in files]
-        if "nifti" in kinds and "cog" not in kinds:
-            raise ValueError("nifti is made from the COGs of slices, and there are none: add {kind: cog}")
+        of_volumes = [kind for kind in kinds if kind in ("nifti", "dicom_seg")]
+        if of_volumes and "cog" not in kinds:
+            raise ValueError(f"{of_volumes[0]} is made from the COGs of slices, and there are none: add {{kind: cog}}")
         return files
 
     def file(self, kind: str) -> OutputFile | None:

@@ -22,6 +22,14 @@ Amount = Annotated[float, Field(ge=0)] | tuple[Annotated[float, Field(ge=0)], An
 """A number, or `[low, high]`: drawn evenly between them for each sample."""
 
 
+class CodedTerm(Spec):
+    """A term of a coding scheme, e.g. of SNOMED CT (SCT)."""
+
+    scheme: Annotated[str, Field(min_length=1, max_length=16)]
+    value: Annotated[str, Field(min_length=1, max_length=16)]
+    meaning: Annotated[str, Field(min_length=1, max_length=64)]
+
+
 class MaskClass(Spec):
     """A class, in the order of the network's channels."""
 
@@ -31,6 +39,10 @@ class MaskClass(Spec):
     color: Colour
     values: Values | None = None
     """Labels in the files that mean this class; None: its id."""
+    code: CodedTerm | None = None
+    """What a DICOM segmentation says that it is."""
+    category: CodedTerm | None = None
+    """The category of that."""
 
     @property
     def ranges(self) -> tuple[tuple[int, int], ...]:

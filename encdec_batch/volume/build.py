@@ -7,10 +7,15 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 
 from encdec_batch.commit.marker import OutputFile
-from encdec_batch.commit.volume_paths import folder_path
+from encdec_batch.commit.volume_paths import DICOM_PREFIX, VOLUMES_PREFIX, folder_path
+from encdec_batch.models.card import Card
 from encdec_batch.plan.keys import canonical_json
+from encdec_batch.plan.scene import SourceImage
+from encdec_batch.spec.job import JobSpec
 from encdec_batch.spec.output import NiftiFile
 from encdec_batch.store.store import Store
+from encdec_batch.volume.dicom_seg import write_dicom_seg
+from encdec_batch.volume.dicom_source import read_source
 from encdec_batch.volume.nifti import write_nifti
 from encdec_batch.volume.order import VolumeOrder
 from encdec_batch.volume.record import VolumeRecord
@@ -19,17 +24,25 @@ from encdec_batch.write.sink import Sink, Written
 from encdec_batch.write.versions import encoder_versions
 
 
-def build_volume(store: Store, order: VolumeOrder) -> VolumeRecord:
+def build_volume(store: Store, order: VolumeOrder, spec: JobSpec, card: Card) -> VolumeRecord:
     """Writes what is wanted of a volume and says what that is.
+
+    Args:
+        store: the root of the output.
+        order: what is wanted.
+        spec: of the job: how its source is opened.
+        card: of the network.
 
     Raises:
         CommitError: the slices are not those of one volume.
         UnsupportedScene: a format cannot hold it.
+        SceneError, TransientStoreError: its source cannot be read again.
     """
-    folder = folder_path(order.volume_id, order.key, _content())
     rasters, made = SliceRasters(store, order), {}
-    for name, fill in _files(order, rasters):
-        path = folder + name
+    for name, fill in _files(order, rasters, spec, card):
+        # What names its patient, as DICOM must, lies apart from all else.
+        prefix = DICOM_PREFIX if name.endswith(".dcm") else VOLUMES_PREFIX
+        path = folder_path(order.volume_id, order.key, _content(), prefix) + name
         with store.open_writer(path, expected_size=0) as writer:
             written = fill(writer)
             # False: the file is there already. Its bytes are a function of its name, so it is this one.
@@ -43,14 +56,24 @@ def build_volume(store: Store, order: VolumeOrder) -> VolumeRecord:
     )
 
 
-def _files(order: VolumeOrder, rasters: SliceRasters) -> Iterator[tuple[str, Callable[[Sink], Written]]]:
+def _files(
+    order: VolumeOrder, rasters: SliceRasters, spec: JobSpec, card: Card
+) -> Iterator[tuple[str, Callable[[Sink], Written]]]:
     for file in order.files:
         if isinstance(file, NiftiFile):
             name = f"{order.product.name}.nii.gz" if file.packed else f"{order.product.name}.nii"
             yield name, lambda sink, f=file: write_nifti(sink, rasters, packed=f.packed)  # type: ignore[misc]
+        else:
+            sources = [read_source(spec, image) for image in _objects(order)]
+            yield "seg.dcm", lambda sink, f=file, s=sources: write_dicom_seg(sink, rasters, f, card, s)  # type: ignore[misc]
+
+
+def _objects(order: VolumeOrder) -> list[SourceImage]:
+    """The objects that slices came from, each once: of frames of one it is that one."""
+    return list({one.image.uri: one.image for one in order.slices}.values())
 
 
 def _content() -> str:
     """8 hex digits of what decides bytes beside the order."""
-    versions = encoder_versions() | {name: metadata.version(name) for name in ("nibabel",)}
+    versions = encoder_versions() | {name: metadata.version(name) for name in ("highdicom", "nibabel", "pydicom")}
     return hashlib.sha256(canonical_json(versions)).hexdigest()[:8]

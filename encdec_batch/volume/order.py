@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from encdec_batch.plan.keys import canonical_json
 from encdec_batch.plan.product import Product
+from encdec_batch.plan.scene import SourceImage
 from encdec_batch.read.geometry import VolumeGeometry
 from encdec_batch.spec.output import VolumeFile
 
@@ -22,6 +23,8 @@ class CommittedSlice:
     path: str
     """From the root of the output."""
     sha256: str
+    image: SourceImage
+    """That it was made from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,17 +7,20 @@ import hashlib
 import nibabel
 import numpy as np
 import pytest
-import rasterio
 from fakes import FakeStore
 from hypothesis import given
 from hypothesis import strategies as st
+from plan.recipes import order as job_order
+from volume.made import committed
 
 from encdec_batch.plan.product import Product
+from encdec_batch.plan.scene import SourceImage
 from encdec_batch.read.geometry import VolumeGeometry
 from encdec_batch.spec.output import NiftiFile
 from encdec_batch.volume.build import build_volume
 from encdec_batch.volume.order import CommittedSlice, VolumeOrder
 
+SPEC, CARD = job_order().spec, job_order().card
 AFFINE = ((-0.7, 0.1, 0.0, 120.0), (0.0, -0.7, 0.2, -80.0), (0.0, 0.1, 3.0, 10.0))
 
 
@@ -26,22 +29,11 @@ def product(dtype: str = "uint8", bands: int = 1) -> Product:
 
 
 def stored(store: FakeStore, slices: np.ndarray) -> tuple[CommittedSlice, ...]:
-    """Slices (number, bands, height, width) as committed COGs."""
-    made = []
-    for number, pixels in enumerate(slices):
-        with rasterio.MemoryFile() as memory:
-            shape = dict(zip(("count", "height", "width"), pixels.shape, strict=True))
-            with memory.open(driver="GTiff", dtype=pixels.dtype, **shape) as file:
-                file.write(pixels)
-            data = bytes(memory.read())
-        path = f"scenes/s{number}/1-0123456789abcdef-01234567/image.tif"
-        store.put(path, data)
-        made.append(CommittedSlice(scene_id=f"s{number}", path=path, sha256=hashlib.sha256(data).hexdigest()))
-    return tuple(made)
+    return committed(store, slices, [SourceImage(uri="s3://archive/v.nii", etag="tag")] * len(slices), "image")
 
 
 def made(store: FakeStore, order: VolumeOrder, tmp_path) -> nibabel.Nifti1Image:
-    record = build_volume(store, order)
+    record = build_volume(store, order, SPEC, CARD)
     ((name, file),) = record.outputs.items()
     data = store.get(file.path)
     assert (len(data), hashlib.sha256(data).hexdigest()) == (file.size, file.sha256)
@@ -69,7 +61,7 @@ def test_it_is_the_array_that_the_slices_were_cut_from(axes, dtype, packed, tmp_
     np.testing.assert_array_equal(np.asanyarray(image.dataobj), volume, strict=True)
     np.testing.assert_allclose(image.affine[:3], AFFINE, rtol=1e-6)
     assert image.header.get_xyzt_units()[0] == "mm"
-    assert store.get(next(iter(build_volume(store, order).outputs.values())).path)  # twice is once
+    assert store.get(next(iter(build_volume(store, order, SPEC, CARD).outputs.values())).path)  # twice is once
 
 
 def test_bands_are_its_fifth_dimension(tmp_path):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from encdec_batch.errors import SpecError
-from encdec_batch.models.card import Card, ClassCard, ClassesOutput, ImageOutput, Output, PercentileNormalization
+from encdec_batch.models.card import Card, ClassCard, ClassesOutput, Code, ImageOutput, Output, PercentileNormalization
 from encdec_batch.spec.train import TrainSpec
-from encdec_batch.spec.train_target import HighResolutionTarget, ImageTarget, MaskTarget, Target
+from encdec_batch.spec.train_target import HighResolutionTarget, ImageTarget, MaskClass, MaskTarget, Target
 from encdec_batch.train.material import Facts
 
 _RANGES = {"uint8": (0.0, 255.0), "int16": (-32768.0, 32767.0), "uint16": (0.0, 65535.0)}
@@ -36,12 +36,17 @@ def output_of(spec: TrainSpec, facts: Facts) -> Output:
     """
     target, channels = spec.data.target, int(arguments_of(spec, facts)["out_channels"])
     if isinstance(target, MaskTarget):
-        classes = tuple(ClassCard(id=one.id, name=one.name, color=one.color) for one in target.classes)
+        classes = tuple(_class_card(one) for one in target.classes)
         if channels != len(classes) and not (channels == 1 and len(classes) == 2):
             raise SpecError(f"network.arguments.out_channels is {channels}, the target has {len(classes)} classes")
         return ClassesOutput(kind="classes", activation="sigmoid" if channels == 1 else "softmax", classes=classes)
     names = tuple(f"band{number}" for number in range(1, channels + 1))
     return ImageOutput(kind="image", band_names=names, dtype=spec.card.dtype, range=_range(spec, facts))
+
+
+def _class_card(one: MaskClass) -> ClassCard:
+    code, category = (Code(**term.model_dump()) if term else None for term in (one.code, one.category))
+    return ClassCard(id=one.id, name=one.name, color=one.color, code=code, category=category)
 
 
 def _range(spec: TrainSpec, facts: Facts) -> tuple[float, float]:
