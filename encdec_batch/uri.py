@@ -8,6 +8,9 @@ is not known to be harmless; only what opens the object has all of it.
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -53,8 +56,53 @@ def public_uri(uri: str) -> str:
 
 
 def public_text(text: str) -> str:
-    """A message with every link of the web in it as `public_uri` has it."""
+    """A message with every link of the web in it as `public_uri` has it, and what is `hidden` now as it is shown."""
+    shown = _hidden_names()
+    if shown:
+        text = re.sub(
+            "|".join(re.escape(name) for name in sorted(shown, key=len, reverse=True)), lambda m: shown[m[0]], text
+        )
     return _LINK.sub(lambda found: public_uri(found[0]), text)
+
+
+@contextmanager
+def hidden(uri: str, shown: str) -> Iterator[None]:
+    """While an object is open whose URI nobody may read: errors that are made meanwhile, in whatever thread, have what
+    is shown in place of it, of its path and of its name.
+    """
+    names = _names_of(uri)
+    with _hiding:
+        for name in names:
+            _now_hidden.setdefault(name, []).append(shown)
+    try:
+        yield
+    finally:
+        with _hiding:
+            for name in names:
+                _now_hidden[name].remove(shown)
+                if not _now_hidden[name]:
+                    del _now_hidden[name]
+
+
+_hiding = threading.Lock()
+_now_hidden: dict[str, list[str]] = {}
+
+
+def _hidden_names() -> dict[str, str]:
+    with _hiding:
+        return {name: shown[-1] for name, shown in _now_hidden.items()}
+
+
+def _names_of(uri: str) -> set[str]:
+    """What of a URI may stand in a message: whole, without its scheme, without bucket or host, and its last step."""
+    scheme, separator, rest = uri.partition("://")
+    path = rest.rstrip("/") if separator else uri.rstrip("/")
+    below = path.partition("/")[2] if separator and scheme != "file" else path.lstrip("/")
+    steps = below.split("/")
+    names = {uri, uri.rstrip("/"), path, below, *("/".join(steps[start:]) for start in range(len(steps)))}
+    if not separator or scheme == "file":
+        names |= {f"file://{path}"}
+    return {name for name in names if name}
 
 
 def public_values(value: Any) -> Any:
