@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import yaml
 
 from encdec_batch.commit.marker import Marker
 from encdec_batch.errors import EncdecError, ObjectMissing, SpecError
-from encdec_batch.job.runlog import run_folder
+from encdec_batch.job.runlog import private_spec_path, run_folder
 from encdec_batch.job.status import run_ids
+from encdec_batch.plan.private import names_of
 from encdec_batch.plan.recipe import Order
 from encdec_batch.spec.job import MAX_PREVIEWS, JobSpec
 from encdec_batch.spec.load import parse_spec
+from encdec_batch.spec.privacy import PrivacySpec
 from encdec_batch.store.store import Store
 
 
@@ -38,15 +42,31 @@ def spec_of(store: Store, run_id: str) -> JobSpec | None:
     except ObjectMissing:
         return None
     name = f"{store.uri}: the spec of run {run_id}"
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SpecError(f"{name}: {' '.join(str(error).split())}") from None
+    data = _yaml(text, name)
+    if isinstance(data, dict) and isinstance(data.get("privacy"), dict) and data["privacy"].get("mode") == "on":
+        data = _yaml(_in_clear(store, run_id, PrivacySpec(key=data["privacy"]["key"]), name), name)
     # An earlier version allowed more pictures than a page holds.
     report = data.get("report") if isinstance(data, dict) else None
     if isinstance(report, dict) and isinstance(report.get("previews"), int):
         report["previews"] = min(report["previews"], MAX_PREVIEWS)
     return parse_spec(data, name=name)
+
+
+def _in_clear(store: Store, run_id: str, privacy: PrivacySpec, name: str) -> bytes:
+    try:
+        return names_of(privacy).decrypted(store.get(private_spec_path(run_id)))
+    except (ObjectMissing, ValueError) as error:
+        raise SpecError(
+            f"{name} names private images, and cannot be read: {error}",
+            hint=f"set {privacy.key} to the key that the run had",
+        ) from None
+
+
+def _yaml(text: bytes, name: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SpecError(f"{name}: {' '.join(str(error).split())}") from None
 
 
 def is_of(order: Order, marker: Marker) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from encdec_batch.errors import CredentialsExpired, EncdecError, unexpected
@@ -14,7 +14,9 @@ from encdec_batch.plan.expand import Group, Seen, expand
 from encdec_batch.plan.keys import canonical_json
 from encdec_batch.plan.open import look_into
 from encdec_batch.plan.plan import aside_from, with_etag
+from encdec_batch.plan.private import is_private, names_of, veiled
 from encdec_batch.plan.scene import Candidate, SetAside
+from encdec_batch.privacy import pseudonyms_of
 from encdec_batch.read.contents import Contents
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.store import Store
@@ -38,6 +40,8 @@ class Listing:
     """Which scenes are slices of one volume."""
     contents: Mapping[Key, Contents] | None = None
     """Of the objects that were looked into; None: nothing new was seen."""
+    private: bool = False
+    """Names are hidden: ids and URIs here are keyed hashes."""
 
 
 def list_scenes(spec: JobSpec, store: Store) -> Listing:
@@ -48,24 +52,30 @@ def list_scenes(spec: JobSpec, store: Store) -> Listing:
         store: the root of its output, where the memory of what was seen lies.
 
     Raises:
-        SpecError, StoreError: as `find_scenes`.
+        SpecError, StoreError: as `find_scenes`; or names are to be hidden, and there is no key.
     """
     found = find_scenes(spec.source)
     looking = _Looking(spec, store)
     expanded = expand(found.candidates, spec.source, looking)
+    expanded = replace(expanded, set_aside=(*found.unnamed, *expanded.set_aside))
+    private = is_private(spec, found.candidates, has_series=looking.found_dicom)
+    if private:
+        expanded = veiled(expanded, names_of(spec.privacy))
     return Listing(
         candidates=expanded.candidates,
-        unnamed=(*found.unnamed, *expanded.set_aside),
+        unnamed=expanded.set_aside,
         passed_over=found.passed_over,
         groups=expanded.groups,
         contents=looking.known if looking.num_opened else None,
+        private=private,
     )
 
 
 def remember(spec: JobSpec, store: Store, listing: Listing) -> None:
     """Keeps what was seen for the next run, if anything new was. Under the lease."""
     if listing.contents is not None:
-        write_contents(store, _asked(spec), listing.contents, listing.contents)
+        names = names_of(spec.privacy) if listing.private else None
+        write_contents(store, _asked(spec), listing.contents, names)
 
 
 class _Looking:
@@ -76,8 +86,14 @@ class _Looking:
         self.known: dict[Key, Contents] = {}
         self.num_opened = 0
 
+    @property
+    def found_dicom(self) -> bool:
+        return any(contents.place is not None for contents in self.known.values())
+
     def __call__(self, candidates: Sequence[Candidate]) -> list[Seen]:
-        before = read_contents(self._store, _asked(self._spec))
+        privacy = self._spec.privacy
+        names = pseudonyms_of(privacy.key) if privacy.mode != "off" else None
+        before = read_contents(self._store, _asked(self._spec), names)
         pool = DaemonPool(THREADS, "contents")
         try:
             futures = [pool.submit(partial(_look, self._spec, before, found)) for found in candidates]

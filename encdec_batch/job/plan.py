@@ -86,6 +86,8 @@ def place(spec: JobSpec) -> Placed:
     order = Order(spec=spec, card=package.card, package_digest=package.digest)
     order.check()
     listing = list_scenes(spec, open_store(spec.output.uri, spec.output.storage))
+    spec = _with_privacy(spec, private=listing.private)
+    order = replace(order, spec=spec)
     if not listing.candidates and not listing.unnamed:
         where = "the list" if spec.source.kind == "list" else spec.source.uri
         there = passed_over_note(listing.passed_over)
@@ -99,6 +101,13 @@ def place(spec: JobSpec) -> Placed:
         listing=listing,
         note=passed_over_note(listing.passed_over),
     )
+
+
+def _with_privacy(spec: JobSpec, *, private: bool) -> JobSpec:
+    """The spec with `auto` resolved: from here on everybody knows whether names are hidden."""
+    privacy = spec.privacy.model_copy(update={"mode": "on" if private else "off"})
+    report = spec.report if not private or privacy.pictures else spec.report.model_copy(update={"previews": 0})
+    return spec.model_copy(update={"privacy": privacy, "report": report})
 
 
 def prepare(placed: Placed, known: Known) -> Prepared:

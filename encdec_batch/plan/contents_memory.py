@@ -1,11 +1,12 @@
-"""`.encdec/contents.parquet`: what objects of a source held when they were looked into; those that have not changed
-since are not opened again. A memory: where it is gone, objects are.
+"""`.encdec/contents.parquet`, encrypted as `.encdec/private/contents`: what objects of a source held when they were
+looked into; those that have not changed since are not opened again. A memory: where it is gone, objects are.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from io import BytesIO
 
@@ -15,10 +16,13 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from encdec_batch.errors import ObjectMissing
+from encdec_batch.plan.private import PRIVATE_PREFIX
+from encdec_batch.privacy import Pseudonyms
 from encdec_batch.read.contents import Contents
 from encdec_batch.store.store import Store
 
 PATH = ".encdec/contents.parquet"
+PRIVATE_PATH = f"{PRIVATE_PREFIX}contents"
 CONTENTS_FORMAT = "1"
 """Raised when a field of `Contents` changes, or what it means, or how a reader finds it."""
 _SCHEMA = pa.schema([("uri", pa.string()), ("etag", pa.string()), ("contents", pa.string())])
@@ -28,15 +32,17 @@ Key = tuple[str, str]
 log = logging.getLogger(__name__)
 
 
-def read_contents(store: Store, asked: str) -> dict[Key, Contents]:
+def read_contents(store: Store, asked: str, names: Pseudonyms | None) -> dict[Key, Contents]:
     """What is known of objects; nothing where it was found by another version, or with other options.
 
     Args:
         store: the root of the output.
         asked: what decides what an object holds, as text.
+        names: with the key of private contents, where there may be some.
     """
     try:
-        table = pq.read_table(BytesIO(store.get(PATH)))
+        data = _stored(store, names)
+        table = pq.read_table(BytesIO(data))
         if (table.schema.metadata or {}).get(b"encdec") != _about(asked):
             return {}
         rows = zip(*(table[name].to_pylist() for name in _SCHEMA.names), strict=True)
@@ -48,22 +54,28 @@ def read_contents(store: Store, asked: str) -> dict[Key, Contents]:
         return {}
 
 
-def write_contents(store: Store, asked: str, known: Mapping[Key, Contents], present: Iterable[Key]) -> None:
+def write_contents(store: Store, asked: str, known: Mapping[Key, Contents], names: Pseudonyms | None) -> None:
     """Keeps what is known of the objects that the source names now.
 
     Args:
         store: the root of the output.
         asked: as for `read_contents`.
-        known: of these and others.
-        present: the objects that are there.
+        known: what they hold.
+        names: encrypt it, where it is private.
     """
-    rows = [
-        {"uri": key[0], "etag": key[1], "contents": to_json(known[key]).decode()} for key in present if key in known
-    ]
+    rows = [{"uri": uri, "etag": etag, "contents": to_json(held).decode()} for (uri, etag), held in known.items()]
     buffer = BytesIO()
     schema = _SCHEMA.with_metadata({b"encdec": _about(asked)})
     pq.write_table(pa.Table.from_pylist(rows, schema), buffer, compression="zstd")
-    store.put(PATH, buffer.getvalue())
+    data = buffer.getvalue()
+    store.put(PRIVATE_PATH if names else PATH, names.encrypted(data) if names else data)
+
+
+def _stored(store: Store, names: Pseudonyms | None) -> bytes:
+    if names is not None:
+        with suppress(ObjectMissing):
+            return names.decrypted(store.get(PRIVATE_PATH))
+    return store.get(PATH)
 
 
 def _about(asked: str) -> bytes:

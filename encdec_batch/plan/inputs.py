@@ -8,7 +8,9 @@ from dataclasses import replace
 
 from encdec_batch.plan.discover import find_scenes
 from encdec_batch.plan.open import look_up, open_scene
+from encdec_batch.plan.private import names_of
 from encdec_batch.plan.scene import SourceImage
+from encdec_batch.privacy import PRIVATE_SCHEME
 from encdec_batch.read.reader import Reader
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.object import ObjectInfo
@@ -39,11 +41,14 @@ class Inputs:
 
     def look_up(self, uri: str) -> ObjectInfo:
         """As `plan.open.look_up`, of a marker's URI."""
-        return look_up(self.spec, self._opened(uri))
+        return look_up(self.spec, SourceImage(uri=uri, etag="", link=self._opened(uri)))
 
     def _opened(self, uri: str) -> str:
-        if not uri.lower().startswith(("http://", "https://")):
+        private = uri.startswith(PRIVATE_SCHEME)
+        if not private and not uri.lower().startswith(("http://", "https://")):
             return uri
         if self._links is None:
-            self._links = {found.uri: found.link for found in find_scenes(self.spec.source).candidates if found.link}
+            found = find_scenes(self.spec.source).candidates
+            names = names_of(self.spec.privacy) if private else None
+            self._links = {names.uri(one.uri) if names else one.uri: one.opened for one in found}
         return self._links.get(uri, uri)

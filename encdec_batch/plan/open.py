@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from encdec_batch.errors import (
+    EncdecError,
     ObjectForbidden,
     ObjectMissing,
     ObjectRefused,
@@ -17,9 +18,11 @@ from encdec_batch.errors import (
     SceneUnreadable,
     SpecError,
     StoreError,
+    unexpected,
 )
 from encdec_batch.plan.confine import confined
 from encdec_batch.plan.scene import ScenePlan, SourceImage
+from encdec_batch.privacy import PRIVATE_SCHEME
 from encdec_batch.read.contents import Contents
 from encdec_batch.read.limits import Limits
 from encdec_batch.read.open import contents_of, open_reader, pin
@@ -34,6 +37,7 @@ from encdec_batch.spec.source import Source
 from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.open import locate, open_store
 from encdec_batch.store.store import Store
+from encdec_batch.uri import hidden
 
 STAGED_PREFIX = ".encdec/staged/"
 
@@ -73,12 +77,15 @@ def open_scene(
         limits = replace(limits, max_header_bytes=max_header_bytes)
     own = images[len(images) // 2]
     with ExitStack() as stack:
+        for image in images:
+            if image.uri.startswith(PRIVATE_SCHEME):
+                stack.enter_context(hidden(image.opened, image.uri))
         readers: dict[SourceImage, Reader] = {}
         for image in dict.fromkeys(images):
-            with as_scene_errors(image.opened):
+            with as_image_errors(image):
                 readers[image] = _open_image(spec, image, limits, whole=whole)
             stack.callback(readers[image].close)
-        with as_scene_errors(own.opened):
+        with as_image_errors(own):
             yield readers[own] if len(images) == 1 else StackedReader([readers[image] for image in images])
 
 
@@ -96,7 +103,7 @@ def pinned(spec: JobSpec, image: SourceImage) -> PinnedObject:
     Raises:
         SceneError, TransientStoreError: as `open_scene`.
     """
-    with as_scene_errors(image.opened):
+    with as_image_errors(image):
         store, path = _locate(spec, image.opened)
         return pin(store, path, etag=image.etag or None, limits=limits_of(spec.limits))
 
@@ -107,7 +114,7 @@ def look_into(spec: JobSpec, image: SourceImage) -> Contents:
     Raises:
         SceneError, TransientStoreError: as `open_scene`.
     """
-    with as_scene_errors(image.opened):
+    with as_image_errors(image):
         store, path = _locate(spec, image.opened)
         return contents_of(store, path, etag=image.etag, limits=limits_of(spec.limits), options=options_of(spec.source))
 
@@ -151,14 +158,14 @@ def as_output_errors(what: str) -> Iterator[None]:
         raise StoreError(f"{what}: {error.message}", hint=error.hint) from error
 
 
-def look_up(spec: JobSpec, uri: str) -> ObjectInfo:
+def look_up(spec: JobSpec, image: SourceImage) -> ObjectInfo:
     """Size and etag of a scene that was named and not listed.
 
     Raises:
         SceneUnreadable: missing or forbidden.
     """
-    with as_scene_errors(uri):
-        store, path = _locate(spec, uri)
+    with as_image_errors(image):
+        store, path = _locate(spec, image.opened)
         return store.info(path)
 
 
@@ -172,8 +179,31 @@ def _locate(spec: JobSpec, uri: str) -> tuple[Store, str]:
 
 
 @contextmanager
-def as_scene_errors(uri: str) -> Iterator[None]:
-    """What a store says of one object is said of its scene."""
+def as_image_errors(image: SourceImage) -> Iterator[None]:
+    """What a store says of one object is said of its scene; where its name is private, nothing names it."""
+    with ExitStack() as stack:
+        if image.uri.startswith(PRIVATE_SCHEME):
+            stack.enter_context(hidden(image.opened, image.uri))
+            stack.enter_context(_ours())
+        stack.enter_context(as_scene_errors(image.opened, image.uri))
+        yield
+
+
+@contextmanager
+def _ours() -> Iterator[None]:
+    """While a name is hidden, other people's errors become ours: made later, they would tell it."""
+    try:
+        yield
+    except EncdecError:
+        raise
+    except Exception as error:  # noqa: BLE001  (none of them may leave)
+        raise unexpected(error, "read") from None
+
+
+@contextmanager
+def as_scene_errors(opened: str, shown: str = "") -> Iterator[None]:
+    """What a store says of one object is said of its scene, which is named as it is shown."""
+    uri = shown or opened
     try:
         yield
     except ObjectMissing as error:
@@ -181,7 +211,7 @@ def as_scene_errors(uri: str) -> Iterator[None]:
             "the object is missing", hint="correct the list, or restore the object", uri=uri
         ) from error
     except ObjectRefused as error:
-        raise SceneUnreadable(error.message.removeprefix(f"{uri}: "), hint=error.hint, uri=uri) from error
+        raise SceneUnreadable(error.message.removeprefix(f"{opened}: "), hint=error.hint, uri=uri) from error
     except ObjectForbidden as error:
         raise SceneForbidden(
             "the store forbids reading the object",

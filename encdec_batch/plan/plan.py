@@ -209,7 +209,7 @@ def with_etag(spec: JobSpec, candidate: Candidate) -> Candidate | SetAside:
     if candidate.etag:
         return candidate
     try:
-        info = look_up(spec, candidate.opened)
+        info = look_up(spec, candidate.images[0])
     except Exception as error:  # noqa: BLE001  (the boundary: one scene must not stop the others)
         return _aside_of(error, candidate)
     return replace(candidate, etag=info.etag, size_bytes=info.size)
@@ -275,12 +275,16 @@ def _cut(recipe: Recipe, candidate: Candidate, reader: Seen, known: Known) -> Sc
     current = marker is not None and marker.scene_key == key
     outputs = tuple(name for name in recipe.order.wanted if not (marker and current and name in marker.outputs))
     block = _block_side(recipe, reader.header.dtype)
+    header = reader.header
+    if recipe.spec.privacy.mode == "on":
+        # Descriptions in a file are free text.
+        header = replace(header, band_names=(None,) * header.num_bands)
     scene = ScenePlan(
         scene_id=candidate.scene_id,
         uri=candidate.uri,
         etag=reader.etag,
         size_bytes=reader.size_bytes,
-        header=reader.header,
+        header=header,
         bands=bands,
         asked_bands=candidate.bands,
         geometry=recipe.geometry,

@@ -21,6 +21,7 @@ from encdec_batch.plan.inputs import Inputs
 from encdec_batch.plan.open import limits_of
 from encdec_batch.plan.product import Product
 from encdec_batch.plan.products import QUICKLOOK, products_of
+from encdec_batch.plan.public_spec import public_spec, source_name
 from encdec_batch.read.open import open_reader
 from encdec_batch.read.patch import Patch
 from encdec_batch.report.certificates import certificates_of
@@ -41,7 +42,6 @@ from encdec_batch.report.record import (
 )
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.store import Store
-from encdec_batch.uri import public_uri, public_values
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def build_report(store: Store, material: Material) -> RunReport:
     product = products_of(material.card, spec.output)[0]
     drawn = list(_pictures(store, material, product))
     return RunReport(
-        title=f"{material.card.name} over {_source_name(spec)}",
+        title=f"{material.card.name} over {source_name(spec)}",
         run_id=summary["run_id"],
         output_uri=store.uri,
         state=material.state,
@@ -127,16 +127,11 @@ def build_report(store: Store, material: Material) -> RunReport:
 
 def _spec_text(spec: JobSpec) -> str:
     """As YAML; of a long list of scenes the first."""
-    data = public_values(spec.model_dump(mode="json"))
+    data = public_spec(spec)
     uris = data["source"].get("uris", [])
     if len(uris) > SHOWN_URIS:
         data["source"]["uris"] = [*uris[:SHOWN_URIS], f"... and {len(uris) - SHOWN_URIS} more"]
     return yaml.safe_dump(data, sort_keys=False)
-
-
-def _source_name(spec: JobSpec) -> str:
-    source = spec.source
-    return f"{len(source.uris)} scenes" if source.kind == "list" else public_uri(source.uri)
 
 
 def _workers(stage: str, summary: Mapping[str, Any]) -> int:

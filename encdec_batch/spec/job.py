@@ -9,6 +9,7 @@ from pydantic import Field
 from encdec_batch.spec.base import Spec, StorageOptions
 from encdec_batch.spec.compute import ComputeSpec
 from encdec_batch.spec.output import OutputSpec
+from encdec_batch.spec.privacy import PrivacySpec
 from encdec_batch.spec.source import Source
 from encdec_batch.spec.tiling import TilingSpec
 
@@ -53,3 +54,4 @@ class JobSpec(Spec):
     compute: ComputeSpec = ComputeSpec()
     limits: LimitsSpec = LimitsSpec()
     report: ReportSpec = ReportSpec()
+    privacy: PrivacySpec = PrivacySpec()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from encdec_batch.errors import SceneUnreadable
-from encdec_batch.plan.open import as_scene_errors, pinned
+from encdec_batch.plan.open import as_image_errors, pinned
 from encdec_batch.plan.scene import SourceImage
 from encdec_batch.read.ranges import View
 from encdec_batch.spec.job import JobSpec
@@ -26,7 +26,7 @@ def read_source(spec: JobSpec, image: SourceImage) -> Any:
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
 
-    with as_scene_errors(image.opened):
+    with as_image_errors(image):
         source = pinned(spec, image)
         try:
             dataset = dcmread(View(source), stop_before_pixels=True)

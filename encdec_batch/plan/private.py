@@ -1,0 +1,87 @@
+"""A source whose names nobody may read: scenes as everything after the listing knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from encdec_batch.errors import SpecError
+from encdec_batch.plan.expand import Expanded, Group
+from encdec_batch.plan.scene import Candidate, SetAside, SourceImage
+from encdec_batch.privacy import LEAST_CHARACTERS, Pseudonyms, pseudonyms_of
+from encdec_batch.spec.job import JobSpec
+from encdec_batch.spec.privacy import PrivacySpec
+from encdec_batch.uri import hidden, public_text
+
+PRIVATE_PREFIX = ".encdec/private/"
+"""Of an output: what must be kept in clear, encrypted."""
+MEDICAL_SUFFIXES = (
+    ".dcm", ".dicom", ".ima", ".nii", ".nii.gz", ".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".czi",
+)  # fmt: skip
+"""Of names of medical images, in lower case."""
+
+
+def is_private(spec: JobSpec, listed: Iterable[Candidate], *, has_series: bool) -> bool:
+    """Whether names are to be hidden.
+
+    Args:
+        spec: of the job.
+        listed: objects of the source.
+        has_series: DICOM was found, whatever its names.
+    """
+    if spec.privacy.mode != "auto":
+        return spec.privacy.mode == "on"
+    return has_series or any(one.uri.lower().rstrip("/").endswith(MEDICAL_SUFFIXES) for one in listed)
+
+
+def names_of(spec: PrivacySpec) -> Pseudonyms:
+    """By the key of the environment.
+
+    Raises:
+        SpecError: it has none.
+    """
+    found = pseudonyms_of(spec.key)
+    if found is None:
+        raise SpecError(
+            f"names of medical images are kept private, and {spec.key} holds no key of {LEAST_CHARACTERS} characters",
+            hint=f"export {spec.key}=$(openssl rand -hex 32) and keep it: by another key scenes have other names; "
+            "or say privacy: {mode: off}",
+        )
+    return found
+
+
+def veiled(found: Expanded, names: Pseudonyms) -> Expanded:
+    """The same scenes under names that tell nothing; only their links open them."""
+    ids = {one.scene_id: names.scene_id(one.scene_id) for one in found.candidates}
+    return Expanded(
+        candidates=tuple(_candidate(one, names) for one in found.candidates),
+        set_aside=tuple(veiled_aside(one, names) for one in found.set_aside),
+        groups=tuple(_group(one.renamed(ids), names) for one in found.groups),
+    )
+
+
+def veiled_aside(aside: SetAside, names: Pseudonyms) -> SetAside:
+    """What was set aside before it had a name that may be shown."""
+    shown = names.uri(aside.uri)
+    with hidden(aside.uri, shown):
+        reason, hint = public_text(aside.reason), public_text(aside.hint)
+    return replace(aside, scene_id=names.scene_id(aside.scene_id), uri=shown, reason=reason, hint=hint)
+
+
+def _candidate(one: Candidate, names: Pseudonyms) -> Candidate:
+    return replace(
+        one,
+        scene_id=names.scene_id(one.scene_id),
+        uri=names.uri(one.uri),
+        link=one.opened,
+        stack=tuple(_image(image, names) for image in one.stack),
+    )
+
+
+def _group(group: Group, names: Pseudonyms) -> Group:
+    images = tuple(_image(image, names) for image in group.images)
+    return replace(group, group_id=names.scene_id(f"volume {group.group_id}"), images=images)
+
+
+def _image(image: SourceImage, names: Pseudonyms) -> SourceImage:
+    return replace(image, uri=names.uri(image.uri), link=image.opened)
