@@ -43,7 +43,7 @@ def spec_of(store: Store, run_id: str) -> JobSpec | None:
         return None
     name = f"{store.uri}: the spec of run {run_id}"
     data = _yaml(text, name)
-    if isinstance(data, dict) and isinstance(data.get("privacy"), dict) and data["privacy"].get("mode") == "on":
+    if isinstance(data, dict) and isinstance(data.get("privacy"), dict) and data["privacy"].get("hide") == "on":
         data = _yaml(_in_clear(store, run_id, PrivacySpec(key=data["privacy"]["key"]), name), name)
     # An earlier version allowed more pictures than a page holds.
     report = data.get("report") if isinstance(data, dict) else None

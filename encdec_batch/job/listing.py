@@ -92,7 +92,7 @@ class _Looking:
 
     def __call__(self, candidates: Sequence[Candidate]) -> list[Seen]:
         privacy = self._spec.privacy
-        names = pseudonyms_of(privacy.key) if privacy.mode != "off" else None
+        names = pseudonyms_of(privacy.key) if privacy.hide != "off" else None
         before = read_contents(self._store, _asked(self._spec), names)
         pool = DaemonPool(THREADS, "contents")
         try:

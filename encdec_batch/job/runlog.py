@@ -109,7 +109,7 @@ class RunLog:
     def __enter__(self) -> Self:
         # Secrets are named in a spec, never held by it; but for links of scenes that are signed.
         self._store.put(f"{self._folder}spec.yaml", _yaml(public_spec(self._spec)))
-        if self._spec.privacy.mode == "on":
+        if self._spec.privacy.hide == "on":
             in_clear = _yaml(public_values(self._spec.model_dump(mode="json")))
             run_id = self.watch.now.run_id
             self._store.put(private_spec_path(run_id), names_of(self._spec.privacy).encrypted(in_clear))

@@ -276,7 +276,7 @@ def _cut(recipe: Recipe, candidate: Candidate, reader: Seen, known: Known) -> Sc
     outputs = tuple(name for name in recipe.order.wanted if not (marker and current and name in marker.outputs))
     block = _block_side(recipe, reader.header.dtype)
     header = reader.header
-    if recipe.spec.privacy.mode == "on":
+    if recipe.spec.privacy.hide == "on":
         # Descriptions in a file are free text.
         header = replace(header, band_names=(None,) * header.num_bands)
     scene = ScenePlan(

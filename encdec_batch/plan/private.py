@@ -29,8 +29,8 @@ def is_private(spec: JobSpec, listed: Iterable[Candidate], *, has_series: bool) 
         listed: objects of the source.
         has_series: DICOM was found, whatever its names.
     """
-    if spec.privacy.mode != "auto":
-        return spec.privacy.mode == "on"
+    if spec.privacy.hide != "auto":
+        return spec.privacy.hide == "on"
     return has_series or any(one.uri.lower().rstrip("/").endswith(MEDICAL_SUFFIXES) for one in listed)
 
 
@@ -45,7 +45,7 @@ def names_of(spec: PrivacySpec) -> Pseudonyms:
         raise SpecError(
             f"names of medical images are kept private, and {spec.key} holds no key of {LEAST_CHARACTERS} characters",
             hint=f"export {spec.key}=$(openssl rand -hex 32) and keep it: by another key scenes have other names; "
-            "or say privacy: {mode: off}",
+            "or say privacy: off",
         )
     return found
 

@@ -16,7 +16,7 @@ def public_spec(spec: JobSpec) -> dict[str, Any]:
         SpecError: names are private, and there is no key.
     """
     data: dict[str, Any] = public_values(spec.model_dump(mode="json"))
-    if spec.privacy.mode == "on":
+    if spec.privacy.hide == "on":
         names, source = names_of(spec.privacy), data["source"]
         for key in ("uri", "pattern"):
             if key in source:
@@ -32,4 +32,4 @@ def source_name(spec: JobSpec) -> str:
     source = spec.source
     if source.kind == "list":
         return f"{len(source.uris)} scenes"
-    return "private images" if spec.privacy.mode == "on" else public_uri(source.uri)
+    return "private images" if spec.privacy.hide == "on" else public_uri(source.uri)

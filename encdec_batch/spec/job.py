@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from encdec_batch.spec.base import Spec, StorageOptions
 from encdec_batch.spec.compute import ComputeSpec
@@ -55,3 +55,9 @@ class JobSpec(Spec):
     limits: LimitsSpec = LimitsSpec()
     report: ReportSpec = ReportSpec()
     privacy: PrivacySpec = PrivacySpec()
+
+    @field_validator("privacy", mode="before")
+    @classmethod
+    def _privacy_in_a_word(cls, value: object) -> object:
+        # `privacy: on`, which YAML 1.1 reads as true.
+        return {"hide": value} if isinstance(value, bool | str) else value

@@ -42,9 +42,13 @@ def archive(tmp_path) -> Path:
     return inside
 
 
+def at(uri: str, etag: str = "") -> SourceImage:
+    return SourceImage(uri=uri, etag=etag)
+
+
 def readable(spec: JobSpec, uri: str, etag: str = "") -> bool:
     try:
-        with open_scene(spec, [SourceImage(uri=uri, etag=etag)]) as reader:
+        with open_scene(spec, [at(uri, etag)]) as reader:
             reader.read(Window(0, 0, 64, 64), (1,), rule="any")
     except SceneUnreadable as error:
         if "leads out" in error.message and "follow_links" in error.hint:
@@ -163,16 +167,16 @@ def test_a_name_with_a_private_address_is_not_connected_to(web, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", lying)
     uri = f"http://files.example.org:{web.server_port}/image.tif"
     with pytest.raises(SceneUnreadable, match=r"127\.0\.0\.1 is not a public address") as caught:
-        look_up(web_spec(), uri)
+        look_up(web_spec(), at(uri))
     assert "source.hosts" in caught.value.hint
     assert web.asked == []
-    assert look_up(web_spec(hosts=["files.example.org"]), uri).size == len(IMAGE)
+    assert look_up(web_spec(hosts=["files.example.org"]), at(uri)).size == len(IMAGE)
 
 
 @pytest.mark.integration
 def test_a_redirect_to_a_private_address_is_not_followed(web):
     uri = f"http://127.0.0.1:{web.server_port}/moved.tif"
     with pytest.raises(SceneUnreadable, match=r"127\.0\.0\.2 is not a public address"):
-        look_up(web_spec(hosts=["127.0.0.1"]), uri)
+        look_up(web_spec(hosts=["127.0.0.1"]), at(uri))
     assert "/image.tif" not in web.asked
-    assert look_up(web_spec(hosts=["127.0.0.1", "127.0.0.2"]), uri).size == len(IMAGE)
+    assert look_up(web_spec(hosts=["127.0.0.1", "127.0.0.2"]), at(uri)).size == len(IMAGE)

@@ -149,7 +149,7 @@ def test_relative_rows_are_found_from_any_folder(archive, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     asked = order(source={"kind": "table", "uri": str(archive / "scenes.csv")})
     kept, *_ = find_scenes(asked.spec.source)
-    assert [look_up(asked.spec, scene.uri).size for scene in kept] == [6, 10]
+    assert [look_up(asked.spec, scene.images[0]).size for scene in kept] == [6, 10]
 
 
 @pytest.mark.parametrize(("bands", "wanted"), [([[2, 1], None], (2, 1)), (["2;1", None], (2, 1)), ([7, None], (7,))])
