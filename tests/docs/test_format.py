@@ -31,9 +31,10 @@ from encdec_batch.plan.table import _SCHEMA
 from encdec_batch.read.header import HEADER_FORMAT, SceneHeader
 from encdec_batch.report.scene_row import SCENES
 from encdec_batch.report.tables import _QUARANTINE
-from encdec_batch.spec.output import OutputFile
+from encdec_batch.spec.output import OutputFile, VolumeFile
 from encdec_batch.store.local import LocalStore
 from encdec_batch.store.local_files import locked
+from encdec_batch.volume.record import VolumeRecord
 from encdec_batch.window import Window
 from encdec_batch.write.check import Check, encode_check
 from encdec_batch.write.part import read_index, read_table
@@ -145,7 +146,20 @@ def test_every_key_of_the_progress_is_documented():
     assert set(named(section(RUNS), "progress")) == set(Progress(run_id="a").to_dict())
 
 
-KINDS = [get_args(file.model_fields["kind"].annotation)[0] for file in get_args(get_args(OutputFile)[0])]
+def kinds_of(files) -> list[str]:
+    return [get_args(file.model_fields["kind"].annotation)[0] for file in get_args(files)]
+
+
+OF_VOLUMES = kinds_of(VolumeFile)
+KINDS = [kind for kind in kinds_of(get_args(OutputFile)[0]) if kind not in OF_VOLUMES]
+
+
+@pytest.mark.parametrize("kind", OF_VOLUMES)
+def test_files_of_volumes_are_none_of_a_scene(kind):
+    assert "none of a scene" in dict(rows(section(RUNS), "kind"))[f"`{kind}`"]
+    asked = order(output={"uri": "/out", "files": [{"kind": "cog"}, {"kind": kind}]})
+    assert asked.wanted == ("mask.tif",)
+    assert set(VolumeRecord.model_fields) == {name.strip("`") for name, _ in rows(section("Volumes"), "key")}
 
 
 @pytest.mark.parametrize("main", ["mask", "image"])
