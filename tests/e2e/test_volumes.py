@@ -1,0 +1,161 @@
+"""Series and volumes through a job: slices in the order of space, files of the whole volume, and nobody's name."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+from io import BytesIO
+from pathlib import Path
+
+import highdicom
+import nibabel
+import numpy as np
+import pyarrow.parquet as pq
+import pydicom
+import pytest
+from e2e.made import classes_package, image_of, markers, plain_labels, run, write_spec
+from pydicom.dataset import Dataset
+from volume.made import ct_slice
+
+pytestmark = pytest.mark.integration
+
+SHAPE, NUM_SLICES = (40, 56), 5
+PLANTED = ("Doe", "Jane", "MRN-77", "Springfield", "ACC-4711", "20200102", "Burnt Umber", "1.2.3.9", "1.2.3.2")
+"""Of names, numbers, dates and UIDs that stand in the files and in their names."""
+KEY = "a key for tests, long enough"
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("ENCDEC_PRIVACY_KEY", KEY)
+
+
+def planted(number: int) -> tuple[Dataset, np.ndarray]:
+    """A slice with identifiers in text elements, a private tag and a sequence; and its Hounsfield units."""
+    dataset = ct_slice(number, shape=SHAPE)
+    dataset.InstitutionName, dataset.AccessionNumber = "Springfield General", "ACC-4711"
+    dataset.ImageComments, dataset.PatientBirthDate = "Doe, Jane; Burnt Umber", "19700102"
+    block = dataset.private_block(0x0011, "ENCDEC TEST", create=True)
+    block.add_new(0x01, "LO", "Jane Doe")
+    item = Dataset()
+    item.ReferencedSOPInstanceUID = "1.2.3.9.77"
+    dataset.ReferencedImageSequence = [item]
+    rng = np.random.default_rng(number)
+    stored = rng.integers(900, 1150, SHAPE).astype(np.int16)
+    dataset.PixelData = stored.tobytes()
+    return dataset, stored - 1024.0
+
+
+@pytest.fixture
+def series(tmp_path) -> np.ndarray:
+    """(slices, rows, columns) in Hounsfield units; the files have other names than their order."""
+    folder = tmp_path / "pacs" / "Doe_Jane"
+    folder.mkdir(parents=True)
+    slices = []
+    for number in range(NUM_SLICES):
+        dataset, values = planted(number)
+        pydicom.dcmwrite(folder / f"MRN-77 {(3 * number) % 7}.dcm", dataset, enforce_file_format=True)
+        slices.append(values)
+    return np.stack(slices)
+
+
+def network(bands: int = 1) -> str:
+    return classes_package(bands, ("int16",), unit="scaled", seed=2)
+
+
+def job(tmp_path, package: str, **changes):
+    files = [{"kind": "cog"}, {"kind": "nifti"}, {"kind": "dicom_seg"}]
+    output = {"files": files, "catalogue": True}
+    return write_spec(tmp_path, tmp_path / "pacs", package, output=output, **changes)
+
+
+def volumes(output: Path) -> list[dict]:
+    return [json.loads(path.read_text()) for path in sorted((output / "volumes").glob("*.json"))]
+
+
+def test_a_series_becomes_a_volume_and_a_segmentation(tmp_path, series):
+    ended = run(job(tmp_path, network()))
+    assert ended.code == 0, ended
+    (volume,) = volumes(tmp_path / "out")
+    wanted = np.stack([plain_labels(network(), values[None]) for values in series])
+    masks = np.stack([image_of(tmp_path / "out", scene, "mask.tif")[0] for scene in volume["slices"]])
+    np.testing.assert_array_equal(masks, wanted)
+
+    image = nibabel.load(tmp_path / "out" / volume["outputs"]["mask.nii.gz"]["path"])
+    np.testing.assert_array_equal(np.asanyarray(image.dataobj), wanted.transpose(2, 1, 0))
+    np.testing.assert_allclose(image.affine[:3], [[-0.75, 0, 0, 10], [0, -0.5, 0, 20], [0, 0, 3, 0]])
+
+    seg = highdicom.seg.segread(tmp_path / "out" / volume["outputs"]["seg.dcm"]["path"])
+    assert seg.PatientID == "MRN-77"
+    sources = [f"1.2.3.9.{number}" for number in range(NUM_SLICES)]
+    np.testing.assert_array_equal(seg.get_pixels_by_source_instance(sources, combine_segments=True), wanted)
+
+
+def test_neighbours_are_read_as_bands(tmp_path, series):
+    ended = run(job(tmp_path, network(3), source={"context_slices": 1}))
+    assert ended.code == 0, ended
+    (volume,) = volumes(tmp_path / "out")
+    padded = np.concatenate([series[:1], series, series[-1:]])
+    wanted = np.stack([plain_labels(network(3), padded[n : n + 3]) for n in range(NUM_SLICES)])
+    masks = np.stack([image_of(tmp_path / "out", scene, "mask.tif")[0] for scene in volume["slices"]])
+    np.testing.assert_array_equal(masks, wanted)
+    marker = markers(tmp_path / "out")[volume["slices"][0]]
+    assert len(marker.input.stack) == 3
+
+
+def test_a_series_with_a_gap_is_set_aside_and_goes_on_when_it_is_whole(tmp_path, series):
+    (missing,) = (tmp_path / "pacs" / "Doe_Jane").glob("MRN-77 6.dcm")
+    data = missing.read_bytes()
+    missing.unlink()
+    spec = job(tmp_path, network())
+    ended = run(spec)
+    assert ended.code == 3
+    assert {row["reason"] for row in ended.result["set_aside"]} == {
+        "its series of 4 slices at steps of 3 mm has 1 gaps: about 1 slices are missing, the first after slice 2"
+    }
+    assert len(ended.result["set_aside"]) == NUM_SLICES - 1
+    missing.write_bytes(data)
+    assert run(spec).code == 0
+    assert len(volumes(tmp_path / "out")[0]["slices"]) == NUM_SLICES
+    again = run(spec)
+    assert (again.code, again.result["scenes_committed"]) == (0, 0)
+
+
+def clear_texts(path: Path) -> bytes:
+    """All that a file says: as it is, unpacked where it is packed."""
+    data = path.read_bytes()
+    if data[:2] == b"\x1f\x8b":
+        data += gzip.decompress(data)
+    if data[:4] == b"PAR1":
+        table = pq.read_table(BytesIO(data))
+        data += repr(table.to_pylist()).encode() + repr(table.schema.metadata).encode()
+    return data
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_no_identifier_leaves_but_where_it_must(tmp_path, series, hidden, caplog):
+    broken = tmp_path / "pacs" / "Doe_Jane" / "Burnt Umber.dcm"
+    broken.write_bytes((tmp_path / "pacs" / "Doe_Jane" / "MRN-77 0.dcm").read_bytes()[:900])
+    spec = job(tmp_path, network(), **({} if hidden else {"privacy": "off"}))
+    with caplog.at_level(logging.DEBUG):
+        ended = run(spec, "-v")
+    assert ended.code == 3, ended
+    assert len(ended.result["set_aside"]) == 1
+    said = {"the terminal": (ended.stdout + ended.stderr + caplog.text).encode()}
+    out = tmp_path / "out"
+    for path in (path for path in out.rglob("*") if path.is_file()):
+        name = path.relative_to(out).as_posix()
+        if not name.startswith(("dicom/", ".encdec/private/")):
+            said[name] = name.encode() + clear_texts(path)
+    found = {(name, word) for name, text in said.items() for word in PLANTED if word.encode() in text}
+    assert bool(found) == (not hidden), sorted(found)
+    assert any("seg.dcm" in path.name for path in (out / "dicom").rglob("*"))
+
+
+def test_without_a_key_nothing_is_begun(tmp_path, series, monkeypatch):
+    monkeypatch.delenv("ENCDEC_PRIVACY_KEY")
+    ended = run(job(tmp_path, network()))
+    assert ended.code == 2
+    assert "ENCDEC_PRIVACY_KEY holds no key" in ended.stderr
+    assert not (tmp_path / "out").exists()
