@@ -7,6 +7,7 @@ here ends with it, whatever became of its nodes. `make cluster` runs one until C
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -20,16 +21,29 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 HOST = "127.0.0.1"
 STORE_BYTES = 200 * 2**20
 """Shared memory of each node; small blocks alone."""
-STARTS_WITHIN_S = 90.0
+STARTS_WITHIN_S = 180.0
+"""A `ray start`. Of these, Ray gives its raylet 30 s to become known to the head: a figure in Ray's source that no
+variable changes (`raylet_start_wait_time_s` in ray/_private/node.py of 2.60). So a start that was too slow is repeated.
+"""
+TRIES = 3
+RAY_TOO_SLOW = b"timed out during startup"
+"""As `ray start` says that its 30 s were over."""
 MARK = "ENCDEC_CLUSTER"
 """Variable of every process of a cluster: by it they are found when the cluster ends."""
+START_MARK = "ENCDEC_CLUSTER_START"
+"""The same of one `ray start`, for what one that failed leaves behind."""
 
 Environment = dict[str, str]
+
+
+class NotStartedError(Exception):
+    """A cluster that does not come up: one line, what and what to do. Notes have the end of the log."""
 
 
 @dataclass(slots=True)
@@ -82,7 +96,11 @@ class RayCluster:
         resources: str = "{}",
         core: int | None = None,
     ) -> Node:
-        """One more worker node; returns when the head knows it. With `core` all of its processes share that one."""
+        """One more worker node; returns when the head knows it. With `core` all of its processes share that one.
+
+        Raises:
+            NotStartedError: it does not come up.
+        """
         words = [f"--address={self.gcs_address}", f"--num-cpus={cpus:g}", f"--resources={resources}"]
         given = {"encdec-batch/node": name, **(labels or {})}
         words += ["--labels", ",".join(f"{key}={value}" for key, value in given.items())]
@@ -114,6 +132,9 @@ def ray_cluster(*, variables: Mapping[str, str] | None = None) -> Iterator[RayCl
 
     Args:
         variables: of every node's environment, beside what Ray needs.
+
+    Raises:
+        NotStartedError: the head does not come up.
     """
     # Short: Ray puts sockets below it, whose paths may have 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="eb-cluster-", dir="/tmp"))
@@ -128,6 +149,8 @@ def ray_cluster(*, variables: Mapping[str, str] | None = None) -> Iterator[RayCl
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
         "RAY_num_workers_soft_limit": "8",
+        # Its own 60 s are few beside other work.
+        "RAY_DASHBOARD_STARTUP_TIMEOUT_S": f"{STARTS_WITHIN_S:.0f}",
         **(variables or {}),
     }
     # It ends what has the mark when its standard input ends, which it does however this process dies.
@@ -136,23 +159,20 @@ def ray_cluster(*, variables: Mapping[str, str] | None = None) -> Iterator[RayCl
     try:
         port, dashboard_port = _free_port(), _free_port()
         words = ["--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=true"]
-        words += [
-            f"--dashboard-host={HOST}",
-            f"--dashboard-port={dashboard_port}",
-            f"--ray-client-server-port={_free_port()}",
-        ]
-        head = _start(folder, "head", words, environment)
+        words += [f"--dashboard-host={HOST}", f"--dashboard-port={dashboard_port}"]
+        head = _start(folder, "head", [*words, f"--ray-client-server-port={_free_port()}"], environment)
         cluster = RayCluster(folder, environment, head, port, dashboard_port)
-        _wait(lambda: _answers(cluster), head, what="the dashboard")
+        if not _comes_up(head, lambda: _answers(cluster)):
+            raise _failed(head, f"the dashboard does not answer at {cluster.address}")
         yield cluster
     finally:
         watcher.communicate(timeout=60)
 
 
-def end_all(mark: str) -> None:
-    """Kill -9 of every process of a cluster, until there is none."""
+def end_all(mark: str, variable: str = MARK) -> None:
+    """Kill -9 of every process of a cluster, until there is none; or of those where another variable has the mark."""
     deadline = time.monotonic() + 30
-    while pids := processes_of(mark):
+    while pids := processes_of(mark, variable):
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -161,9 +181,9 @@ def end_all(mark: str) -> None:
         time.sleep(0.05)
 
 
-def processes_of(mark: str) -> list[int]:
+def processes_of(mark: str, variable: str = MARK) -> list[int]:
     """Processes that have inherited the mark of a cluster and are not over, and what they started."""
-    wanted = f"{MARK}={mark}".encode()
+    wanted = f"{variable}={mark}".encode()
     found, parents = set(), {}
     for folder in Path("/proc").iterdir():
         with suppress(OSError):
@@ -181,6 +201,30 @@ def processes_of(mark: str) -> list[int]:
 
 
 def _start(folder: Path, name: str, words: list[str], environment: Environment, core: int | None = None) -> Node:
+    """A node, once the head knows it. What was too slow for Ray is started anew: a machine is not always as busy.
+
+    Raises:
+        NotStartedError: it was too slow each time, or ended for another reason.
+    """
+    for number in range(1, TRIES + 1):
+        mark = uuid.uuid4().hex
+        node = _launch(folder, name, words, environment | {START_MARK: mark}, core)
+        if _comes_up(node, partial(_says, node, b"Ray runtime started")):
+            return node
+        too_slow = node.process.poll() is None or _says(node, RAY_TOO_SLOW)
+        end_all(mark, START_MARK)
+        node.process.wait()
+        shutil.rmtree(folder / name, ignore_errors=True)
+        if not too_slow:
+            raise _failed(node, "`ray start` ended")
+        print(f"{name}: not up in the time that Ray gives it (try {number} of {TRIES})", file=sys.stderr, flush=True)
+    raise NotStartedError(
+        f"{name}: not up in the time that Ray gives it, {TRIES} times, at a load of {os.getloadavg()[0]:.0f} on "
+        f"{os.cpu_count()} cores; start the cluster again when this machine has less to do"
+    )
+
+
+def _launch(folder: Path, name: str, words: list[str], environment: Environment, core: int | None) -> Node:
     log = folder / f"{name}.log"
     own = [f"--node-ip-address={HOST}", f"--object-store-memory={STORE_BYTES}", "--disable-usage-stats", "--block"]
     # Each its own, as on machines of their own: Ray unpacks what jobs bring into it.
@@ -196,9 +240,11 @@ def _start(folder: Path, name: str, words: list[str], environment: Environment, 
             env=environment,
             start_new_session=True,
         )
-    node = Node(name, process, log)
-    _wait(lambda: b"Ray runtime started" in log.read_bytes(), node, what="`ray start`")
-    return node
+    return Node(name, process, log)
+
+
+def _says(node: Node, words: bytes) -> bool:
+    return words in node.log.read_bytes()
 
 
 def _ray() -> str:
@@ -215,13 +261,21 @@ def _answers(cluster: RayCluster) -> bool:
         return False
 
 
-def _wait(condition: Callable[[], bool], node: Node, *, what: str) -> None:
+def _comes_up(node: Node, condition: Callable[[], bool]) -> bool:
+    """Whether it does before the node ends, and in time."""
     deadline = time.monotonic() + STARTS_WITHIN_S
     while not condition():
         if node.process.poll() is not None or time.monotonic() > deadline:
-            said = node.log.read_text(errors="replace")[-2000:]
-            raise RuntimeError(f"{node.name}: {what} is not there: {said}")
+            return False
         time.sleep(0.1)
+    return True
+
+
+def _failed(node: Node, what: str) -> NotStartedError:
+    said = re.sub(r"\x1b\[[\d;]*m", "", node.log.read_text(errors="replace")).strip()
+    error = NotStartedError(f"{node.name}: {what}: {said.rpartition(chr(10))[2] or 'it said nothing'}")
+    error.add_note(f"the end of its log:\n{said[-2000:]}")
+    return error
 
 
 def _free_port() -> int:
@@ -240,15 +294,20 @@ def watch(mark: str, folder: str) -> None:
 def main() -> None:
     """Runs a cluster until Ctrl-C and says how to talk to it."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with ray_cluster() as cluster:
-        for number, cpus in enumerate((1, 1), 1):
-            cluster.add(f"worker{number}", cpus=cpus)
-        token = cluster.environment["RAY_AUTH_TOKEN"]
-        print(f"export RAY_AUTH_MODE=token RAY_AUTH_TOKEN={token}")
-        print(f"encdec-batch submit SPEC --address {cluster.address} --follow")
-        print("Ctrl-C ends it", flush=True)
-        with suppress(KeyboardInterrupt, SystemExit):
+    print("starting a head and two workers: half a minute, more on a busy machine", file=sys.stderr, flush=True)
+    try:
+        with ray_cluster() as cluster:
+            for number, cpus in enumerate((1, 1), 1):
+                cluster.add(f"worker{number}", cpus=cpus)
+            token = cluster.environment["RAY_AUTH_TOKEN"]
+            print(f"export RAY_AUTH_MODE=token RAY_AUTH_TOKEN={token}")
+            print(f"encdec-batch submit SPEC --address {cluster.address} --follow")
+            print("Ctrl-C ends it", flush=True)
             signal.pause()
+    except NotStartedError as error:
+        sys.exit("\n".join([f"error: {error}", *getattr(error, "__notes__", ())]))
+    except KeyboardInterrupt:
+        pass
 
 
 if __name__ == "__main__":
