@@ -44,7 +44,7 @@ class StoredMarkers:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.in_table = False
-        """After they were gone through: the last table holds these very markers and no other."""
+        """After they were gone through: the last table has these very markers and no other, and all columns of now."""
 
     def __iter__(self) -> Iterator[tuple[Marker, ObjectInfo]]:
         last, listed, known = _LastMarkers(self._store), list_markers(self._store), True
@@ -64,7 +64,7 @@ class StoredMarkers:
 
 def removed_scenes(store: Store) -> dict[str, str]:
     """Scene id to etag of the markers that were without outputs when the tables were last written; reads no marker."""
-    rows = _rows(store, ["scene_id", "marker_etag", "outputs"])
+    rows = _rows(_last_table(store), ["scene_id", "marker_etag", "outputs"])
     return {scene_id: etag for scene_id, etag, outputs in rows if not outputs}
 
 
@@ -88,9 +88,11 @@ class _LastMarkers:
     """
 
     def __init__(self, store: Store) -> None:
-        self._rows = _rows(store, _CACHED)
+        table = _last_table(store)
+        self._is_of_now = table is not None and SCENES.names == table.schema_arrow.names
+        self._rows = _rows(table, _CACHED)
         self._row = next(self._rows, None)
-        self._is_there, self._passed, self._found = self._row is not None, 0, 0
+        self._passed, self._found = 0, 0
 
     def text(self, scene_id: str, etag: str) -> str | None:
         """The marker of a scene, if it is the one of this etag; scenes are asked for in the order of their paths."""
@@ -103,25 +105,34 @@ class _LastMarkers:
 
     @property
     def all_found(self) -> bool:
-        """There is a table, and none of its rows was passed over."""
+        """There is a table as this version writes it, and none of its rows was passed over."""
         while self._row is not None:
             self._passed, self._row = self._passed + 1, next(self._rows, None)
-        return self._is_there and self._passed == self._found
+        return self._is_of_now and self._passed == self._found
 
 
-def _rows(store: Store, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """Of the last table of scenes; no more where it is missing, damaged or of another version."""
+def _last_table(store: Store) -> pq.ParquetFile | None:
+    """The table of scenes as it is; None where it is missing or damaged."""
     try:
-        file = pq.ParquetFile(BytesIO(store.get(SCENES_TABLE)))
-        for batch in file.iter_batches(CHUNK, columns=list(columns)):
+        return pq.ParquetFile(BytesIO(store.get(SCENES_TABLE)))
+    except (ObjectMissing, pa.ArrowException, OSError):
+        return None
+
+
+def _rows(table: pq.ParquetFile | None, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """Of the last table of scenes; no more where it is damaged or has not all of these columns."""
+    if table is None:
+        return
+    try:
+        for batch in table.iter_batches(CHUNK, columns=list(columns)):
             yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
-    except (ObjectMissing, pa.ArrowException, KeyError, OSError):
+    except (pa.ArrowException, KeyError, OSError):
         return
 
 
 def gone_scenes(store: Store) -> dict[str, datetime]:
     """Scene id to when its input was first found to be gone, as the last table says it."""
-    rows = _rows(store, ["scene_id", "input_gone"])
+    rows = _rows(_last_table(store), ["scene_id", "input_gone"])
     return {scene_id: since for scene_id, since in rows if since is not None}
 
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from io import BytesIO
+
+import pyarrow.parquet as pq
 from fakes import FakeStore, fake_marker
 
 from encdec_batch.commit.digest import digest_of_markers
 from encdec_batch.commit.marker import marker_path
 from encdec_batch.job.census import Census
-from encdec_batch.report.tables import StoredMarkers, write_scenes
+from encdec_batch.report.tables import SCENES_TABLE, StoredMarkers, write_scenes
 
 
 def test_what_is_counted_is_of_the_wanted_key_with_all_outputs():
@@ -53,5 +56,12 @@ def test_the_table_is_right_as_it_is_only_if_it_holds_these_very_markers():
         assert not in_table(store)
         store.put(marker_path(name), gone)
         assert in_table(store)
+    # One of an earlier version spares the markers too, and is not right as it is.
+    earlier = pq.read_table(BytesIO(store.get(SCENES_TABLE))).drop_columns(["removed"])
+    pq.write_table(earlier, whole := BytesIO())
+    store.put(SCENES_TABLE, whole.getvalue())
+    store.requests.clear()
+    assert not in_table(store)
+    assert [path for operation, path in store.requests if operation == "get"] == [SCENES_TABLE]
     store.put(marker_path("d"), fake_marker("d").to_json())
     assert not in_table(store)
