@@ -29,8 +29,8 @@ STAGES = ("plan", "read", "statistics", "predict", "write", "commit")
 def main() -> None:
     """Archives of scenes through encoder-decoder networks: exact, resumable, in bounded memory.
 
-    Exit codes: 0 complete, 1 could not run or stopped, 2 the command or spec is wrong, 3 complete but with something
-    set aside.
+    Exit codes: 0 complete, 1 could not run, stopped or held a removal back, 2 the command or spec is wrong, 3 complete
+    but with something set aside.
     """
 
 
@@ -63,6 +63,7 @@ _options = _storage("output")
 def plan(*, spec_file: Path, overrides: tuple[str, ...], as_json: bool, verbose: bool) -> int:
     """Say what `run` would do: scenes, blocks, bytes, halo tax, memory. Writes nothing."""
     del verbose
+    from encdec_batch.console_plan import print_plan
     from encdec_batch.job.plan import build_plan, projected_bytes, projected_helpers, to_dict
     from encdec_batch.spec.load import load_spec
 
@@ -70,7 +71,7 @@ def plan(*, spec_file: Path, overrides: tuple[str, ...], as_json: bool, verbose:
     if as_json:
         click.echo(json.dumps(to_dict(made)))
     else:
-        console.print_plan(console.stdout(), made, projected_bytes(made), projected_helpers(made))
+        print_plan(console.stdout(), made, projected_bytes(made), projected_helpers(made))
     return IN_QUARANTINE if made.set_aside else 0
 
 
@@ -81,15 +82,15 @@ def plan(*, spec_file: Path, overrides: tuple[str, ...], as_json: bool, verbose:
     "--prune",
     "prune_gone",
     is_flag=True,
-    help="At the end take out scenes whose input is gone, and delete what nothing can name again. Stops at the start "
-    "where more than 10 % of them are gone.",
+    help="At the end take out scenes whose input is gone, and delete what nothing can name again. Where more than 10 % "
+    "of them are gone, none is taken out, and the exit code is 1.",
 )
 @click.option(
     "--expect",
     type=click.IntRange(min=1),
     default=None,
     metavar="N",
-    help="Stop at the start where the source names fewer scenes than this; what else is missing is believed gone.",
+    help="Stop at the start where the source names fewer scenes than this; else all that is missing is believed gone.",
 )
 @_as_json
 @_verbose
@@ -254,7 +255,7 @@ def prune(  # noqa: PLR0913  (one parameter an option)
     if as_json:
         click.echo(json.dumps(asdict(pruned) | {"dry_run": dry_run}))
     else:
-        console.print_pruned(console.stdout(), pruned, dry_run=dry_run)
+        console.print_pruned(console.stdout(), pruned, keep_hours=keep_hours, dry_run=dry_run)
     return 0
 
 

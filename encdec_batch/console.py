@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as RichProgress
-from rich.table import Table
 
 from encdec_batch.job.progress import Progress
 from encdec_batch.job.status import Status, Verdict
 from encdec_batch.job.summary import RunSummary
-from encdec_batch.plan.plan import Plan
 from encdec_batch.plan.scene import SetAside
+from encdec_batch.report.figures import cause_rows
 from encdec_batch.report.page import format_bytes, format_duration, format_number
+from encdec_batch.report.record import SetAside as CauseOf
 
 if TYPE_CHECKING:
     # What is printed by one command is imported by that command.
     from encdec_batch.commit.quarantine import QuarantineRecord
     from encdec_batch.job.deep import DeepVerdict
     from encdec_batch.job.maintain import Pruned
-    from encdec_batch.job.plan import Helpers
     from encdec_batch.job.repair import Repaired
 
 LINE_EVERY_S = 30.0
 """Between lines where there is no terminal."""
-SHOWN_ASIDE = 10
+SHOWN_CAUSES = 10
 SHOWN_IDS = 5
-STANDS_OUT = 1.3
-"""A scene this many times dearer than the mean is named."""
 
 
 class ProgressLine:
@@ -87,58 +84,11 @@ class ProgressLine:
                 self._console.print(f"{_what(now)}  {blocks}  {_figures(now)}", highlight=False, soft_wrap=True)
 
 
-def print_plan(console: Console, plan: Plan, projected_bytes: int, helpers: Helpers) -> None:
-    recipe, scenes, totals = plan.recipe, plan.scenes, plan.totals
-    if not scenes:
-        done, aside = _count(len(plan.done), "scene"), len(plan.set_aside)
-        console.print(f"nothing to do: {done} done, {aside} set aside", highlight=False)
-        print_notes(console, plan.notes)
-        print_aside(console, plan.set_aside, more="plan --json lists them")
-        return
-    cost = totals.cost
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_row("scenes", f"{len(scenes)} to do, {len(plan.done)} done, {len(plan.set_aside)} set aside")
-    sides = ", ".join(map(str, sorted(totals.block_sides))) or "-"
-    table.add_row("blocks", f"{totals.blocks} of {sides} px, {cost.scene_pixels / 1e6:,.1f} Mpx to compute")
-    to_read, encoded = format_bytes(totals.bytes_to_read), format_bytes(totals.bytes_in_scenes)
-    table.add_row("to read", f"{to_read} of pixels for {encoded} in the scenes")
-    if totals.bytes_for_statistics:
-        before = format_bytes(totals.bytes_for_statistics)
-        table.add_row("", f"{before} before, for statistics of whole scenes, at most")
-    table.add_row(
-        "core", f"{recipe.resolved.core} px, halo {recipe.halo_pixels} px: {'exact' if recipe.exact else 'not exact'}"
-    )
-    tiles = f"{cost.tiles:,} tile{'' if cost.tiles == 1 else 's'}"
-    table.add_row("compute", f"{cost.tile_pixels / 1e6:,.1f} Mpx through the network, in {tiles}")
-    if cost.scene_pixels:
-        table.add_row("halo tax", f"{cost.halo_tax:.2f} pixels computed for each pixel of the scenes")
-    if cost.checks:
-        table.add_row("certificates", f"{cost.checks:,} windows, {100 * cost.check_share:.2f} % of the network's work")
-    if cost.dearest_tax > STANDS_OUT * cost.halo_tax:
-        table.add_row("", f"{cost.dearest_tax:.2f} for {cost.dearest}, the dearest")
-    for side, rate in recipe.resolved.rates:
-        chosen = "  <- chosen" if side == recipe.resolved.core else ""
-        table.add_row("measured", f"core {side}: {rate:.2f} Mpx/s of one worker, tax included{chosen}")
-    table.add_row(
-        "device", f"{recipe.resolved.device_kind}, {recipe.resolved.precision}, batch {recipe.resolved.batch}"
-    )
-    table.add_row("memory", f"{format_bytes(projected_bytes)} a worker process")
-    if helpers.number:
-        table.add_row("", f"{format_bytes(helpers.bytes)} each of {helpers.number} more, for small scenes, at most")
-    rates = dict(recipe.resolved.rates)
-    if recipe.resolved.core in rates and cost.scene_pixels:
-        seconds = cost.scene_pixels / 1e6 / rates[recipe.resolved.core]
-        table.add_row("", f"{format_duration(seconds)} of one worker")
-    console.print(table)
-    print_notes(console, plan.notes)
-    print_aside(console, plan.set_aside, more="plan --json lists them")
-
-
 def print_summary(console: Console, summary: RunSummary) -> None:
     rate = f", {format_number(summary.mpx_per_s)} Mpx/s" if summary.blocks else ""
-    done = f"{_count(summary.scenes_done, 'scene')} done ({summary.scenes_committed} by this run)"
+    done = f"{count(summary.scenes_done, 'scene')} done ({summary.scenes_committed} by this run)"
     took = (
-        f"{_count(summary.blocks, 'block')} in {format_duration(summary.seconds)}{rate}"
+        f"{count(summary.blocks, 'block')} in {format_duration(summary.seconds)}{rate}"
         if summary.blocks
         else "nothing was to do"
     )
@@ -146,14 +96,16 @@ def print_summary(console: Console, summary: RunSummary) -> None:
     if summary.checks:
         share = f"{100 * summary.check_share:.2f} % of the network's work"
         console.print(
-            f"certificates: {_count(summary.checks, 'window')} checked, {share}", highlight=False, soft_wrap=True
+            f"certificates: {count(summary.checks, 'window')} checked, {share}", highlight=False, soft_wrap=True
         )
     if number := len(summary.scenes_removed):
-        console.print(
-            f"{_count(number, 'scene')} taken out, as their input is gone; their files go later", highlight=False
-        )
+        gone = f"{count(number, 'scene')} taken out, as their input is gone"
+        line = f"{gone}; their files stay a day for who reads them, and go with the next prune after it"
+        console.print(line, highlight=False, soft_wrap=True)
+    if summary.removal_held_back:
+        console.print(f"held back: {summary.removal_held_back}", highlight=False, soft_wrap=True)
     print_notes(console, summary.notes)
-    print_aside(console, summary.set_aside, more="see quarantine.parquet")
+    print_aside(console, summary.set_aside, said="set aside  ", more=f"{summary.output_uri}/quarantine.parquet")
     console.print(f"output  {summary.output_uri}", highlight=False, soft_wrap=True)
     console.print(f"report  {summary.report_uri}", highlight=False, soft_wrap=True)
     console.print(f"digest  {summary.digest}", highlight=False, soft_wrap=True)
@@ -164,17 +116,33 @@ def print_notes(console: Console, notes: tuple[str, ...]) -> None:
         console.print(f"note: {note}", highlight=False, soft_wrap=True)
 
 
-def print_aside(console: Console, aside: tuple[SetAside, ...], *, more: str) -> None:
-    for item in aside[:SHOWN_ASIDE]:
-        hint = f" -> {item.hint}" if item.hint else ""
-        said = f"set aside  {item.scene_id}  {item.stage}: {item.reason}{hint}"
-        console.print(said, highlight=False, soft_wrap=True)
-    if len(aside) > SHOWN_ASIDE:
-        console.print(f"set aside  ... and {len(aside) - SHOWN_ASIDE} more, {more}", highlight=False)
+def print_aside(console: Console, aside: Sequence[SetAside | QuarantineRecord], *, said: str, more: str) -> None:
+    """A line for each cause, the most frequent first.
+
+    Args:
+        console: that it goes to.
+        aside: the scenes.
+        said: before each line.
+        more: where all of them stand; empty: nowhere.
+    """
+    rows = [CauseOf(scene_id=one.scene_id, stage=one.stage, reason=one.reason, hint=one.hint) for one in aside]
+    causes = cause_rows(rows, len(rows))
+    for cause in causes[:SHOWN_CAUSES]:
+        ids = [one.scene_id for one in cause.scenes]
+        who = ids[0] if len(ids) == 1 else count(len(ids), "scene")
+        hint = f" -> {cause.hint}" if cause.hint else ""
+        examples = f"  ({_some(ids)})" if len(ids) > 1 else ""
+        line = f"{said}{who}  {cause.stage}: {cause.reason}{hint}{examples}"
+        console.print(line, highlight=False, soft_wrap=True)
+    if other := causes[SHOWN_CAUSES:]:
+        scenes = count(sum(cause.num_scenes for cause in other), "scene")
+        console.print(f"{said}{scenes} more, for {count(len(other), 'other reason')}", highlight=False)
+    if more and (other or any(cause.num_scenes > SHOWN_IDS for cause in causes)):
+        console.print(f"all of them: {more}", highlight=False, soft_wrap=True)
 
 
 def print_status(console: Console, status: Status) -> None:
-    outputs = f"{_count(status.scenes_with_outputs, 'scene')} with outputs"
+    outputs = f"{count(status.scenes_with_outputs, 'scene')} with outputs"
     console.print(f"{status.uri}: {outputs}, {status.scenes_set_aside} set aside", soft_wrap=True)
     if not status.run_id:
         return
@@ -200,8 +168,8 @@ def print_verdict(console: Console, verdict: Verdict, deep: DeepVerdict | None =
         console.print(f"differs  {line}", highlight=False, soft_wrap=True)
     bad = len(verdict.bad_files)
     unread = len(verdict.bad) - bad
-    more = f"; {_count(unread, 'marker')} cannot be read" if unread else ""
-    console.print(f"{_count(verdict.files, 'file')}, {bad} of them not what their markers say{more}", highlight=False)
+    more = f"; {count(unread, 'marker')} cannot be read" if unread else ""
+    console.print(f"{count(verdict.files, 'file')}, {bad} of them not what their markers say{more}", highlight=False)
     if deep:
         print_deep(console, deep)
     if verdict.catalogue:
@@ -215,43 +183,45 @@ def print_repaired(console: Console, repaired: Repaired) -> None:
     for scene_id in repaired.taken_out:
         console.print(f"taken out  {scene_id}", highlight=False, soft_wrap=True)
     if number := len(repaired.taken_out):
-        console.print(f"{_count(number, 'scene')} taken out, to be made again by the next run", highlight=False)
+        console.print(f"{count(number, 'scene')} taken out, to be made again by the next run", highlight=False)
 
 
 def print_deep(console: Console, deep: DeepVerdict) -> None:
     console.print(
-        f"{_count(deep.windows, 'window')} of {_count(deep.scenes, 'scene')} computed again ({deep.pixels:,} px), "
+        f"{count(deep.windows, 'window')} of {count(deep.scenes, 'scene')} computed again ({deep.pixels:,} px), "
         f"{len(deep.differ)} of them came out otherwise; largest difference {format_number(deep.largest)}",
         highlight=False,
         soft_wrap=True,
     )
     for why, ids in deep.not_compared.items():
-        shown = ", ".join(ids[:SHOWN_IDS]) + (", ..." if len(ids) > SHOWN_IDS else "")
-        console.print(f"not compared: {_count(len(ids), 'scene')}, {why} ({shown})", highlight=False, soft_wrap=True)
+        line = f"not compared: {count(len(ids), 'scene')}, {why} ({_some(ids)})"
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def print_taken(console: Console, taken: list[QuarantineRecord], *, dry_run: bool) -> None:
-    for record in taken:
-        line = f"{record.scene_id}  {record.stage}: {record.reason}"
-        console.print(line, highlight=False, soft_wrap=True)
+    print_aside(console, taken, said="", more="retry --dry-run --json lists them" if dry_run else "")
     console.print(
-        f"{_count(len(taken), 'scene')} {'would be ' if dry_run else ''}taken out of quarantine", highlight=False
+        f"{count(len(taken), 'scene')} {'would be ' if dry_run else ''}taken out of quarantine", highlight=False
     )
 
 
-def print_pruned(console: Console, pruned: Pruned, *, dry_run: bool) -> None:
+def print_pruned(console: Console, pruned: Pruned, *, keep_hours: float, dry_run: bool) -> None:
     for scene_id in pruned.removed:
         console.print(f"removed  {scene_id}", highlight=False, soft_wrap=True)
     for folder in pruned.folders:
         console.print(f"{folder.reason}  {folder.path}", highlight=False, soft_wrap=True)
     if pruned.removed:
-        taken = "would be taken out" if dry_run else "taken out"
-        console.print(f"{_count(len(pruned.removed), 'scene')} {taken}; their files go later", highlight=False)
+        would = "would be " if dry_run else ""
+        line = f"{count(len(pruned.removed), 'scene')} {would}taken out; their files "
+        line += (
+            f"stay {keep_hours:g} h for who reads them, and go with the next prune after it" if keep_hours else "too"
+        )
+        console.print(line, highlight=False, soft_wrap=True)
     if foreign := str(pruned.foreign):
         console.print(foreign, highlight=False, soft_wrap=True)
     size = format_bytes(sum(folder.size_bytes for folder in pruned.folders))
     end = ", would be deleted" if dry_run else " deleted"
-    console.print(f"{_count(len(pruned.folders), 'folder')}, {size}{end}", highlight=False)
+    console.print(f"{count(len(pruned.folders), 'folder')}, {size}{end}", highlight=False)
 
 
 @contextmanager
@@ -287,9 +257,13 @@ def _what(now: Progress) -> str:
     return f"{now.scenes_done}/{now.scenes_total} scenes{planned}"
 
 
-def _count(number: int, noun: str) -> str:
-    """`1 scene`, `2 scenes`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def count(number: int, noun: str) -> str:
+    """`1 scene`, `1,200 scenes`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:SHOWN_IDS]) + (", ..." if len(ids) > SHOWN_IDS else "")
 
 
 def _figures(now: Progress) -> str:

@@ -11,9 +11,10 @@ import pytest
 from rich.console import Console
 
 from encdec_batch import console as shown
-from encdec_batch.console import ProgressLine, print_status, progress_bar
+from encdec_batch.console import ProgressLine, print_aside, print_status, progress_bar
 from encdec_batch.job.progress import Progress
 from encdec_batch.job.status import Status
+from encdec_batch.plan.scene import SetAside
 
 PLANNING = Progress(run_id="r", headers=(3, 7))
 RUNNING = Progress(
@@ -182,3 +183,32 @@ def test_a_bar_is_shown_in_a_terminal_alone():
         shown = console.file.getvalue()
         assert ("verify" in shown and "100%" in shown) == terminal
         assert (shown == "") != terminal
+
+
+def aside(count: int, reason: str, hint: str = "mend it") -> list[SetAside]:
+    return [SetAside(scene_id=f"{reason[0]}{n}", uri="", stage="plan", reason=reason, hint=hint) for n in range(count)]
+
+
+def test_equal_reasons_and_remedies_are_one_line():
+    console = recorder(terminal=False)
+    many = [*aside(1, "empty", ""), *aside(12_000, "1 band"), *aside(3, "damaged")]
+    print_aside(console, many, said="set aside  ", more="plan --json lists them")
+    assert said(console).splitlines() == [
+        "set aside  12,000 scenes  plan: 1 band -> mend it  (10, 11, 12, 13, 14, ...)",
+        "set aside  3 scenes  plan: damaged -> mend it  (d0, d1, d2)",
+        "set aside  e0  plan: empty",
+        "all of them: plan --json lists them",
+    ]
+
+
+def test_of_too_many_reasons_the_rest_is_counted_and_of_few_scenes_nothing_is_left_out():
+    console = recorder(terminal=False)
+    print_aside(console, [one for n in range(13) for one in aside(2, f"{n} px")], said="", more="there")
+    lines = said(console).splitlines()
+    assert (len(lines), lines[-2:]) == (12, ["6 scenes more, for 3 other reasons", "all of them: there"])
+    console = recorder(terminal=False)
+    print_aside(console, [*aside(5, "a"), *aside(1, "b")], said="", more="there")
+    assert said(console).splitlines() == [
+        "5 scenes  plan: a -> mend it  (a0, a1, a2, a3, a4)",
+        "b0  plan: b -> mend it",
+    ]

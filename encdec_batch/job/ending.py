@@ -63,7 +63,7 @@ class Ending:
         removing: Removing,
     ) -> None:
         self._prepared, self._store, self._lease, self._runlog = prepared, store, lease, runlog
-        self._outcome, self._sources, self._prune = outcome, removing.sources, removing.prune
+        self._outcome, self._sources, self._removing = outcome, removing.sources, removing
         self._notes = notes_of(prepared, store, removing)
         self._network = network_of(prepared.order, prepared.package)
         self._removed: tuple[str, ...] = ()
@@ -80,7 +80,8 @@ class Ending:
         work, asides = self._prepared.work, self._outcome.asides
         asides.add_all(work.set_aside, work.keys)
         # A record that is not named by a listing that cannot be believed stays.
-        asides.drop_stale(self._sources.names if self._sources.is_doubtful and not self._prune else lambda _: True)
+        doubtful = self._sources.is_doubtful and not self._removing.takes_out
+        asides.drop_stale(self._sources.names if doubtful else lambda _: True)
         self._take_out()
         if census is None or self._is_outdated():
             census = self._write_derived()
@@ -104,7 +105,7 @@ class Ending:
             write_report(self._store, self._material(summary, census))
         elif summary.scenes_removed:
             renew_page(self._store, census.markers)
-        if self._prune:
+        if self._removing.prune:
             for _ in prune(self._store, lease_n=self._lease.n, also=find_forgettable(self._store)):
                 pass
         self._runlog.watch.update(state="complete")
@@ -158,6 +159,7 @@ class Ending:
             resolved=plan.recipe.resolved if plan else None,
             volumes_done=self._volumes.done,
             notes=(*self._notes, *self._volumes.notes, *(plan.notes if plan else ())),
+            removal_held_back=self._removing.held_back,
             digest=census.digest,
         )
 
@@ -203,7 +205,7 @@ class Ending:
 
     def _take_out(self) -> None:
         """Scenes whose input is gone, where that is asked for."""
-        if not self._prune or not self._sources.missing:
+        if not self._removing.takes_out or not self._sources.missing:
             return
         markers = (marker for marker, _ in StoredMarkers(self._store))
         self._removed = tuple(self._sources.gone(markers, self._outcome.moved))

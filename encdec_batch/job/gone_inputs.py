@@ -3,9 +3,9 @@ scenes.
 
 What happens when a listing lost many scenes: a disk is not mounted, credentials see half of an archive, and its scenes
 look removed. So a run marks what it misses (`report/gone_since.py` says so in the tables), and deletes nothing unless
-it is told to. Told so (`run --prune`) it stops at its start where more than USUAL_PERCENT of the committed scenes are
-missing, unless somebody says how many the source names (`--expect`). `prune --removed`, which looks without a run, has
-the limit in its option (`job/prune_removed.py`).
+it is told to. Told so (`run --prune`) it does all else that there is to do, and holds the removal back where more than
+USUAL_PERCENT of the committed scenes are missing, unless somebody says how many the source names (`--expect`).
+`prune --removed`, which looks without a run, has the limit in its option (`job/prune_removed.py`).
 """
 
 from __future__ import annotations
@@ -92,9 +92,9 @@ class Sources:
         """Nothing, if the source names what was expected.
 
         Raises:
-            EncdecError: it names fewer scenes than were expected, or so few that nothing must be removed.
+            EncdecError: it names fewer scenes than were expected.
         """
-        named, missing = len(self._named), len(self.missing)
+        named = len(self._named)
         if removal.expect is not None and named < removal.expect:
             raise EncdecError(
                 f"{self._where}: {named} scenes are there, fewer than the {removal.expect} that were expected; "
@@ -102,14 +102,18 @@ class Sources:
                 hint="check that the source lists all it holds; if the others were really removed, say "
                 f"--expect {named}",
             )
-        if removal.prune and removal.expect is None and self.is_doubtful:
-            raise EncdecError(
-                f"{self._where}: {missing} of {self.num_committed} committed scenes "
-                f"({100 * missing / self.num_committed:.1f} %) are no longer there, more than {USUAL_PERCENT:g} %; "
-                "nothing was removed or deleted",
-                hint="check that the source lists all it holds; if they were really removed, say "
-                f"--expect {named}, the scenes that it names now",
-            )
+
+    def doubt(self, removal: Removal) -> str:
+        """Why what is missing must not be removed, though that is asked for, and what to do; empty: it may be."""
+        if not removal.prune or removal.expect is not None or not self.is_doubtful:
+            return ""
+        missing, of = len(self.missing), self.num_committed
+        return (
+            f"{missing} of {of} committed scenes ({100 * missing / of:.1f} %) are no longer in {self._where} (the "
+            f"first is {min(self.missing)}), more than {USUAL_PERCENT:g} %: they were marked and not taken out; check "
+            "that the source lists all it holds; if they were really removed, say --prune --expect "
+            f"{len(self._named)}, the scenes that it names now"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,3 +122,11 @@ class Removing:
 
     sources: Sources
     prune: bool
+    """What nothing can name again is deleted, whatever the source lists."""
+    held_back: str = ""
+    """Why scenes whose input is gone are not taken out before that; empty: with `prune` they are."""
+
+    @property
+    def takes_out(self) -> bool:
+        """Whether scenes whose input is gone are taken out."""
+        return self.prune and not self.held_back

@@ -22,7 +22,7 @@ def _notes(prepared: Prepared, store: Store, removing: Removing) -> Iterator[str
     known = prepared.known
     if prepared.note:
         yield prepared.note
-    if not removing.prune and (lost := lost_note(removing.sources)):
+    if not removing.prune and (lost := lost_note(removing.sources)):  # held back, the removal itself says it
         yield lost
     # An output that is in use is not listed for this at each run; `prune` says it of the whole.
     if not known.committed and (foreign := str(find_foreign(store.list(), at_most=LOOKED_AT))):

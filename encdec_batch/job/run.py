@@ -67,7 +67,7 @@ def run(  # noqa: PLR0913  (rules are for tests)
         SpecError: the spec does not fit what is there.
         ModelError: the package cannot be used.
         LeaseHeld: another run writes this output, and was waited for in vain.
-        EncdecError: the source lost more scenes than is believed, and they were to be removed.
+        EncdecError: the source names fewer scenes than was said that it names at least.
         RunStopped: scene after scene was condemned; report and tables are written.
         StoreError: the store does not answer.
     """
@@ -102,7 +102,8 @@ def run(  # noqa: PLR0913  (rules are for tests)
             refuse(prepared, store, capabilities, removal)
             sources = Sources(prepared)
             sources.check(removal)
-            ours = _Run(prepared, store, lease, runlog, Removing(sources=sources, prune=removal.prune))
+            removing = Removing(sources=sources, prune=removal.prune, held_back=sources.doubt(removal))
+            ours = _Run(prepared, store, lease, runlog, removing)
             if not prepared.work.todo:
                 return ours.nothing_to_do(census if census.in_table else None)
             # Of an output of many scenes it is large, and it is taken anew at the end.

@@ -54,13 +54,15 @@ class RunSummary:
     """What a user may not expect, as `plan` says it."""
     digest: str
     """Of the output: sha256 over scene ids, outputs and their digests."""
+    removal_held_back: str = ""
+    """Why scenes whose input is gone were not taken out, though that was asked for; empty: they were, or it was not."""
     stopped: str = ""
     """Why the run gave up before its end; empty: it did not."""
 
     @property
     def exit_code(self) -> int:
-        """0 complete, 3 complete but with something set aside, 1 not complete."""
-        if self.stopped:
+        """0 complete, 3 complete but with something set aside, 1 not all that was asked for was done."""
+        if self.stopped or self.removal_held_back:
             return 1
         return 3 if self.set_aside else 0
 

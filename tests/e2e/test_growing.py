@@ -124,31 +124,43 @@ def test_prune_takes_out_what_is_gone_with_its_item(tmp_path):
     assert not markers(out)["s03"].outputs
     assert not (out / item_path(shard_of("s03"), "s03")).exists()
     assert rows(out)["s03"]["input"] is None
+    assert [name for name, row in rows(out).items() if row["removed"]] == ["s03"]
     verdict = command("verify", out, "--json").result
     assert (verdict["files"], verdict["bad"], verdict["catalogue"]) == (10, [], "")
     assert verdict["digest"] == ended.result["digest"]
     page = (out / "report/index.html").read_text()
     assert verdict["digest"] in page, "the page is of what is there now"
     assert "s03" not in page
-    assert list((out / "scenes/s03").rglob("mask.tif")), "its files go later"
+    assert list((out / "scenes/s03").rglob("mask.tif")), "its files stay a day"
     find(tmp_path, 3)
     assert run(spec, "--prune").result["scenes_committed"] == 1
     assert item(out, "s03")["properties"]["encdec:generation"] == 3
 
 
-def test_a_listing_that_lost_a_tenth_stops_a_run_that_would_delete(tmp_path):
+def test_a_listing_that_lost_a_tenth_holds_back_the_removal_and_nothing_else(tmp_path):
     spec, out = archive(tmp_path, 10), tmp_path / "out"
     (tmp_path / "in/bad.tif").write_bytes(b"no image")
     run(spec)
     lose(tmp_path, 0, 1)
     before = bytes_below(out / "markers") | bytes_below(out / ".encdec/quarantine")
-    one_line(run(spec, "--prune"), "2 of 10 committed scenes (20.0 %)", "nothing was removed or deleted", "--expect 9")
-    assert bytes_below(out / "markers") | bytes_below(out / ".encdec/quarantine") == before
-    assert rows(out)["s00"]["input"] is None
     one_line(run(spec, "--prune", "--expect", "10"), "9 scenes are there, fewer than the 10", "nothing was done")
     one_line(run(spec, "--expect", "10"), "fewer than the 10 that were expected")
+    assert rows(out)["s00"]["input"] is None
+
+    (tmp_path / "in/bad.tif").unlink()
+    add(tmp_path, 10)
+    ended = run(spec, "--prune")
+    assert (ended.code, ended.result["scenes_committed"], ended.result["scenes_removed"]) == (1, 1, [])
+    said = ended.result["removal_held_back"]
+    assert "2 of 10 committed scenes (20.0 %)" in said
+    assert "--prune --expect 9" in said
+    assert before.items() <= (bytes_below(out / "markers") | bytes_below(out / ".encdec/quarantine")).items()
+    assert rows(out)["s00"]["input"] == "gone"
+    again = command("run", spec, "--prune")
+    assert (again.code, "\nheld back: 2 of 11 committed" in again.stdout) == (1, True)
+
     ended = run(spec, "--prune", "--expect", "9")
-    assert (ended.code, ended.result["scenes_removed"]) == (3, ["s00", "s01"])
+    assert (ended.code, ended.result["scenes_removed"], ended.result["removal_held_back"]) == (0, ["s00", "s01"], "")
     assert run(spec, "--prune").result["scenes_removed"] == []
 
 
