@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 import yaml
 from e2e.made import classes_package, command, paragraphs, run, write_spec, write_tiff
@@ -15,6 +17,7 @@ from rasters import coordinate_image
 
 from encdec_batch import __version__
 from encdec_batch.cli import main
+from encdec_batch.report.page import format_bytes, format_number
 
 FLAGS = {
     "plan": {"spec_file", "--set", "--json", "-v/--verbose"},
@@ -115,10 +118,32 @@ def test_and_text_where_it_is_not(done, name, argument):
 def test_what_plan_prints_is_what_it_says_in_json(done):
     spec, again = done / "job.yaml", ("--set", f"output.uri={done}/elsewhere")
     figures, text = command("plan", spec, "--json", *again).result, command("plan", spec, *again).stdout
-    assert f"{figures['pixels'] / 1e6:,.1f} Mpx to compute" in text
+    assert f"{format_number(figures['pixels'] / 1e6)} Mpx to compute" in text
     assert f"in {figures['tiles']:,} tiles" in text
     assert f"{figures['halo_tax']:.2f} pixels computed" in text
     assert f"halo {figures['halo']} px: exact" in text
+
+
+def test_plan_says_what_is_read_beside_the_headers(tmp_path):
+    write_tiff(tmp_path / "in/a.tif", coordinate_image(1, 100, 100))
+    spec = write_spec(tmp_path, tmp_path / "in", classes_package())
+    figures, text = command("plan", spec, "--json").result, tidy(command("plan", spec).stdout)
+    along = format_bytes(figures["bytes_in_scenes"])
+    assert (figures["bytes_to_read"], f"to read  the headers alone, which bring the {along} of pixels" in text) == (
+        0,
+        True,
+    )
+    noise = np.random.default_rng(0).integers(0, 255, (1, 600, 600), np.uint8)
+    write_tiff(tmp_path / "in/b.tif", noise)
+    figures, text = command("plan", spec, "--json").result, tidy(command("plan", spec).stdout)
+    said = [format_bytes(figures[name]) for name in ("bytes_to_read", "bytes_in_scenes")]
+    assert "to read  {} beside the headers, for {} of pixels".format(*said) in text
+    assert figures["bytes_to_read"]
+
+
+def tidy(text: str) -> str:
+    """With columns of a table two blanks apart."""
+    return re.sub(" {2,}", "  ", text)
 
 
 def test_paths_of_an_override_count_from_the_current_folder(tmp_path, monkeypatch):

@@ -99,7 +99,7 @@ def _glob(pattern: str) -> re.Pattern[str]:
 
 
 def _trusted(source: TableSource, rows: list[tuple[str, Candidate]]) -> tuple[list[Candidate], list[SetAside]]:
-    """What a table may name, and its other rows set aside, each with its number.
+    """What a table may name, and its other rows set aside.
 
     Raises:
         SpecError: no row may be opened, which is a fault of the spec or the table, and no row's.
@@ -115,7 +115,8 @@ def _trusted(source: TableSource, rows: list[tuple[str, Candidate]]) -> tuple[li
             raise SpecError(f"{source.uri}: no row may be opened; row {number}: {refused.reason}", hint=refused.hint)
         scene_id = distinct_id(name, f"{number} {candidate.uri}", taken)
         taken.add(scene_id.casefold())
-        reason = f"row {number} of {public_uri(source.uri)}: {refused.reason}"
+        # Its number is left out: rows that are refused for one reason are told of together, and its URI finds it.
+        reason = f"a row of {public_uri(source.uri)}: {refused.reason}"
         aside.append(SetAside(scene_id=scene_id, uri=candidate.uri, stage="plan", reason=reason, hint=refused.hint))
     return kept, aside
 

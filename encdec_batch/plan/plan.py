@@ -82,7 +82,7 @@ class Planned:
 
     scene: ScenePlan
     bytes_to_read: int
-    """Of encoded pixels, that its blocks which are left cost."""
+    """Of encoded pixels, that its blocks which are left cost, beside what its header brings along."""
     remembered: bool = False
     """An earlier plan of this output holds its row."""
 

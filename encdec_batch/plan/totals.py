@@ -24,6 +24,7 @@ class PlanTotals:
     """Still to be computed."""
     cost: Cost = field(default_factory=lambda: cost_of(()))
     bytes_to_read: int = 0
+    """Of encoded pixels, beside what the headers bring along."""
     bytes_in_scenes: int = 0
     """Encoded pixels."""
     bytes_for_statistics: int = 0
