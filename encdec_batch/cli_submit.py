@@ -12,7 +12,8 @@ import click
 
 from encdec_batch.command import COULD_NOT_RUN
 from encdec_batch.command import command as _command
-from encdec_batch.console_submit import job_lines, parcel_lines
+from encdec_batch.command import verbose as _verbose
+from encdec_batch.console_submit import file_lines, job_lines, parcel_lines, silent_line
 
 if TYPE_CHECKING:
     from encdec_batch.submit.cluster import Cluster
@@ -41,10 +42,11 @@ _address = click.option("--address", required=True, metavar="URL", help="Of the 
     help="Do nothing if a job of this id runs or has succeeded; without it, each submission is a new job.",
 )
 @click.option("--follow", is_flag=True, help="Show the job's log to its end, and end as it does.")
-@click.option("--dry-run", is_flag=True, help="Say what would be sent, file by file; ask no cluster.")
+@click.option("--dry-run", is_flag=True, help="Say what would be sent, with -v file by file; ask no cluster.")
+@_verbose
 @_command
 def submit(  # noqa: PLR0913  (one parameter an option)
-    *, spec_file: Path, address: str, wheel: str, submission_id: str, follow: bool, dry_run: bool
+    *, spec_file: Path, address: str, wheel: str, submission_id: str, follow: bool, dry_run: bool, verbose: bool
 ) -> int:
     """Run a spec on a Ray cluster, or train by one; prints the job's id.
 
@@ -61,13 +63,15 @@ def submit(  # noqa: PLR0913  (one parameter an option)
     check_id(wanted)
     if dry_run:
         click.echo("\n".join(parcel_lines(parcel, wanted)))
+        if verbose:
+            click.echo("\n".join(file_lines(parcel)))
         return 0
     if parcel.left_out:
         click.echo(f"not sent, as neither git nor an installation lists it: {', '.join(parcel.left_out)}", err=True)
     cluster = _connect(address)
     name, before = _submit(cluster, parcel, wanted)
     if follow:
-        return _follow(cluster, name, to_stderr=True)
+        return _follow(cluster, name, to_stderr=True, whole=before is None)
     return _code_of(cluster, before) if before else 0
 
 
@@ -93,15 +97,21 @@ def _code_of(cluster: Cluster, job: Job) -> int:
 @click.command()
 @_submission_id
 @_address
-@click.option("--follow", is_flag=True, help="Go on to the end of the job, and end as it does.")
+@click.option(
+    "--follow",
+    is_flag=True,
+    help="Go on to the end of the job, and end as it does; of one that had ended, show the last lines.",
+)
 @_command
 def logs(*, submission_id: str, address: str, follow: bool) -> int:
-    """Show what a submitted job has said."""
+    """Show what a submitted job has said so far."""
     cluster = _connect(address)
     if follow:
         return _follow(cluster, submission_id, to_stderr=False)
-    cluster.job(submission_id)
-    click.echo(cluster.log(submission_id), nl=False)
+    job, text = cluster.job(submission_id), cluster.log(submission_id)
+    click.echo(text, nl=False)
+    if not text:
+        click.echo(silent_line(job, time.time()), err=True)
     return 0
 
 
@@ -140,7 +150,7 @@ def _connect(address: str) -> Cluster:
     return connect(address)
 
 
-def _follow(cluster: Cluster, submission_id: str, *, to_stderr: bool) -> int:
+def _follow(cluster: Cluster, submission_id: str, *, to_stderr: bool, whole: bool = False) -> int:
     from encdec_batch.submit.follow import follow as follow_log
 
     out = sys.stderr if to_stderr else sys.stdout
@@ -150,13 +160,14 @@ def _follow(cluster: Cluster, submission_id: str, *, to_stderr: bool) -> int:
         out.flush()
 
     try:
-        ended = follow_log(cluster, submission_id, show, tell=lambda line: click.echo(line, err=True))
+        ended = follow_log(cluster, submission_id, show, tell=lambda line: click.echo(line, err=True), whole=whole)
     except KeyboardInterrupt:
         more = f"{submission_id} --address {cluster.address}"
         click.echo(
             f"no longer followed; the job goes on: encdec-batch logs {more} --follow, or cancel {more}", err=True
         )
         return COULD_NOT_RUN
-    if ended.message:
-        click.echo(f"{submission_id} {ended.state}: {ended.message}", err=True)
+    if ended.state != "succeeded":
+        why = f": {ended.message}" if ended.message else ""
+        click.echo(f"{submission_id} {ended.state}{why}", err=True)
     return ended.exit_code

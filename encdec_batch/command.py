@@ -33,8 +33,9 @@ def command(call: Callable[..., int]) -> Callable[..., None]:
             said = error if isinstance(error, EncdecError) else unexpected(error, call.__name__)
             click.echo(f"error: {said}", err=True)
             code = WRONG_SPEC if isinstance(error, SpecError) else COULD_NOT_RUN
-        except KeyboardInterrupt:
-            click.echo("interrupted; the same command goes on where this one was", err=True)
+        except KeyboardInterrupt as why:
+            # Whoever raises it for a signal says so (encdec_batch/driver.py); Ctrl-C says nothing.
+            click.echo(str(why) or "interrupted; the same command goes on where this one was", err=True)
             code = COULD_NOT_RUN
         sys.exit(code)
 

@@ -14,7 +14,7 @@ from typing import Any
 from encdec_batch.command import IN_QUARANTINE
 from encdec_batch.command import command as _command
 from encdec_batch.spec.kind import Kind, kind_of
-from encdec_batch.submit.follow import EXIT_CODE
+from encdec_batch.submit.follow import EXIT_CODE, STOPPED
 
 _COMMANDS: dict[Kind, str] = {"archive": "run", "training": "train"}
 
@@ -58,7 +58,7 @@ def stop_as_by_hand() -> None:
 
     def stop(*_: Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(STOPPED)
 
     signal.signal(signal.SIGTERM, stop)
 

@@ -68,7 +68,7 @@ def test_a_job_that_is_stopped_gives_its_lease_back_and_goes_on(tmp_path):
     faults.go_on()
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1, err
-    assert err.splitlines()[-1] == "interrupted; the same command goes on where this one was"
+    assert err.splitlines()[-1] == "stopped by SIGTERM; submitted or started again it goes on where it was"
     assert out == "exit code 1\n"
     [lease] = job.store.list(".encdec/lease/")
     assert json.loads(job.store.get(lease.path))["ended"] is True

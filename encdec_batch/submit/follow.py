@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from encdec_batch.errors import ClusterSilent
 from encdec_batch.submit.cluster import Cluster
@@ -15,6 +15,10 @@ from encdec_batch.submit.job import Job
 
 EXIT_CODE = "exit code "
 """Before the number that the driver says last: for Ray a job with something set aside has ended well."""
+STOPPED = "stopped by SIGTERM; submitted or started again it goes on where it was"
+"""As the driver says it."""
+LAST_LINES = 20
+"""Of the log of a job that had ended before anybody followed it."""
 _SILENCE_S = 60.0
 """Without a line the state is asked for: a connection may be dead without either side knowing."""
 PAUSES_S = (2.0, 4.0, 8.0, 16.0, *[30.0] * 8)
@@ -31,7 +35,7 @@ class Ended:
     exit_code: int
     """As that of `encdec-batch run`."""
     message: str
-    """Why, where it did not end well."""
+    """Why, where it did not end well and the log that was shown does not say it."""
 
 
 class Log:
@@ -57,10 +61,11 @@ class Log:
         """Characters that were shown."""
         return self._shown
 
-    @property
-    def exit_code(self) -> int | None:
-        """What the driver said it ended with."""
-        return exit_code_in(self._last)
+    def end(self, job: Job) -> Ended:
+        """What a job that is over came to; what its log has said is not said again."""
+        made = ended(job, exit_code_in(self._last))
+        says = STOPPED if job.state == "stopped" else f"error: {made.message}\n"
+        return replace(made, message="") if says in self._last else made
 
 
 def exit_code_in(text: str) -> int | None:
@@ -69,38 +74,46 @@ def exit_code_in(text: str) -> int | None:
     return int(found[-1]) if found else None
 
 
-def follow(
+def follow(  # noqa: PLR0913  (pauses are for tests)
     cluster: Cluster,
     submission_id: str,
     show: Callable[[str], None],
     *,
     tell: Callable[[str], None],
+    whole: bool = False,
     pauses: Sequence[float] = PAUSES_S,
 ) -> Ended:
-    """Shows a job's log until the job is over.
+    """Shows a job's log until the job is over. Of one that had ended before, its last lines: who follows wants to know
+    what goes on, and is told at once that nothing does.
 
     Args:
         cluster: that it runs on.
         submission_id: its id.
         show: gets pieces of the log.
-        tell: gets lines on what is waited for.
+        tell: gets lines on what is waited for, and on a job that had ended before.
+        whole: that job was submitted just now, and all of its log is news.
         pauses: seconds before each try to reach a cluster that fell silent; from the first on again once it speaks.
 
     Raises:
         SubmitError: the cluster does not know it, or stays silent; the job may go on.
     """
-    log, failures, closed, told = Log(show), 0, True, ""
+    log, failures, told = Log(show), 0, ""
     while True:
         shown = log.length
         try:
             job = cluster.job(submission_id)
             if job.is_over:
+                text = cluster.log(submission_id)
+                if not whole:
+                    line, text = had_ended(job, text, cluster.address)
+                    tell(line)
                 log.begin()
-                log.add(cluster.log(submission_id))
-                return ended(job, log.exit_code)
-            if not closed and job.state == "pending" and job.reason not in ("", told):
-                told = job.reason
-                tell(f"not begun yet: {told}")
+                log.add(text)
+                return log.end(job)
+            whole = True
+            if job.state == "pending" and (now := not_begun(job)) != told:
+                told = now
+                tell(told)
             log.begin()
             closed = asyncio.run(_tail(cluster, submission_id, log))
             if closed and log.length == shown:
@@ -130,6 +143,28 @@ async def _tail(cluster: Cluster, submission_id: str, log: Log) -> bool:
                 return True
             except TimeoutError:
                 return False
+
+
+def not_begun(job: Job) -> str:
+    """A line on a job that is pending."""
+    return f"{job.submission_id}: not begun yet{': ' if job.reason else ''}{job.reason}"
+
+
+def had_ended(job: Job, text: str, address: str) -> tuple[str, str]:
+    """A line on a job that had ended before it was followed, and the last lines of its log.
+
+    Args:
+        job: that is over.
+        text: its log.
+        address: of its cluster.
+    """
+    lines, code = text.splitlines(keepends=True), ended(job, exit_code_in(text)).exit_code
+    when = time.strftime(" at %Y-%m-%dT%H:%M:%SZ", time.gmtime(job.ended)) if job.ended else ""
+    line = f"{job.submission_id}: had {job.state}{when}, exit code {code}; "
+    if len(lines) <= LAST_LINES:
+        return line + ("its log:" if lines else "it left no log"), text
+    whole = f"`encdec-batch logs {job.submission_id} --address {address}` shows all"
+    return f"{line}the last {LAST_LINES} of {len(lines):,} lines ({whole}):", "".join(lines[-LAST_LINES:])
 
 
 def ended(job: Job, said: int | None) -> Ended:

@@ -55,7 +55,7 @@ class Job:
     def reason(self) -> str:
         """Why it failed, or what it waits for; one line."""
         if self.state == "pending":
-            return " ".join(self.message.split())
+            return " ".join(self.message.split()).removeprefix("Job has not started yet.").strip()
         return self._failure() if self.state == "failed" else ""
 
     def to_dict(self) -> dict[str, Any]:

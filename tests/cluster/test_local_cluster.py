@@ -15,6 +15,8 @@ from cluster.place import ROOT, SCENES, Place
 from servers import SECRET_VARIABLE
 from stream.deaths import attempts, fault
 
+from encdec_batch.submit.follow import STOPPED
+
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(300),
@@ -58,7 +60,8 @@ def test_a_cancelled_job_leaves_nothing_half_visible_and_goes_on(place):
     job.verified()
     followed = place.command("logs", first, "--follow")
     assert followed.returncode == 1
-    assert "interrupted; the same command goes on where this one was" in followed.stdout
+    assert STOPPED in followed.stdout
+    assert followed.stderr.splitlines()[-1] == f"{first} stopped", "the log says the rest"
 
     place.faults.plant(*(fault(stage, shape, "note") for stage in STAGES for shape in SCENES.values()))
     again = place.command("submit", job.file, "--follow", "--id", "once")

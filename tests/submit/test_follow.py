@@ -11,7 +11,7 @@ from encdec_batch.errors import ClusterSilent, SubmitError
 from encdec_batch.submit import follow as following
 from encdec_batch.submit.cluster import Cluster
 from encdec_batch.submit.dashboard import Dashboard
-from encdec_batch.submit.follow import Log, ended, follow
+from encdec_batch.submit.follow import STOPPED, Log, ended, exit_code_in, follow
 from encdec_batch.submit.job import Job
 
 TEXT = st.text(alphabet="ab\n", max_size=40)
@@ -41,7 +41,8 @@ def test_the_driver_says_last_what_run_would_end_with(text, code):
     log = Log(lambda text: None)
     for letter in text:
         log.add(letter)
-    assert log.exit_code == code
+    assert exit_code_in(text) == code
+    assert log.end(info("succeeded", code=0)).exit_code == (code or 0)
 
 
 def info(state: str, *, code: int | None = None, message: str = "", error_type: str = "") -> Job:
@@ -81,8 +82,8 @@ class Followed:
         self.shown, self.told = [], []
         self._cluster = Cluster(Dashboard(address=server.address, token=TOKEN, within_s=0.3))
 
-    def to_its_end(self, name: str = "a"):
-        return follow(self._cluster, name, self.shown.append, tell=self.told.append, pauses=(0.01, 0.01))
+    def to_its_end(self, name: str = "a", *, whole: bool = False):
+        return follow(self._cluster, name, self.shown.append, tell=self.told.append, whole=whole, pauses=(0.01, 0.01))
 
 
 def test_a_log_is_followed_to_its_end(server):
@@ -130,4 +131,48 @@ def test_a_silent_log_is_no_silent_cluster(server, monkeypatch):
     server.acts.append(["ran\n", server.ends("a")])
     followed = Followed(server)
     assert followed.to_its_end().exit_code == 0
-    assert followed.told == ["not begun yet: no CPU is free"]
+    assert followed.told == ["a: not begun yet: no CPU is free"]
+
+
+def test_of_a_job_that_had_ended_the_last_lines_are_shown_and_it_is_said(server):
+    lines = [f"{number}\n" for number in range(1, 3000)]
+    server.add("a", "SUCCEEDED", log="".join(lines) + "exit code 3\n", end_time=1_764_000_000_000)
+    followed = Followed(server)
+    assert followed.to_its_end().exit_code == 3
+    assert "".join(followed.shown).split("\n")[:2] == ["2981", "2982"]
+    [told] = followed.told
+    assert told.startswith("a: had succeeded at 2025-11-24T16:00:00Z, exit code 3; the last 20 of 3,000 lines (")
+    assert f"`encdec-batch logs a --address {server.address}`" in told
+    server.add("b", "FAILED", log="few\n")
+    followed.to_its_end("b")
+    assert followed.told[1:] == ["b: had failed, exit code 1; its log:"]
+    assert followed.shown[-1] == "few\n"
+
+
+def test_all_is_shown_of_a_job_that_ended_as_soon_as_it_was_submitted(server):
+    log = "".join(f"{number}\n" for number in range(100))
+    server.add("a", "SUCCEEDED", log=log)
+    followed = Followed(server)
+    followed.to_its_end(whole=True)
+    assert ("".join(followed.shown), followed.told) == (log, [])
+
+
+@pytest.mark.parametrize(
+    ("status", "log", "more", "why"),
+    [
+        ("FAILED", "error: no such model\nexit code 2\n", {"message": "log:\nerror: no such model\nexit code 2\n"}, ""),
+        ("FAILED", "killed\n", {"message": "out of memory", "error_type": "OOM"}, "OOM out of memory"),
+        ("STOPPED", f"{STOPPED}\nexit code 1\n", {}, ""),
+        ("STOPPED", "", {}, "cancelled; submitted again it goes on where it was"),
+    ],
+)
+def test_what_a_log_has_said_is_not_said_again(server, status, log, more, why):
+    server.add("a")
+    server.acts.append([server.ends("a", status, log=log, **more)])
+    assert Followed(server).to_its_end().message == why
+
+
+def test_rays_own_words_for_a_job_that_waits_are_said_once():
+    message = "Job has not started yet. It may be waiting for resources."
+    assert info("pending", message=message).reason == "It may be waiting for resources."
+    assert info("pending", message="Job has not started yet.").reason == ""

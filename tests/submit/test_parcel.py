@@ -18,8 +18,10 @@ import yaml
 from e2e.made import classes_package, command
 from submit.test_spec import ARCHIVE
 
+from encdec_batch.console_submit import file_lines, parcel_lines
 from encdec_batch.errors import SpecError, StoreError, SubmitError
 from encdec_batch.models.package import load_package
+from encdec_batch.report.page import format_bytes
 from encdec_batch.submit import parcel as parcels
 from encdec_batch.submit.package_files import files_here, files_of_wheel
 from encdec_batch.submit.parcel import digest_of, make_parcel
@@ -185,19 +187,37 @@ def test_what_is_no_wheel_of_ours(tmp_path):
         files_of_wheel(str(tmp_path / "missing.whl"))
 
 
-def test_a_dry_run_says_every_file_and_asks_no_cluster(tmp_path):
+def test_a_dry_run_is_a_few_lines_and_with_v_every_file_and_asks_no_cluster(tmp_path):
     spec = tmp_path / "job.yaml"
     spec.write_text(yaml.safe_dump(ARCHIVE | {"model": {"package": classes_package()}}))
     words = ("submit", spec, "--address", "http://127.0.0.1:1", "--id", "tonight", "--dry-run")
-    ended = command(*words)
-    assert (ended.code, ended.stderr) == (0, "")
+    short, ended = command(*words), command(*words, "-v")
+    assert (short.code, short.stderr, ended.code, ended.stderr) == (0, "", 0, "")
+    assert ended.stdout.startswith(short.stdout)
     lines = ended.stdout.splitlines()
     listed = {line.split()[1]: int(line.split()[0].replace(",", "")) for line in lines if line.startswith(" ")}
     tracked = git(ROOT, "ls-files", "encdec_batch").split()
     assert set(listed) == {"spec.yaml", *(f"model/{name}" for name in _model_files()), *tracked}
     assert listed["encdec_batch/driver.py"] == (ROOT / "encdec_batch/driver.py").stat().st_size
-    assert lines[0].split() == ["id", "tonight"]
-    assert json.loads(lines[2].partition(" ")[2]) == {"RAY_JOB_STOP_WAIT_TIME_S": "30"}
+
+    told = dict(line.split(maxsplit=1) for line in short.stdout.splitlines())
+    assert told["id"] == "tonight"
+    assert told["entrypoint"] == "python -m encdec_batch.driver spec.yaml"
+    assert json.loads(told["environment"]) == {"RAY_JOB_STOP_WAIT_TIME_S": "30"}
+    code = format_bytes(sum(listed[name] for name in tracked))
+    said = told["to"].removeprefix("be sent   ")
+    assert said.startswith(f"{len(listed)} files, ")
+    assert f"spec.yaml ({format_bytes(listed['spec.yaml'])})" in said
+    assert f"model ({len(_model_files())} files, " in said
+    assert f"encdec_batch ({len(tracked)} files, {code})" in said
+    assert len(short.stdout.splitlines()) < 10
+
+
+def test_what_stays_here_is_counted_and_with_v_named():
+    parcel = replace(make_parcel(SPEC, wheel="none"), left_out=tuple(f"encdec_batch/{n}.py" for n in range(7)))
+    [line] = [line for line in parcel_lines(parcel, "a") if line.startswith("left out")]
+    assert line.split(maxsplit=2)[2].startswith("7, which neither git nor an installation lists: encdec_batch/0.py, ")
+    assert sum(line.lstrip().startswith("left out") for line in file_lines(parcel)) == 7
 
 
 def _model_files() -> set[str]:

@@ -142,5 +142,20 @@ def test_one_submission_followed_shown_and_cancelled(server, submit):
     assert command("logs", name, *address).stdout == "said\n"
     followed = command("logs", name, *address, "--follow")
     assert (followed.code, followed.stdout) == (1, "said\n")
+    assert followed.stderr.startswith(f"{name}: had stopped, exit code 1; its log:\n")
     assert f"{name} stopped: cancelled" in followed.stderr
     assert command("logs", "never", *address).code == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "more", "said"),
+    [
+        ("PENDING", {"message": "Job has not started yet. It may wait."}, "a: not begun yet: It may wait."),
+        ("RUNNING", {}, "a: running, and has said nothing yet"),
+        ("FAILED", {"message": "no node", "error_type": "START"}, "a: failed, and left no log: START no node"),
+    ],
+)
+def test_where_there_is_no_log_the_state_is_said(server, state, more, said):
+    server.add("a", state, **more)
+    ended = command("logs", "a", "--address", server.address)
+    assert (ended.code, ended.stdout, ended.stderr) == (0, "", f"{said}\n")
