@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 LINE_EVERY_S = 30.0
 """Between lines where there is no terminal."""
+SAME_EVERY_S = 300.0
+"""Between lines that say the same."""
 SHOWN_CAUSES = 10
 SHOWN_IDS = 5
 
@@ -77,11 +80,25 @@ class ProgressLine:
             )
 
     def _say_now_and_then(self) -> None:
-        """Also when nothing ends for a while: silence would look like a hang."""
+        """Also when nothing ends for a while, if less often: silence would look like a hang."""
+        said, since, last = "", 0.0, 0.0
         while not self._ended.wait(LINE_EVERY_S):
-            if (now := self._last) is not None:
-                blocks = f"{now.blocks_done}/{now.blocks_total} blocks{'' if now.planned else ' planned so far'}"
-                self._console.print(f"{_what(now)}  {blocks}  {_figures(now)}", highlight=False, soft_wrap=True)
+            if self._last is None:
+                continue
+            line, now, quiet = _line(self._last), time.monotonic(), ""
+            if line == said:
+                if now - last < SAME_EVERY_S:
+                    continue
+                quiet = f"  (nothing new for {format_duration(now - since)})"
+            else:
+                said, since = line, now
+            last = now
+            self._console.print(f"{timestamp()}  {line}{quiet}", highlight=False, soft_wrap=True)
+
+
+def timestamp() -> str:
+    """Before a line of a log, as in `log.py`."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def print_summary(console: Console, summary: RunSummary) -> None:
@@ -249,6 +266,13 @@ def stderr() -> Console:
     return Console(stderr=True, markup=False)
 
 
+def _line(now: Progress) -> str:
+    """All of a snapshot."""
+    blocks = f"{now.blocks_done}/{now.blocks_total} blocks{'' if now.planned else ' planned so far'}"
+    parts = [_what(now), "" if now.state == "planning" else blocks, _figures(now)]
+    return "  ".join(part for part in parts if part)
+
+
 def _what(now: Progress) -> str:
     if now.state == "planning":
         read, total = now.headers
@@ -268,7 +292,7 @@ def _some(ids: Sequence[str]) -> str:
 
 def _figures(now: Progress) -> str:
     left = now.seconds_left
-    figures = [f"{format_number(now.mpx_per_s)} Mpx/s", f"{format_duration(left)} left" if left is not None else "", ""]
+    figures = [f"{format_number(now.mpx_per_s)} Mpx/s", f"{format_duration(left)} left"] if left is not None else []
     if now.scenes_aside:
-        figures[2] = f"{now.scenes_aside} set aside"
+        figures.append(f"{now.scenes_aside} set aside")
     return "  ".join(part for part in figures if part) if now.state == "running" else ""

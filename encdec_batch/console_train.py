@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColu
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
-from encdec_batch.console import LINE_EVERY_S
+from encdec_batch.console import LINE_EVERY_S, timestamp
 from encdec_batch.report.page import format_duration, format_number
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class TrainLine:
             self._live.update(self._task, completed=now.step, total=now.steps, figures=figures_of(now))
         elif now.step == now.steps or time.monotonic() - self._said >= LINE_EVERY_S:
             self._said = time.monotonic()
-            line = f"training  {now.step}/{now.steps} steps  {figures_of(now)}"
+            line = f"{timestamp()}  training  {now.step}/{now.steps} steps  {figures_of(now)}"
             self._console.print(line, highlight=False, soft_wrap=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from dataclasses import replace
 from typing import Any
@@ -49,26 +50,34 @@ def wait_for(console: Console, words: str) -> str:
     return said(console)
 
 
-def test_without_a_terminal_a_line_now_and_then(monkeypatch):
-    monkeypatch.setattr(shown, "LINE_EVERY_S", 0.01)
+def test_without_a_terminal_a_line_now_and_then_each_with_its_time(monkeypatch):
+    monkeypatch.setattr(shown, "LINE_EVERY_S", 0.002)
     console = recorder(terminal=False)
     with ProgressLine(console).shown() as line:
         line(PLANNING)
-        wait_for(console, "planning, 3/7 headers  0/0 blocks")
+        wait_for(console, "planning, 3/7 headers\n")
         line(RUNNING)
-        text = wait_for(console, "1/4 scenes  10/40 blocks  2.5 Mpx/s  5 min 00 s left\n")
-        before = text.count("10/40")
-        # Also when nothing ends: silence would look like a hang.
-        deadline = time.monotonic() + 10
-        while said(console).count("10/40") <= before:
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
+        wait_for(console, "1/4 scenes  10/40 blocks  2.5 Mpx/s  5 min 00 s left\n")
         line(replace(RUNNING, scenes_aside=2))
         wait_for(console, "left  2 set aside")
     after = said(console)
+    lines = after.splitlines()
+    assert len(lines) == 3, "what is the same is not said again at once"
+    assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ  \S", one) for one in lines)
     time.sleep(0.05)
     assert said(console) == after, "a line after the end"
     assert "\x1b" not in console.file.getvalue()
+
+
+def test_where_nothing_ends_for_long_that_is_said(monkeypatch):
+    """Silence would look like a hang."""
+    monkeypatch.setattr(shown, "LINE_EVERY_S", 0.002)
+    monkeypatch.setattr(shown, "SAME_EVERY_S", 0.02)
+    console = recorder(terminal=False)
+    with ProgressLine(console).shown() as line:
+        line(replace(RUNNING, pixels_done=0, blocks_done=0))
+        wait_for(console, "1/4 scenes  0/40 blocks  (nothing new for 0.0 s)")
+    assert said(console).splitlines()[0].endswith("1/4 scenes  0/40 blocks")
 
 
 def test_without_a_terminal_a_short_run_says_nothing():
