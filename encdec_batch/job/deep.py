@@ -176,8 +176,7 @@ def _compare_scene(store: Store, maker: Maker, marker: Marker, seed: str, tally:
     except SceneChanged:
         raise NotComparedError("its input was replaced since") from None
     except (SceneError, StoreError, SpecError) as error:
-        reason = error.message.removeprefix(f"{marker.input.uri}: ")
-        raise NotComparedError(f"its input cannot be read: {reason}") from None
+        raise NotComparedError(f"its input cannot be read: {maker.inputs.fault(marker.input.uri, error)}") from None
     tally.scenes += 1
     try:
         _compare_windows(store, maker, marker, checks, tally)

@@ -82,5 +82,5 @@ def _not_again(inputs: Inputs, marker: Marker) -> str:
     try:
         inputs.look_up(marker.input.uri)
     except SceneUnreadable as error:
-        return f"its input cannot be read any more: {error.message}"
+        return f"its input cannot be read any more: {inputs.fault(marker.input.uri, error)}"
     return ""

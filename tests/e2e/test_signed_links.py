@@ -91,9 +91,20 @@ def test_no_byte_of_an_output_opens_a_scene_and_a_new_signature_changes_nothing(
         again = command("run", spec)
         assert "2 scenes done (0 by this run)" in again.stdout, again.stderr
         checked = command("verify", out, "--deep")
-        if source is a_table:
-            assert checked.code == 0, checked.stdout
-    said = [ended.stdout + ended.stderr for ended in (plan, first, again, checked)]
+        if source is a_list:
+            assert "not compared: 2 scenes, its input cannot be read: " in checked.stdout
+            assert "name such links in a table (source.kind: table)" in checked.stdout
+            # Which is as it says.
+            write_spec(tmp_path, a_table(tmp_path, links), classes_package(), **changes)
+            assert "2 scenes done (0 by this run)" in command("run", spec).stdout
+            checked = command("verify", out, "--deep")
+        assert checked.code == 0, checked.stdout
+        assert " windows of 2 scenes computed again" in checked.stdout
+        valid.clear()
+        expired = command("verify", out, "--deep")
+        assert "not compared: 2 scenes" in expired.stdout
+        assert f"its link is signed: sign those of {tmp_path}/scenes.csv anew (a, b)" in expired.stdout
+    said = [ended.stdout + ended.stderr for ended in (plan, first, again, checked, expired)]
     for text in (*said, *texts_of(out)):
         assert "hunter" not in text
         assert "X-Amz" not in text
