@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from bench import jobs, scenes
+from bench.counted import counted
 from bench.figure import Bench, Figure
 from bench.packages import package
 
@@ -57,18 +57,13 @@ def _add(folder: Path, begin: int, count: int) -> None:
 
 
 def _planned(job: jobs.Job) -> dict[str, Any]:
-    clock = time.perf_counter()
-    # Its output is small: a pipe cannot fill.
-    process = subprocess.Popen([sys.executable, "-m", "bench.grown", str(job.file)], stdout=subprocess.PIPE, text=True)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    said, clock = job.file.with_suffix(".out"), time.perf_counter()
+    with said.open("w") as out:
+        used = counted([sys.executable, "-m", "bench.grown", str(job.file)], stdout=out)
     wall = time.perf_counter() - clock
-    said, _ = process.communicate()
-    if process.returncode:
-        raise RuntimeError(f"planning {job.file} ended with {process.returncode}")
-    return {
-        **json.loads(said), "s": wall, "cpu_s": used.ru_utime + used.ru_stime, "peak_MiB": used.ru_maxrss / 1024,
-    }  # fmt: skip
+    if code := used.pop("code"):
+        raise RuntimeError(f"planning {job.file} ended with {code:.0f}")
+    return {**json.loads(said.read_text()), "s": wall, **used}
 
 
 def plan(spec_file: str) -> dict[str, Any]:

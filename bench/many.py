@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from bench import jobs, scenes
+from bench.counted import counted
 from bench.figure import Bench, Figure
 from bench.packages import NO_OP, package
 
@@ -160,15 +161,11 @@ def timed(job: jobs.Job, verb: str) -> dict[str, Any]:
     said, talk = job.file.with_suffix(".out"), job.file.with_suffix(".err")
     clock = time.perf_counter()
     with said.open("w") as out, talk.open("w") as err:
-        process = subprocess.Popen(job.command(verb), stdout=out, stderr=err)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+        used = counted(job.command(verb), stdout=out, stderr=err)
+    seconds = time.perf_counter() - clock
+    if used.pop("code"):
         raise RuntimeError(f"{verb} {job.file}: {talk.read_text()[-2000:]}")
-    return {
-        "out": said.read_text(), "s": time.perf_counter() - clock, "cpu_s": used.ru_utime + used.ru_stime,
-        "peak_MiB": used.ru_maxrss / 1024,
-    }  # fmt: skip
+    return {"out": said.read_text(), "s": seconds, **used}
 
 
 def write_markers(job: jobs.Job, count: int | None = None) -> None:

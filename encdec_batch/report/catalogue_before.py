@@ -70,6 +70,20 @@ def has_catalogue(store: Store) -> bool:
     return OF_TABLE in _object(store, COLLECTION)
 
 
+DELETE = f"delete {COLLECTION} and {CATALOGUE_PREFIX}, which the next run or report --rebuild makes anew"
+"""What to do about a catalogue of ours whose collection is damaged."""
+
+
+def is_damaged(store: Store) -> bool:
+    """Whether something is there in place of the collection that is no JSON object, and so nobody's."""
+    try:
+        return not isinstance(json.loads(store.get(COLLECTION)), dict)
+    except ObjectMissing:
+        return False
+    except (ValueError, RecursionError):
+        return True
+
+
 def refuse_foreign(store: Store) -> None:
     """Nothing, if there is a catalogue of ours, or none at all.
 
@@ -89,9 +103,10 @@ def refuse_foreign(store: Store) -> None:
         found = COLLECTION
     if found:
         raise SpecError(
-            f"{store.uri}: {found} is there, and no run has written it",
-            hint="say output.catalogue: false, or write to another output.uri; if it is what is left of a damaged "
-            f"catalogue of this output, delete {COLLECTION} and {CATALOGUE_PREFIX}",
+            f"{store.uri}: {found} is there, and not as a run writes it: it is somebody else's, or this output's and "
+            "damaged",
+            hint=f"if it is this output's, {DELETE}; if somebody else's, say output.catalogue: false or write to "
+            "another output.uri",
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from encdec_batch.commit.catalogue_paths import CATALOGUE_PREFIX, COLLECTION, MODELS, item_path, shard_of, shard_path
 from encdec_batch.commit.marker import Marker
-from encdec_batch.report.catalogue_before import has_catalogue, read_children, read_items
+from encdec_batch.report.catalogue_before import DELETE, has_catalogue, is_damaged, read_children, read_items
 from encdec_batch.store.store import Store
 
 
@@ -20,7 +20,7 @@ def catalogue_fault(store: Store, markers: Iterable[Marker]) -> str:
         markers: all of it.
     """
     if not has_catalogue(store):
-        return ""
+        return f"{COLLECTION} is damaged: if it is this output's, {DELETE}" if is_damaged(store) else ""
     children = read_children(store)
     if children is None:
         return _said(f"{COLLECTION} is damaged")

@@ -259,9 +259,25 @@ def test_somebody_elses_collection_is_not_written_over(tmp_path):
     out.mkdir()
     (out / "collection.json").write_text('{"type": "Collection", "id": "theirs"}')
     ended = run(spec)
-    assert (ended.code, "no run has written it" in ended.stderr) == (2, True)
+    assert (ended.code, "it is somebody else's, or this output's and damaged" in ended.stderr) == (2, True)
     assert run(spec, "--set", "output.catalogue=false").code == 0
     assert json.loads((out / "collection.json").read_text())["id"] == "theirs"
+
+
+def test_a_damaged_collection_is_made_anew_once_it_is_deleted_as_the_error_says(tmp_path):
+    spec, out = archive(tmp_path, 2), tmp_path / "out"
+    run(spec)
+    whole = bytes_below(out / "stac")
+    for anew in (("run", spec), ("report", out, "--rebuild")):
+        (out / "collection.json").write_bytes((out / "collection.json").read_bytes()[:-9])
+        assert "collection.json is damaged" in command("verify", out, "--json").result["catalogue"]
+        refused = command(*anew)
+        assert (refused.code, "delete collection.json and stac/" in refused.stderr) == (2, True)
+        (out / "collection.json").unlink()
+        shutil.rmtree(out / "stac")
+        assert command(*anew).code == 0
+        assert bytes_below(out / "stac") == whole
+        assert command("verify", out, "--json").result["catalogue"] == ""
 
 
 def test_a_store_that_cannot_replace_a_marker_prunes_nothing(tmp_path, monkeypatch):

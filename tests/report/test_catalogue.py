@@ -254,7 +254,7 @@ def test_what_no_run_has_written_is_refused_and_stays(theirs, said):
         store.put(path, data)
     before = dict(store.objects)
     for call in (refuse_foreign, write, lambda store: write(store, anew=True)):
-        with pytest.raises(SpecError, match=f"{said} is there, and no run has written it"):
+        with pytest.raises(SpecError, match=f"{said} is there, and not as a run writes it"):
             call(store)
     assert store.objects == before
 
