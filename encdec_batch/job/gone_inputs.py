@@ -62,6 +62,11 @@ class Sources:
         return len(self._with_outputs)
 
     @property
+    def num_named(self) -> int:
+        """Scenes that the source names."""
+        return len(self._named)
+
+    @property
     def is_doubtful(self) -> bool:
         """Whether more is missing than is seldom removed at once."""
         return 100 * len(self.missing) > USUAL_PERCENT * self.num_committed
@@ -94,7 +99,7 @@ class Sources:
         Raises:
             EncdecError: it names fewer scenes than were expected.
         """
-        named = len(self._named)
+        named = self.num_named
         if removal.expect is not None and named < removal.expect:
             raise EncdecError(
                 f"{self._where}: {named} scenes are there, fewer than the {removal.expect} that were expected; "
@@ -112,7 +117,7 @@ class Sources:
             f"{missing} of {of} committed scenes ({100 * missing / of:.1f} %) are no longer in {self._where} (the "
             f"first is {min(self.missing)}), more than {USUAL_PERCENT:g} %: they were marked and not taken out; check "
             "that the source lists all it holds; if they were really removed, say --prune --expect "
-            f"{len(self._named)}, the scenes that it names now"
+            f"{self.num_named}, the scenes that it names now"
         )
 
 

@@ -34,8 +34,11 @@ def lost_note(sources: Sources) -> str:
     lost, of = sources.missing, sources.num_committed
     if not lost:
         return ""
-    check = "check that it lists all it holds; " if sources.is_doubtful else ""
+    check, expect = "", ""
+    if sources.is_doubtful:
+        check, expect = "check that it lists all it holds; ", f" --expect {sources.num_named}"
     return (
         f"{len(lost)} of {of} committed scenes ({100 * len(lost) / of:.1f} %) are no longer in the source (the first "
-        f"is {min(lost)}); they were marked and left as they are: {check}run --prune or prune --removed takes them out"
+        f"is {min(lost)}); they were marked and left as they are: {check}run --prune{expect} or prune --removed takes "
+        "them out"
     )
