@@ -62,6 +62,8 @@ def parse_options(pairs: tuple[str, ...]) -> dict[str, str | int | float | bool]
     for pair in pairs:
         key, found, value = pair.partition("=")
         if not found or not key:
-            raise SpecError(f"--storage {pair}", hint="write --storage endpoint_url=http://127.0.0.1:9000")
+            raise SpecError(
+                f"--storage {pair} is not KEY=VALUE", hint="write --storage endpoint_url=http://127.0.0.1:9000"
+            )
         parsed[key] = value
     return parsed

@@ -122,7 +122,8 @@ def print_summary(console: Console, summary: RunSummary) -> None:
     if summary.removal_held_back:
         console.print(f"held back: {summary.removal_held_back}", highlight=False, soft_wrap=True)
     print_notes(console, summary.notes)
-    print_aside(console, summary.set_aside, said="set aside  ", more=f"{summary.output_uri}/quarantine.parquet")
+    more = f"{summary.output_uri}/quarantine.parquet has them all"
+    print_aside(console, summary.set_aside, said="set aside  ", more=more)
     console.print(f"output  {summary.output_uri}", highlight=False, soft_wrap=True)
     console.print(f"report  {summary.report_uri}", highlight=False, soft_wrap=True)
     console.print(f"digest  {summary.digest}", highlight=False, soft_wrap=True)
@@ -140,7 +141,7 @@ def print_aside(console: Console, aside: Sequence[SetAside | QuarantineRecord], 
         console: that it goes to.
         aside: the scenes.
         said: before each line.
-        more: where all of them stand; empty: nowhere.
+        more: a line on where all of them stand; empty: nowhere.
     """
     rows = [CauseOf(scene_id=one.scene_id, stage=one.stage, reason=one.reason, hint=one.hint) for one in aside]
     causes = cause_rows(rows, len(rows))
@@ -155,7 +156,7 @@ def print_aside(console: Console, aside: Sequence[SetAside | QuarantineRecord], 
         scenes = count(sum(cause.num_scenes for cause in other), "scene")
         console.print(f"{said}{scenes} more, for {count(len(other), 'other reason')}", highlight=False)
     if more and (other or any(cause.num_scenes > SHOWN_IDS for cause in causes)):
-        console.print(f"all of them: {more}", highlight=False, soft_wrap=True)
+        console.print(more, highlight=False, soft_wrap=True)
 
 
 def print_status(console: Console, status: Status) -> None:
@@ -186,7 +187,8 @@ def print_verdict(console: Console, verdict: Verdict, deep: DeepVerdict | None =
     bad = len(verdict.bad_files)
     unread = len(verdict.bad) - bad
     more = f"; {count(unread, 'marker')} cannot be read" if unread else ""
-    console.print(f"{count(verdict.files, 'file')}, {bad} of them not what their markers say{more}", highlight=False)
+    well = f"{bad:,} of them not what their markers say" if bad else "each what its marker says"
+    console.print(f"{count(verdict.files, 'file')}, {well}{more}", highlight=False)
     if deep:
         print_deep(console, deep)
     if verdict.catalogue:
@@ -216,7 +218,7 @@ def print_deep(console: Console, deep: DeepVerdict) -> None:
 
 
 def print_taken(console: Console, taken: list[QuarantineRecord], *, dry_run: bool) -> None:
-    print_aside(console, taken, said="", more="retry --dry-run --json lists them" if dry_run else "")
+    print_aside(console, taken, said="", more="retry --dry-run --json lists them all" if dry_run else "")
     console.print(
         f"{count(len(taken), 'scene')} {'would be ' if dry_run else ''}taken out of quarantine", highlight=False
     )

@@ -30,7 +30,9 @@ def print_plan(console: Console, plan: Plan, projected_bytes: int, helpers: Help
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("scenes", f"{len(scenes):,} to do, {len(plan.done):,} done, {len(plan.set_aside):,} set aside")
     sides = ", ".join(map(str, sorted(totals.block_sides))) or "-"
-    table.add_row("blocks", f"{totals.blocks:,} of {sides} px, {format_number(cost.scene_pixels / 1e6)} Mpx to compute")
+    table.add_row(
+        "blocks", f"{totals.blocks:,} of up to {sides} px, {format_number(cost.scene_pixels / 1e6)} Mpx to compute"
+    )
     table.add_row("to read", _to_read(totals))
     if totals.bytes_for_statistics:
         before = format_bytes(totals.bytes_for_statistics)
@@ -65,7 +67,7 @@ def print_plan(console: Console, plan: Plan, projected_bytes: int, helpers: Help
 
 def _print_end(console: Console, plan: Plan) -> None:
     print_notes(console, plan.notes)
-    print_aside(console, plan.set_aside, said="set aside  ", more="plan --json lists them")
+    print_aside(console, plan.set_aside, said="set aside  ", more="plan --json lists them all")
 
 
 def _to_read(totals: PlanTotals) -> str:

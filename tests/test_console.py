@@ -201,12 +201,12 @@ def aside(count: int, reason: str, hint: str = "mend it") -> list[SetAside]:
 def test_equal_reasons_and_remedies_are_one_line():
     console = recorder(terminal=False)
     many = [*aside(1, "empty", ""), *aside(12_000, "1 band"), *aside(3, "damaged")]
-    print_aside(console, many, said="set aside  ", more="plan --json lists them")
+    print_aside(console, many, said="set aside  ", more="plan --json lists them all")
     assert said(console).splitlines() == [
         "set aside  12,000 scenes  plan: 1 band -> mend it  (10, 11, 12, 13, 14, ...)",
         "set aside  3 scenes  plan: damaged -> mend it  (d0, d1, d2)",
         "set aside  e0  plan: empty",
-        "all of them: plan --json lists them",
+        "plan --json lists them all",
     ]
 
 
@@ -214,7 +214,7 @@ def test_of_too_many_reasons_the_rest_is_counted_and_of_few_scenes_nothing_is_le
     console = recorder(terminal=False)
     print_aside(console, [one for n in range(13) for one in aside(2, f"{n} px")], said="", more="there")
     lines = said(console).splitlines()
-    assert (len(lines), lines[-2:]) == (12, ["6 scenes more, for 3 other reasons", "all of them: there"])
+    assert (len(lines), lines[-2:]) == (12, ["6 scenes more, for 3 other reasons", "there"])
     console = recorder(terminal=False)
     print_aside(console, [*aside(5, "a"), *aside(1, "b")], said="", more="there")
     assert said(console).splitlines() == [
