@@ -64,10 +64,11 @@ def network(bands: int = 1) -> str:
     return classes_package(bands, ("int16",), unit="scaled", seed=2)
 
 
-def job(tmp_path, package: str, **changes):
+def job(tmp_path, package: str, slices: int = 0, **changes):
     files = [{"kind": "cog"}, {"kind": "nifti"}, {"kind": "dicom_seg"}]
     output = {"files": files, "catalogue": True}
-    return write_spec(tmp_path, tmp_path / "pacs", package, output=output, **changes)
+    source = {"kind": "prefix", "uri": str(tmp_path / "pacs"), "context_slices": slices}
+    return write_spec(tmp_path, source, package, output=output, **changes)
 
 
 def volumes(output: Path) -> list[dict]:
@@ -93,7 +94,7 @@ def test_a_series_becomes_a_volume_and_a_segmentation(tmp_path, series):
 
 
 def test_neighbours_are_read_as_bands(tmp_path, series):
-    ended = run(job(tmp_path, network(3), source={"context_slices": 1}))
+    ended = run(job(tmp_path, network(3), slices=1))
     assert ended.code == 0, ended
     (volume,) = volumes(tmp_path / "out")
     padded = np.concatenate([series[:1], series, series[-1:]])
@@ -138,7 +139,7 @@ def test_no_identifier_leaves_but_where_it_must(tmp_path, series, hidden, caplog
     broken = tmp_path / "pacs" / "Doe_Jane" / "Burnt Umber.dcm"
     broken.write_bytes((tmp_path / "pacs" / "Doe_Jane" / "MRN-77 0.dcm").read_bytes()[:900])
     spec = job(tmp_path, network(), **({} if hidden else {"privacy": "off"}))
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.INFO):
         ended = run(spec, "-v")
     assert ended.code == 3, ended
     assert len(ended.result["set_aside"]) == 1
