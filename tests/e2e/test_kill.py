@@ -33,7 +33,7 @@ SCENES = {"first": (1100, 300), "second": (1300, 1500), "third": (300, 400)}
 BLOCKS = {"first": 2, "second": 9, "third": 1}
 RAY = "compute.stream={kind: ray, max_workers: %d}"
 LOCAL = "compute.stream={kind: local, workers: 1}"
-PROGRESS = re.compile(r"(planning.*|starting Ray|\d+/\d+ scenes)  \d+/\d+ blocks  .*")
+PROGRESS = re.compile(r"\S+Z  (planning.*|starting Ray|\d+/\d+ scenes.*)")
 """A line of a run without a terminal."""
 
 
