@@ -13,7 +13,7 @@ import click
 from encdec_batch.command import COULD_NOT_RUN
 from encdec_batch.command import command as _command
 from encdec_batch.command import verbose as _verbose
-from encdec_batch.console_submit import file_lines, job_lines, parcel_lines, silent_line
+from encdec_batch.console_submit import file_lines, job_lines, left_out, parcel_lines, silent_line
 
 if TYPE_CHECKING:
     from encdec_batch.submit.cluster import Cluster
@@ -67,7 +67,7 @@ def submit(  # noqa: PLR0913  (one parameter an option)
             click.echo("\n".join(file_lines(parcel)))
         return 0
     if parcel.left_out:
-        click.echo(f"not sent, as neither git nor an installation lists it: {', '.join(parcel.left_out)}", err=True)
+        click.echo(f"not sent: {left_out(parcel)}", err=True)
     cluster = _connect(address)
     name, before = _submit(cluster, parcel, wanted)
     if follow:

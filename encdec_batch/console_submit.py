@@ -24,9 +24,15 @@ def parcel_lines(parcel: Parcel, submission_id: str) -> Iterator[str]:
     number, size = len(parcel.files), format_bytes(len(parcel.folder))
     yield f"to be sent   {number} file{'' if number == 1 else 's'}, {size} as a zip: {', '.join(_parts(parcel))}"
     if parcel.left_out:
-        some = ", ".join(parcel.left_out[:_SHOWN]) + (", ..." if len(parcel.left_out) > _SHOWN else "")
-        yield f"left out     {len(parcel.left_out)}, which neither git nor an installation lists: {some}"
+        yield f"left out     {left_out(parcel)}"
     yield "nothing was sent, and no cluster was asked; -v lists every file"
+
+
+def left_out(parcel: Parcel) -> str:
+    """Files beside those of the package that stay here; some by name."""
+    number = len(parcel.left_out)
+    some = ", ".join(parcel.left_out[:_SHOWN]) + (", ..." if number > _SHOWN else "")
+    return f"{number} file{'' if number == 1 else 's'} that neither git nor an installation lists: {some}"
 
 
 def file_lines(parcel: Parcel) -> Iterator[str]:

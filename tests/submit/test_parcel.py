@@ -216,7 +216,9 @@ def test_a_dry_run_is_a_few_lines_and_with_v_every_file_and_asks_no_cluster(tmp_
 def test_what_stays_here_is_counted_and_with_v_named():
     parcel = replace(make_parcel(SPEC, wheel="none"), left_out=tuple(f"encdec_batch/{n}.py" for n in range(7)))
     [line] = [line for line in parcel_lines(parcel, "a") if line.startswith("left out")]
-    assert line.split(maxsplit=2)[2].startswith("7, which neither git nor an installation lists: encdec_batch/0.py, ")
+    assert line.split(maxsplit=2)[2].startswith(
+        "7 files that neither git nor an installation lists: encdec_batch/0.py, "
+    )
     assert sum(line.lstrip().startswith("left out") for line in file_lines(parcel)) == 7
 
 
