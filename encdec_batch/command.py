@@ -31,15 +31,25 @@ def command(call: Callable[..., int]) -> Callable[..., None]:
             if verbose:
                 traceback.print_exc()
             said = error if isinstance(error, EncdecError) else unexpected(error, call.__name__)
-            click.echo(f"error: {said}", err=True)
+            click.echo("\n".join([f"error: {said}", *_notes(error)]), err=True)
             code = WRONG_SPEC if isinstance(error, SpecError) else COULD_NOT_RUN
-        except KeyboardInterrupt as why:
-            # Whoever raises it for a signal says so (encdec_batch/driver.py); Ctrl-C says nothing.
-            click.echo(str(why) or "interrupted; the same command goes on where this one was", err=True)
+        except KeyboardInterrupt as error:
+            # Whoever raises it for a signal says so (encdec_batch/driver.py); Ctrl-C says nothing. What a command knows
+            # better of its end it has noted on the error.
+            notes = _notes(error)
+            if not (said_so := str(error)):
+                first, *notes = notes or ["the same command goes on where this one was"]
+                said_so = f"interrupted; {first}"
+            click.echo("\n".join([said_so, *notes]), err=True)
             code = COULD_NOT_RUN
         sys.exit(code)
 
     return wrapped
+
+
+def _notes(error: BaseException) -> list[str]:
+    """Lines that were added to an error on its way."""
+    return list(getattr(error, "__notes__", ()))
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")

@@ -41,6 +41,7 @@ table can show it in a column of its own.
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -216,6 +217,26 @@ class CertificateFailed(CommitError):
 
 class LeaseHeld(CommitError):
     """Another run holds the lease of this output."""
+
+
+def together(*checks: Callable[[], Any]) -> tuple[Any, ...]:
+    """What each of these gives. All are tried and what is wrong is said at once: whoever mends one thing is not to find
+    the next only then.
+
+    Raises:
+        SpecError: that of one; of several, one with a line for each.
+    """
+    made, faults = [], []
+    for check in checks:
+        try:
+            made.append(check())
+        except SpecError as error:
+            faults.append(error)
+    if len(faults) > 1:
+        raise SpecError(f"{len(faults)} things are to be corrected:\n  " + "\n  ".join(map(str, faults)))
+    for fault in faults:
+        raise fault
+    return tuple(made)
 
 
 _NO_MEMORY = "can't allocate memory"

@@ -55,6 +55,12 @@ def public_uri(uri: str) -> str:
     return f"{scheme}://{rest}"
 
 
+def without_query(uri: str) -> str:
+    """Of the web without query and fragment: by its end a format is told. Elsewhere both are part of a name."""
+    scheme, separator, rest = uri.partition("://")
+    return f"{scheme}://{re.split('[?#]', rest, maxsplit=1)[0]}" if separator and scheme.lower() in _WEB else uri
+
+
 def public_text(text: str) -> str:
     """A message with every link of the web in it as `public_uri` has it, and what is `hidden` now as it is shown."""
     shown = _hidden_names()

@@ -4,7 +4,7 @@ scene or starting Ray.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from encdec_batch.models.package import Package, load_package
 from encdec_batch.plan.budget import NETWORK_COPIES, PROCESS_BYTES
 from encdec_batch.plan.expand import Group
 from encdec_batch.plan.identity import apart_from
+from encdec_batch.plan.listing import passed_over_note
 from encdec_batch.plan.memory import PlanMemory
 from encdec_batch.plan.opening import make_plan, plan_scenes, wanted_of
 from encdec_batch.plan.plan import Known, Plan, Planned, Sorted, sort_candidates
@@ -88,18 +89,20 @@ def place(spec: JobSpec) -> Placed:
     listing = list_scenes(spec, open_store(spec.output.uri, spec.output.storage))
     spec = _with_privacy(spec, private=listing.private)
     order = replace(order, spec=spec)
+    note = passed_over_note(
+        listing.passed_over, "source.pattern" if spec.source.kind == "glob" else "source.suffixes"
+    )
     if not listing.candidates and not listing.unnamed:
         where = "the list" if spec.source.kind == "list" else spec.source.uri
-        there = passed_over_note(listing.passed_over)
         raise SpecError(
-            "; ".join(filter(None, [f"{where}: no scene is there", there])),
+            "; ".join(filter(None, [f"{where}: no scene is there", note])),
             hint="check source.uri, and source.suffixes or source.pattern",
         )
     return Placed(
         order=order,
         package=package,
         listing=listing,
-        note=passed_over_note(listing.passed_over),
+        note=note,
     )
 
 
@@ -160,14 +163,6 @@ def _same_input(marker: Marker, candidate: Candidate, order: Order) -> bool:
     """Whether a marker is of the pixels that a candidate has now."""
     bands = candidate.bands or order.spec.source.bands or range(1, order.card.num_bands + 1)
     return marker.input.etag == candidate.etag and marker.summary.get("bands") == list(bands)
-
-
-def passed_over_note(passed_over: Mapping[str, int]) -> str:
-    """A line on objects of the source that look like images and were not asked for; empty where there are none."""
-    if not passed_over:
-        return ""
-    kinds = ", ".join(f"{number} {ending}" for ending, number in sorted(passed_over.items()))
-    return f"objects that look like images were not asked for and passed over: {kinds}"
 
 
 def finish_plan(prepared: Prepared, host: Host, store: Store) -> Plan:

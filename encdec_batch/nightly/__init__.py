@@ -11,6 +11,7 @@ Composes train, models and job; none of them knows of it.
     production.py   what is in production
     records.py      what a night writes down, and where
     plan.py         what this night learns from; fixed when it begins
+    bands.py        a look at a few files where there are not labels enough
     tune.py         the training, and its package in the registry
     evaluate.py     a package on some scenes, by the workers of the training
     scores.py, bootstrap.py   figures of resampled scenes, and how sure a difference is

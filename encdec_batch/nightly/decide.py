@@ -11,13 +11,16 @@ def is_better(judgement: Judgement) -> tuple[bool, tuple[str, ...]]:
     It is where the lower bound of its gain is above the margin, and no class and no group falls by more than its guard.
     """
     bound, metric = judgement.bound, judgement.metric
-    sure = f"{100 * bound.level:.4g} %"
     gain = "no figure" if bound.observed is None else f"{bound.observed:+.4f}"
-    of_nights = f", as {bound.nights} nights were judged since the last promotion" if bound.nights > 1 else ""
+    # The confidence is divided among the nights since the last promotion (`level_of`).
+    of_nights = f", the one of {bound.nights} nights judged since the last promotion" if bound.nights > 1 else ""
     better = bound.lower > judgement.margin
-    counts = f"{'' if better else 'only '}{bound.lower:+.4f} can be counted on"
-    asked = f"more than {judgement.margin:g} is asked for"
-    reasons = [f"{metric} changes by {gain}; to be {sure} sure{of_nights}, {counts}, and {asked}"]
+    interval = (
+        f"the one-sided {100 * bound.level:.4g} % lower confidence bound of the difference is {bound.lower:+.4f} "
+        f"(paired bootstrap over {len(judgement.scenes)} scenes{of_nights})"
+    )
+    verdict = f"{'above' if better else 'not above'} the margin of {judgement.margin:g} (judge.margin)"
+    reasons = [f"{metric}, candidate less production: {gain}; {interval}, {verdict}"]
     for what, rows in (("class", judgement.classes), ("group", judgement.groups)):
         for row in rows:
             if row.broken:

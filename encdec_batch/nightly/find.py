@@ -8,14 +8,12 @@ from dataclasses import dataclass
 
 from encdec_batch.errors import SceneError
 from encdec_batch.nightly.split import AUDIT, HELD_OUT, TRAINING, Side, side_of
-from encdec_batch.plan.confine import confined
 from encdec_batch.plan.keys import canonical_json
-from encdec_batch.plan.open import as_scene_errors
 from encdec_batch.spec.nightly import ColumnGroups, FolderGroups, Groups, NightlySpec
 from encdec_batch.spec.train_target import CleanTarget, HighResolutionTarget
-from encdec_batch.store.open import locate
 from encdec_batch.train.pairs.find import find_pairs
-from encdec_batch.train.pairs.pair import Aside, File, Pair
+from encdec_batch.train.pairs.open import etag_of
+from encdec_batch.train.pairs.pair import Aside, Pair
 
 _LOOK_UPS = 16
 
@@ -60,13 +58,13 @@ def find_labels(spec: NightlySpec) -> Labels:
     data, groups = spec.train.data, spec.judge.groups
     made = isinstance(data.target, CleanTarget | HighResolutionTarget)
     column = groups.column if isinstance(groups, ColumnGroups) else None
-    pairs, aside = find_pairs(data.train, made=made, side=column)
+    pairs, aside = find_pairs(data.train, made=made, side=column, option="train.data.train")
 
     def look(pair: Pair) -> Labelled | Aside:
         try:
             fingerprint = _fingerprint(pair)
         except SceneError as error:
-            uri = str(error.context.get("uri", pair.image.uri))
+            uri = str(error.context["uri"])
             return Aside(uri=uri, reason=error.message.removeprefix(f"{uri}: "), hint=error.hint)
         return Labelled(
             pair=pair,
@@ -116,14 +114,8 @@ def key_of(pair: Pair) -> str:
 
 def _fingerprint(pair: Pair) -> str:
     files = [pair.image, *([pair.target] if pair.target else [])]
-    seen = [[file.uri, _etag(file)] for file in files]
+    seen = [[file.uri, etag_of(file)] for file in files]
     return hashlib.sha256(canonical_json(seen)).hexdigest()[:16]
-
-
-def _etag(file: File) -> str:
-    with as_scene_errors(file.uri):
-        store, path = locate(file.uri, file.source.storage)
-        return confined(store, file.source, file.uri).info(path).etag
 
 
 def _group(pair: Pair, groups: Groups) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from encdec_batch.errors import SpecError
 from encdec_batch.models.package import Package
 from encdec_batch.models.registry import promote
+from encdec_batch.nightly.bands import check_few
 from encdec_batch.nightly.find import Labels, find_labels
 from encdec_batch.nightly.judge import Evaluator
 from encdec_batch.nightly.pictures import draw, keep_pictures
@@ -18,18 +20,21 @@ from encdec_batch.nightly.plan import (
     counts_of,
     fix_plan,
     frozen_audit,
+    make_plan,
     question_of,
     read_plan,
 )
 from encdec_batch.nightly.production import ProductionState, model_of, production_state, reference_of
-from encdec_batch.nightly.promote import CandidateResult, judge_and_promote, nights_judged
-from encdec_batch.nightly.records import OPEN, Counts, Decision, Judgement, Made, Outcome, read_decisions
+from encdec_batch.nightly.promote import CandidateResult, ask_to_promote, judge_and_promote, nights_judged
+from encdec_batch.nightly.records import OPEN, Counts, Decision, Figures, Judgement, Made, Outcome, read_decisions
 from encdec_batch.nightly.split import keep_rule
-from encdec_batch.nightly.tune import NightDataset, made_before, prepare_dataset, registered, tune
+from encdec_batch.nightly.tune import NightDataset, made_before, prepare_dataset, registered, training_of, tune
 from encdec_batch.spec.nightly import NightlySpec
 from encdec_batch.store.store import Store
 from encdec_batch.stream.calls import open_calls
 from encdec_batch.train.tracking.progress import Report
+
+_NOTHING_TRAINED = "nothing was trained"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,8 +77,8 @@ class NightFlow:
         self.counts = counts_of(labels, state).model_copy(
             update={"aside": tuple(str(one) for one in aside[:SAID]), "num_aside": len(aside)}
         )
-        if len(dataset.held_out) < spec.judge.least_scenes:
-            return self._undecided(len(dataset.held_out))
+        if (found := len(dataset.held_out)) < spec.judge.least_scenes:
+            return self._said("undecided", self._few_to_judge(found), _NOTHING_TRAINED)
         if made is None and (earlier := self._left_open(dataset, state)) is not None:
             return self._judge(dataset, *earlier, audit_note)
         package = made or tune(spec, dataset, report=self.report, verbose=self.verbose)
@@ -83,21 +88,25 @@ class NightFlow:
         return self._judge(dataset, package, version, audit_note)
 
     def _nothing_to_do(self, labels: Labels, state: ProductionState) -> Decision | None:
-        """Why this night does not begin; None: it does."""
+        """Why this night does not begin; None: it does.
+
+        Raises:
+            SpecError: it could not begin with more labels either.
+        """
         spec, counts = self.spec, counts_of(labels, state)
         self.counts = counts
-        if not counts.held_out:
-            raise SpecError(
-                f"none of {counts.labelled} labelled scenes is held out: there is nothing to judge by",
-                hint="label more, or raise split.held_out (in a new output.uri, if nights were judged already)",
-            )
-        if counts.held_out < spec.judge.least_scenes:
-            return self._undecided(counts.held_out)
-        if counts.new < spec.new_scenes:
-            said = (
-                f"{counts.new} scenes to learn from are new since the last promotion, {spec.new_scenes} are asked for"
-            )
-            return self._said("too_little", said)
+        few_to_judge, few_to_learn = counts.held_out < spec.judge.least_scenes, counts.new < spec.new_scenes
+        lacking = [self._few_to_judge(counts.held_out)] if few_to_judge else []
+        lacking += [self._few_to_learn(counts.new, state)] if few_to_learn else []
+        if lacking:
+            self._check_bands(labels, state, lacking)
+            if not counts.held_out:
+                raise SpecError(
+                    f"none of {counts.labelled} labelled scenes is held out: there is nothing to judge by",
+                    hint="label more, or raise split.held_out (in a new output.uri, if nights were judged already)",
+                )
+            asked_for = [ask_to_promote(spec, state.waiting)] if state.waiting else []
+            return self._said("undecided" if few_to_judge else "too_little", *lacking, *asked_for, _NOTHING_TRAINED)
         against = state.package.digest if state.package else ""
         asked = question_of(spec, labels, against if spec.begin == "production" else "", against)
         # What was better in shadow, or was to be promoted as the night died, has not been refused.
@@ -124,12 +133,24 @@ class NightFlow:
                     return package, made
         return None
 
-    def _undecided(self, found: int) -> Decision:
+    def _few_to_judge(self, found: int) -> str:
         least = self.spec.judge.least_scenes
-        said = (
-            f"{found} held-out scenes can be judged on, {least} are asked for (judge.least_scenes): nothing was trained"
-        )
-        return self._said("undecided", said)
+        return f"{found} held-out scenes can be judged on, {least} are asked for (judge.least_scenes)"
+
+    def _few_to_learn(self, found: int, state: ProductionState) -> str:
+        since = f"{state.waiting}, which waits to be promoted," if state.waiting else "the last promotion"
+        since = f" since {since}" if state.waiting or state.alias else ""
+        return f"{found} scenes to learn from are new{since}, {self.spec.new_scenes} are asked for (new_scenes)"
+
+    def _check_bands(self, labels: Labels, state: ProductionState, lacking: list[str]) -> None:
+        """What is wrong with the spec is not to be told only when there are labels enough."""
+        parent = state.package if self.spec.begin == "production" else None
+        training = training_of(self.spec, make_plan(self.spec, self.night, labels, state), labels, parent)
+        try:
+            check_few(training, [one.pair for one in labels.scenes], parent.card if parent else None)
+        except SpecError as error:
+            said = f"{error.message}. And there are not labels enough: {'; '.join(lacking)}"
+            raise SpecError(said, hint=error.hint) from error
 
     def _judge(self, dataset: NightDataset, package: Package, made: Made, audit_note: str) -> Decision:
         spec = self.spec
@@ -143,11 +164,16 @@ class NightFlow:
         def judge(state: ProductionState) -> Judgement:
             question = asked(state.package.digest if state.package else "")
             nights = nights_judged(decisions, self.night, question, state)
-            compute = spec.train.compute
-            with open_calls(compute.stream, compute.device, verbose=self.verbose) as calls:
-                evaluator = Evaluator(spec, dataset, calls)
+            with self._evaluator(dataset) as evaluator:
                 found = evaluator.judge(package, state, nights=nights, audit_note=audit_note)
-                pictures = draw(evaluator, found, package, state)
+                pictures = draw(evaluator, found, package, state.package)
+            keep_pictures(self.store, self.night, pictures)
+            return found
+
+        def measure() -> Figures:
+            with self._evaluator(dataset) as evaluator:
+                found = evaluator.measure(package, audit_note=audit_note)
+                pictures = draw(evaluator, found, package, None)
             keep_pictures(self.store, self.night, pictures)
             return found
 
@@ -160,7 +186,18 @@ class NightFlow:
         def announce(result: CandidateResult) -> None:
             self.keep(decision_of(result))
 
-        return decision_of(judge_and_promote(spec, made.version, judge, announce))
+        decision = decision_of(judge_and_promote(spec, made.version, judge, announce))
+        if decision.outcome != "no_production":
+            return decision
+        # A person decides, by what is seen of it.
+        alone = measure()
+        return decision.model_copy(update={"alone": alone, "reasons": (_figure_said(alone), *decision.reasons)})
+
+    @contextmanager
+    def _evaluator(self, dataset: NightDataset) -> Iterator[Evaluator]:
+        compute = self.spec.train.compute
+        with open_calls(compute.stream, compute.device, verbose=self.verbose) as calls:
+            yield Evaluator(self.spec, dataset, calls)
 
     def _said(self, outcome: Outcome, *reasons: str) -> Decision:
         return Decision(
@@ -172,3 +209,10 @@ class NightFlow:
             time=self.store.now(),
             counts=self.counts,
         )
+
+
+def _figure_said(alone: Figures) -> str:
+    value = alone.overall[0].candidate
+    return (
+        f"{alone.metric} {'has no figure' if value is None else f'{value:.4f}'} on {len(alone.scenes)} held-out scenes"
+    )

@@ -1,4 +1,6 @@
-"""Candidate and production on the same scenes, each predicted tile by tile as a job predicts it."""
+"""Candidate and production on the same scenes, each predicted tile by tile as a job predicts it; or a first candidate
+alone.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from encdec_batch.nightly.bootstrap import Score, differences, interval, level_o
 from encdec_batch.nightly.evaluate import Evaluating, count, evaluating
 from encdec_batch.nightly.find import key_of
 from encdec_batch.nightly.production import ProductionState
-from encdec_batch.nightly.records import Bound, Compared, Judgement
+from encdec_batch.nightly.records import Bound, Compared, Figures, Judgement
 from encdec_batch.nightly.scores import Scale, scores_of, shown
 from encdec_batch.nightly.tune import NightDataset
 from encdec_batch.spec.nightly import NightlySpec
@@ -39,6 +41,10 @@ class Counted:
     """(scenes, numbers)."""
     scale: Scale
 
+    def some(self, numbers: Sequence[int]) -> Counted:
+        """Of some scenes alone."""
+        return Counted(rows=self.rows[list(numbers)], scale=self.scale)
+
     def score(self, metric: str) -> Score:
         return partial(scores_of, metric=metric, scale=self.scale)
 
@@ -50,24 +56,23 @@ class Counted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Both:
-    """Two packages on the same scenes."""
+    """Two packages on the same scenes; or a first one alone."""
 
     scenes: tuple[Inspected, ...]
-    production: Counted
+    production: Counted | None
     candidate: Counted
 
     def some(self, numbers: Sequence[int]) -> Both:
         """Of some scenes alone."""
-        production, candidate = (
-            Counted(rows=one.rows[list(numbers)], scale=one.scale) for one in (self.production, self.candidate)
-        )
-        return Both(scenes=tuple(self.scenes[n] for n in numbers), production=production, candidate=candidate)
+        production = None if self.production is None else self.production.some(numbers)
+        scenes = tuple(self.scenes[n] for n in numbers)
+        return Both(scenes=scenes, production=production, candidate=self.candidate.some(numbers))
 
     def compared(self, metric: str, *, name: str = "", guard: float | None = None) -> Compared:
         """A figure of all scenes together."""
         return Compared(
             name=name or metric,
-            production=self.production.total(metric),
+            production=None if self.production is None else self.production.total(metric),
             candidate=self.candidate.total(metric),
             guard=guard,
             scenes=len(self.scenes),
@@ -107,39 +112,55 @@ class Evaluator:
         wanted = output_of(self._dataset.spec, facts_of(self._dataset.prepared))
         target, num_bands = self.spec.train.data.target, self._dataset.prepared.num_bands
         check_fits(production.card, target, wanted, num_bands=num_bands)
-        asked = self.spec.judge
-        both = self._both(candidate, production, self.held_out)
-        audited = [one for one in self._dataset.prepared.val if key_of(one.pair) in self._dataset.audit]
-        frozen = self._both(candidate, production, audited) if audited else None
-        names = list(dict.fromkeys([asked.metric, *shown(self._classes)]))
+        theirs = self._counted(production, self.held_out)
+        both = Both(scenes=self.held_out, production=theirs, candidate=self._counted(candidate, self.held_out))
+        figures = self._figures(both, candidate, production, audit_note).model_copy(
+            update={"note": "" if state.by_night else _NOT_BY_A_NIGHT}
+        )
+        groups = (*self._before(both, state), *figures.groups)
+        bound = self._bound(both.candidate, theirs, both.compared(self.spec.judge.metric), nights)
         return Judgement(
-            against=against,
+            **dict(figures) | {"groups": groups}, against=against, margin=self.spec.judge.margin, bound=bound
+        )
+
+    def measure(self, candidate: Package, *, audit_note: str = "") -> Figures:
+        """All figures of a candidate that there is nothing to compare with: a person decides by them.
+
+        Args:
+            candidate: made this night.
+            audit_note: as in `judge`.
+
+        Raises:
+            EncdecError: a scene cannot be read.
+        """
+        only = Both(scenes=self.held_out, production=None, candidate=self._counted(candidate, self.held_out))
+        return self._figures(only, candidate, None, audit_note)
+
+    def _figures(self, both: Both, candidate: Package, production: Package | None, audit_note: str) -> Figures:
+        asked = self.spec.judge
+        audited = tuple(one for one in self._dataset.prepared.val if key_of(one.pair) in self._dataset.audit)
+        frozen: Both | None = None
+        if audited:
+            theirs = None if production is None else self._counted(production, audited)
+            frozen = Both(scenes=audited, production=theirs, candidate=self._counted(candidate, audited))
+        names = list(dict.fromkeys([asked.metric, *shown(self._classes)]))
+        return Figures(
             metric=asked.metric,
-            margin=asked.margin,
-            bound=self._bound(both, nights),
             overall=tuple(both.compared(name) for name in names),
             classes=tuple(
                 both.compared(f"iou/{name}", guard=asked.class_guards.get(name, asked.class_guard))
                 for name in self._classes
             ),
-            groups=(*self._before(both, state), *self._by_group(both)),
+            groups=tuple(self._by_group(both)),
             scenes=tuple(self._by_scene(both)),
             audit=tuple(frozen.compared(name) for name in names) if frozen else (),
             audit_scenes=len(audited),
             audit_note=audit_note,
-            note="" if state.by_night else _NOT_BY_A_NIGHT,
         )
 
     def evaluating(self, package: Package) -> Evaluating:
         """A package, to be evaluated on scenes of this night."""
         return evaluating(self.spec, self._dataset, package, self.calls)
-
-    def _both(self, candidate: Package, production: Package, scenes: Sequence[Inspected]) -> Both:
-        return Both(
-            scenes=tuple(scenes),
-            production=self._counted(production, scenes),
-            candidate=self._counted(candidate, scenes),
-        )
 
     def _counted(self, package: Package, scenes: Sequence[Inspected]) -> Counted:
         output = package.card.output
@@ -147,12 +168,12 @@ class Evaluator:
         rows = count(self.calls, self.evaluating(package), scenes)
         return Counted(rows=rows, scale=Scale(classes=self._classes, span=span))
 
-    def _bound(self, both: Both, nights: int) -> Bound:
+    def _bound(self, candidate: Counted, production: Counted, now: Compared, nights: int) -> Bound:
         asked = self.spec.judge
         level = level_of(asked.confidence, nights)
-        ours, theirs = ((one.rows, one.score(asked.metric)) for one in (both.candidate, both.production))
+        ours, theirs = ((one.rows, one.score(asked.metric)) for one in (candidate, production))
         found = differences(ours, theirs, resamples=resamples_for(level, asked.resamples), seed=asked.seed)
-        bounds, now = interval(found, level), both.compared(asked.metric)
+        bounds = interval(found, level)
         return Bound(
             observed=None if now.production is None or now.candidate is None else round(0.0 - now.fall, 6),
             lower=bounds.lower,
@@ -200,4 +221,14 @@ class Evaluator:
             both.some([number]).compared(self.spec.judge.metric, name=key_of(one.pair))
             for number, one in enumerate(both.scenes)
         ]
-        return sorted(rows, key=lambda row: (-row.fall, row.name))
+        return sorted(rows, key=fallen if both.production is not None else worst)
+
+
+def fallen(row: Compared) -> tuple[float, str]:
+    """Puts the scenes first that fell most."""
+    return -row.fall, row.name
+
+
+def worst(row: Compared) -> tuple[bool, float, str]:
+    """Puts the scenes first that the candidate does worst; those without a figure last."""
+    return row.candidate is None, 0.0 if row.candidate is None else row.candidate, row.name

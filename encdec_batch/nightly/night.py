@@ -18,6 +18,12 @@ def night_of(seconds: float) -> str:
     return (datetime.fromtimestamp(seconds, UTC) - timedelta(hours=12)).date().isoformat()
 
 
+def next_try(night: str) -> str:
+    """How another try of this night is begun, in words: for after noon the same command is of another one."""
+    noon = date.fromisoformat(night) + timedelta(days=1)
+    return f"--night {night} goes on where this try was (until {noon} 12:00 UTC the same command does without it)"
+
+
 def checked_night(text: str) -> str:
     """The night that somebody named.
 

@@ -47,8 +47,8 @@ class Failure(NamedTuple):
     message: str
     hint: str
     time: float
-    promoting: bool = False
-    """It was about to move the alias."""
+    then: str = ""
+    """What became of production, and how the night goes on, in words."""
     archive: str = ""
     """What became of the archive, in words."""
 
@@ -61,7 +61,7 @@ def render_night(decision: Decision, pictures: Sequence[Picture], *, notes: Sequ
         pictures: of some held-out scenes.
         notes: what became of the archive, and what else is to be said.
     """
-    judgement = decision.judgement
+    judgement, figures = decision.judgement, decision.figures
     return (
         environment(_FOLDER)
         .get_template("page.html.j2")
@@ -70,8 +70,9 @@ def render_night(decision: Decision, pictures: Sequence[Picture], *, notes: Sequ
             words=WORDS[decision.outcome],
             written=_when(decision.time),
             judgement=judgement,
+            figures=figures,
             scale=_scale(judgement.bound, judgement.margin) if judgement else None,
-            scenes=judgement.scenes[:MAX_SCENES] if judgement else (),
+            scenes=figures.scenes[:MAX_SCENES] if figures else (),
             pictures=pictures,
             notes=notes,
             lineage=_lineage(decision),
@@ -112,10 +113,12 @@ def _lineage(decision: Decision) -> list[tuple[str, str]]:
             ("judged against", f"{decision.model}@{judgement.against.version}"),
             ("its digest", judgement.against.digest),
         ]
-    if decision.outcome == "promoted":
+    # The first that is promoted has none before it to go back to.
+    if decision.outcome == "promoted" and judgement is not None:
         facts += [("the way back", f"encdec-batch models rollback {decision.model}")]
     if decision.outcome in ("kept", "would_promote", "no_production") and made is not None:
-        facts += [("promote it all the same", f"encdec-batch models promote {decision.model}@{made.version}")]
+        what = "promote it" if decision.outcome == "no_production" else "promote it all the same"
+        facts += [(what, f"encdec-batch models promote {decision.model}@{made.version}")]
     return facts
 
 

@@ -1,4 +1,4 @@
-"""Held-out scenes for the page: input, target, and what both networks make of them."""
+"""Held-out scenes for the page: input, target, and what both networks make of them, or a first candidate alone."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from encdec_batch.models.card import CardModel
 from encdec_batch.models.package import Package
 from encdec_batch.nightly.evaluate import Evaluating, evaluate_here
 from encdec_batch.nightly.find import key_of
-from encdec_batch.nightly.judge import Evaluator
-from encdec_batch.nightly.production import ProductionState
-from encdec_batch.nightly.records import Compared, Judgement, Score
+from encdec_batch.nightly.judge import Evaluator, worst
+from encdec_batch.nightly.records import Compared, Figures, Score
 from encdec_batch.plan.keys import canonical_json
 from encdec_batch.report.preview import preview_picture
 from encdec_batch.store.store import Store
@@ -23,40 +22,48 @@ from encdec_batch.train.evaluation.picture import picture_of
 
 
 class Picture(CardModel):
-    """One scene; each of the four is a data URI."""
+    """One scene; image, target and what was made of it are data URIs."""
 
     name: str
     production: Score
     candidate: Score
     image: str
     target: str
-    made_by_production: str
     made_by_candidate: str
+    made_by_production: str = ""
+    """Empty: there was none."""
 
 
 _ALL = TypeAdapter(tuple[Picture, ...])
 
 
-def choose(judgement: Judgement, number: int) -> list[Compared]:
+def choose(figures: Figures, number: int) -> list[Compared]:
     """The scenes to be shown: up to half of them those that fell most, then those that the candidate does worst."""
-    fell = [row for row in judgement.scenes if row.fall > 0][: (number + 1) // 2]
-    worst = sorted(
-        (row for row in judgement.scenes if row not in fell),
-        key=lambda row: (row.candidate is None, row.candidate if row.candidate is not None else 0.0, row.name),
-    )
-    return [*fell, *worst][:number]
+    fell = [row for row in figures.scenes if row.fall > 0][: (number + 1) // 2]
+    others = sorted((row for row in figures.scenes if row not in fell), key=worst)
+    return [*fell, *others][:number]
 
 
-def draw(evaluator: Evaluator, judgement: Judgement, candidate: Package, state: ProductionState) -> tuple[Picture, ...]:
-    """Predicts the chosen scenes once more."""
-    rows = choose(judgement, evaluator.spec.judge.pictures)
+def draw(evaluator: Evaluator, figures: Figures, candidate: Package, production: Package | None) -> tuple[Picture, ...]:
+    """Predicts the chosen scenes once more.
+
+    Args:
+        evaluator: of the night.
+        figures: of its held-out scenes.
+        candidate: made this night.
+        production: None: there is none.
+    """
+    rows = choose(figures, evaluator.spec.judge.pictures)
     by_key = {key_of(one.pair): one for one in evaluator.held_out}
     scenes = [by_key[row.name] for row in rows]
-    if not scenes or state.package is None:
+    if not scenes:
         return ()
-    before, after = (
-        evaluator.calls(_panels, evaluator.evaluating(package), [scenes])[0] for package in (state.package, candidate)
-    )
+
+    def panels(package: Package) -> list[tuple[str, str, str]]:
+        return evaluator.calls(_panels, evaluator.evaluating(package), [scenes])[0]
+
+    after = panels(candidate)
+    before = after if production is None else panels(production)
     return tuple(
         Picture(
             name=row.name,
@@ -64,8 +71,8 @@ def draw(evaluator: Evaluator, judgement: Judgement, candidate: Package, state: 
             candidate=row.candidate,
             image=new[0],
             target=new[1],
-            made_by_production=old[2],
             made_by_candidate=new[2],
+            made_by_production="" if production is None else old[2],
         )
         for row, old, new in zip(rows, before, after, strict=True)
     )

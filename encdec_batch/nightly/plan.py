@@ -17,6 +17,7 @@ from encdec_batch.nightly.split import AUDIT, HELD_OUT, TRAINING
 from encdec_batch.plan.keys import canonical_json
 from encdec_batch.spec.nightly import NightlySpec
 from encdec_batch.store.store import Store
+from encdec_batch.uri import public_values
 
 AUDIT_SET = "audit.json"
 SAID = 20
@@ -42,16 +43,20 @@ class FrozenAudit(CardModel):
     scenes: dict[str, str]
 
 
-def fix_plan(store: Store, spec: NightlySpec, night: str, labels: Labels, state: ProductionState) -> NightPlan:
-    """The plan of this night: as it was fixed before, or now."""
+def make_plan(spec: NightlySpec, night: str, labels: Labels, state: ProductionState) -> NightPlan:
+    """What a night that began now would learn from."""
     package = state.package if spec.begin == "production" else None
-    plan = NightPlan(
+    return NightPlan(
         night=night,
         parent=package.card.version if package else "",
         parent_digest=package.digest if package else "",
         scenes=labels.fingerprints(),
     )
-    path = _path(night)
+
+
+def fix_plan(store: Store, spec: NightlySpec, night: str, labels: Labels, state: ProductionState) -> NightPlan:
+    """The plan of this night: as it was fixed before, or now."""
+    plan, path = make_plan(spec, night, labels, state), _path(night)
     try:
         store.create(path, record_bytes(plan))
     except PreconditionFailed:
@@ -96,7 +101,8 @@ def question_of(spec: NightlySpec, labels: Labels, parent_digest: str, against_d
         "parent": parent_digest,
         "against": against_digest,
         "training": {
-            "data": training.data.model_dump(mode="json"),
+            # A table whose link is signed anew is the same table.
+            "data": public_values(training.data.model_dump(mode="json")),
             "network": training.network.model_dump(mode="json", exclude={"storage"}),
             "learn": training.learn.model_dump(mode="json"),
         },

@@ -26,6 +26,8 @@ class ProductionState:
     """The watermark, by key to fingerprint."""
     by_night: bool = False
     """A night made what is in production."""
+    waiting: str = ""
+    """Version of the candidate that waits for the first promotion; empty: none does."""
 
     @property
     def against(self) -> Against | None:
@@ -69,7 +71,8 @@ def production_state(spec: NightlySpec) -> ProductionState:
     read = read_alias(store, name, "production")
     known = watermark_of(store, name, read[0] if read else None)
     if read is None:
-        return ProductionState(alias=None, package=None, known=known)
+        candidate = read_alias(store, name, "candidate")
+        return ProductionState(alias=None, package=None, known=known, waiting=candidate[0].version if candidate else "")
     package = load_package(str(reference_of(spec, "production")), spec.registry_storage)
     by_night = read_lineage(store, name, read[0].digest) is not None
     return ProductionState(alias=read, package=package, known=known, by_night=by_night)

@@ -51,8 +51,9 @@ def judge_and_promote(
                 outcome="promoted", reasons=("somebody promoted it before it was judged",), judgement=None
             )
         if state.alias is None:
-            said = f"nothing is in production to judge it by: encdec-batch models promote {wanted}"
-            return CandidateResult(outcome="no_production", reasons=(*notes, said), judgement=None)
+            return CandidateResult(
+                outcome="no_production", reasons=(*notes, ask_to_promote(spec, version)), judgement=None
+            )
         judgement = judge(state)
         better, reasons = is_better(judgement)
         reasons = (*notes, *reasons)
@@ -72,6 +73,27 @@ def judge_and_promote(
         f"{wanted}: production was moved {_TRIES} times while it was judged; nothing was changed",
         hint="the same night judges it again",
     )
+
+
+def ask_to_promote(spec: NightlySpec, version: str) -> str:
+    """What a person is to do where nothing is in production."""
+    return (
+        f"nothing is in production to compare {version} with: if its figures and pictures are good enough, "
+        f"encdec-batch models promote {reference_of(spec, version)}"
+    )
+
+
+def settled(decision: Decision, production: Alias | None) -> Decision | None:
+    """The decision of a night that had left something open, as it has come to since; None: it is still open."""
+    if decision.outcome == "promoting" and was_promoted(decision, production):
+        return decision.model_copy(update={"outcome": "promoted"})
+    made = decision.candidate
+    if decision.outcome != "no_production" or made is None or production is None:
+        return None
+    if made.digest not in [move.digest for move in production.moves if move.kind == "promote"]:
+        return None
+    said = f"{made.version} was promoted by a person; the next night begins with it"
+    return decision.model_copy(update={"outcome": "promoted", "reasons": (*decision.reasons[:-1], said)})
 
 
 def was_promoted(decision: Decision, production: Alias | None) -> bool:

@@ -40,7 +40,9 @@ Outcome = Literal[
 OPEN = frozenset({"promoting", "would_promote"})
 """Outcomes of a candidate that was better and is not in production: another night may take it up."""
 FINAL = frozenset({"no_production", "kept", "would_promote", "promoted"})
-"""Outcomes after which the same night has nothing more to do."""
+"""Outcomes after which the same night has nothing more to do; of the first, until something is in production."""
+UNSETTLED = frozenset({"promoting", "no_production"})
+"""Outcomes of which the alias tells later what became of them."""
 
 
 class Against(CardModel):
@@ -110,24 +112,29 @@ class Bound(CardModel):
     resamples: int
 
 
-class Judgement(CardModel):
-    """Candidate and production on the same held-out scenes."""
+class Figures(CardModel):
+    """A candidate on the held-out scenes; beside it production, where there is one."""
 
-    against: Against
     metric: str
-    margin: float
-    bound: Bound
     overall: tuple[Compared, ...]
     classes: tuple[Compared, ...]
     groups: tuple[Compared, ...]
     scenes: tuple[Compared, ...]
-    """Each held-out scene by the metric, that which fell most first."""
+    """Each held-out scene by the metric, that which fell most first; where nothing is compared the worst first."""
     audit: tuple[Compared, ...] = ()
     audit_scenes: int = 0
     audit_note: str = ""
     """Why there are none, or fewer than were frozen."""
     note: str = ""
     """What should be known of these figures."""
+
+
+class Judgement(Figures):
+    """Candidate and production on the same held-out scenes, and how sure their difference is."""
+
+    against: Against
+    margin: float
+    bound: Bound
 
 
 class Made(CardModel):
@@ -157,10 +164,17 @@ class Decision(CardModel):
     """Digest of what was asked: data, parent, training, judge. Equal questions have equal answers."""
     candidate: Made | None = None
     judgement: Judgement | None = None
+    alone: Figures | None = None
+    """Of a candidate that there was nothing to judge against."""
 
     @property
     def final(self) -> bool:
         return self.outcome in FINAL
+
+    @property
+    def figures(self) -> Figures | None:
+        """Of the candidate, whether it was compared or not; None: it was not evaluated."""
+        return self.judgement or self.alone
 
 
 def decision_path(night: str) -> str:

@@ -12,12 +12,19 @@ from encdec_batch.errors import EncdecError, SpecError, unexpected
 from encdec_batch.nightly.archive import keep_up
 from encdec_batch.nightly.check import check_archive
 from encdec_batch.nightly.flow import NightFlow
-from encdec_batch.nightly.night import checked_night, night_of
-from encdec_batch.nightly.page import Failure, render_failure, render_night, render_nights
+from encdec_batch.nightly.night import checked_night, next_try, night_of
+from encdec_batch.nightly.page import WORDS, Failure, render_failure, render_night, render_nights
 from encdec_batch.nightly.pictures import kept_pictures
 from encdec_batch.nightly.production import model_of, production_alias, production_state
-from encdec_batch.nightly.promote import was_promoted
-from encdec_batch.nightly.records import Decision, page_path, read_decision, read_decisions, write_decision
+from encdec_batch.nightly.promote import settled
+from encdec_batch.nightly.records import (
+    UNSETTLED,
+    Decision,
+    page_path,
+    read_decision,
+    read_decisions,
+    write_decision,
+)
 from encdec_batch.nightly.retention import retain
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.spec.nightly import NightlySpec
@@ -100,10 +107,11 @@ class _NightRun:
         try:
             decision, already = self._decision()
         except BaseException as error:
-            self._say_failed(error, "")
+            written = self._say_failed(error, "")
             if isinstance(error, EncdecError):
                 # Labels may be wrong for weeks: the archive is kept up all the same.
-                self._say_failed(error, self._archive_after_failure())
+                written = self._say_failed(error, self._archive_after_failure())
+            self._note(error, self._what_next(error), page=written)
             raise
         # First of all, also where an earlier try decided and died: the archive may take hours.
         self._write_pages(decision, "the archive is being run" if self.job is not None else "", "")
@@ -113,16 +121,21 @@ class _NightRun:
         except BaseException as error:
             with suppress(Exception):
                 self._write_pages(decision, _archive_failed(error), note)
+            again = f"the next night runs the archive again, and so does --night {self.night}"
+            self._note(error, f"{WORDS[decision.outcome]}, which holds; {again}", page=True)
             raise
         self._write_pages(decision, archive, note)
-        page = join_uri(self.store.uri, page_path(self.night))
-        return Night(decision=decision, page=page, archive=archive, already=already)
+        return Night(decision=decision, page=self._page, archive=archive, already=already)
+
+    @property
+    def _page(self) -> str:
+        return join_uri(self.store.uri, page_path(self.night))
 
     def _decision(self) -> tuple[Decision, bool]:
         """What this night came to, and whether it had done so before."""
         self._resolve()
         earlier = read_decision(self.store, self.night)
-        if earlier is not None and earlier.final:
+        if earlier is not None and earlier.final and not self._can_be_judged_now(earlier):
             return earlier, True
         flow = NightFlow(
             spec=self.spec,
@@ -137,14 +150,18 @@ class _NightRun:
         return decision, False
 
     def _resolve(self) -> None:
-        """Of nights that died while promoting, this one or earlier: whether they did is in the alias's history."""
-        interrupted = [one for one in read_decisions(self.store) if one.outcome == "promoting"]
-        alias = production_alias(self.spec) if interrupted else None
-        for one in interrupted:
-            if was_promoted(one, alias):
-                promoted = one.model_copy(update={"outcome": "promoted"})
+        """Of nights that died while promoting, or asked a person to: whether it was done is in the alias's history."""
+        unsettled = [one for one in read_decisions(self.store) if one.outcome in UNSETTLED]
+        alias = production_alias(self.spec) if unsettled else None
+        for one in unsettled:
+            promoted = settled(one, alias)
+            if promoted is not None:
                 self._keep(promoted)
                 self._write_page(promoted, "", "")
+
+    def _can_be_judged_now(self, earlier: Decision) -> bool:
+        """There was no production then, and there is now: not the candidate, or that would have been settled."""
+        return earlier.outcome == "no_production" and production_alias(self.spec) is not None
 
     def _clear_up(self) -> str:
         """A line where it could not be done: no reason for a night to fail that has decided."""
@@ -172,21 +189,39 @@ class _NightRun:
             log.warning("night.archive_failed", extra={"error": str(error)})
             return _archive_failed(error)
 
-    def _say_failed(self, error: BaseException, archive: str) -> None:
-        # Where the store is what failed, or the lease is another's, the log has to do.
+    def _say_failed(self, error: BaseException, archive: str) -> bool:
+        """On the page, unless the store is what failed, or the lease is another's: whether it is there."""
         with suppress(Exception):
             self.lease.check()
-            kept, said = read_decision(self.store, self.night), _said(error)
+            said = _said(error)
             failure = Failure(
                 night=self.night,
                 message=said.message,
                 hint=said.hint,
                 time=self.store.now(),
-                promoting=kept is not None and kept.outcome == "promoting",
+                then=self._what_next(error),
                 archive=archive,
             )
             self.store.put(page_path(self.night), render_failure(failure).encode())
             self._write_list()
+            return True
+        return False
+
+    def _what_next(self, error: BaseException) -> str:
+        """What became of production, and how the night goes on."""
+        kept = None
+        with suppress(Exception):
+            kept = read_decision(self.store, self.night)
+        if kept is not None and kept.outcome == "promoting":
+            return f"the candidate was to be promoted, and perhaps was: {next_try(self.night)}, and says which"
+        corrected = "with the spec corrected, " if isinstance(error, SpecError) else ""
+        return f"production was not changed; {corrected}{next_try(self.night)}"
+
+    def _note(self, error: BaseException, said: str, *, page: bool) -> None:
+        """For whoever reads the error and not the page."""
+        error.add_note(f"night {self.night}: {said}")
+        if page:
+            error.add_note(f"page     {self._page}")
 
     def _keep(self, decision: Decision) -> None:
         self.lease.check()
@@ -199,7 +234,7 @@ class _NightRun:
 
     def _write_page(self, decision: Decision, archive: str, note: str) -> None:
         self.lease.check()
-        pictures = kept_pictures(self.store, decision.night) if decision.judgement else ()
+        pictures = kept_pictures(self.store, decision.night) if decision.figures else ()
         page = render_night(decision, pictures, notes=[one for one in (archive, note) if one])
         self.store.put(page_path(decision.night), page.encode())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import yaml
@@ -28,9 +29,11 @@ from encdec_batch.store.open import open_store
 from encdec_batch.train.dataset.inspect import Inspected
 from encdec_batch.train.dataset.prepare import Prepared, prepare
 from encdec_batch.train.dataset.split import Sides
+from encdec_batch.train.learning.signature import check_numbers
 from encdec_batch.train.running.collect import material_of
 from encdec_batch.train.running.run import train
 from encdec_batch.train.tracking.progress import Report
+from encdec_batch.uri import public_values
 
 _WAIT_S = 60.0
 """For the lease of a training whose process died elsewhere: it is free 45 s after its last renewal."""
@@ -73,7 +76,7 @@ def prepare_dataset(spec: NightlySpec, plan: NightPlan, labels: Labels, audit: f
         ModelError: the version to begin with is not there.
     """
     parent = load_package(str(reference_of(spec, plan.parent)), spec.registry_storage) if plan.parent else None
-    training = _training_of(spec, plan, labels, parent)
+    training = training_of(spec, plan, labels, parent)
     judged = [*labels.of(HELD_OUT), *(one for one in labels.of(AUDIT) if one.key in audit)]
     sides = Sides(
         train=[one.pair for one in labels.of(TRAINING)],
@@ -81,7 +84,7 @@ def prepare_dataset(spec: NightlySpec, plan: NightPlan, labels: Labels, audit: f
         aside=list(labels.aside),
         note=f"held out for the nightly job by a hash of the {spec.split.by}",
     )
-    prepared = prepare(training.data, sides=sides, leave_out=True)
+    prepared = prepare(training.data, sides=sides, leave_out=True, check=partial(check_numbers, training))
     return NightDataset(plan=plan, labels=labels, spec=training, prepared=prepared, audit=audit)
 
 
@@ -148,13 +151,13 @@ def _register(spec: NightlySpec, dataset: NightDataset) -> Package:
         spec.registry,
         spec.registry_storage,
         package_options=output.package_storage,
-        spec=yaml.safe_dump(dataset.spec.model_dump(mode="json"), sort_keys=False),
+        spec=yaml.safe_dump(public_values(dataset.spec.model_dump(mode="json")), sort_keys=False),
     )
     reference = reference_of(spec, package.card.version)
     return load_package(str(reference), spec.registry_storage)
 
 
-def _training_of(spec: NightlySpec, plan: NightPlan, labels: Labels, parent: Package | None) -> TrainSpec:
+def training_of(spec: NightlySpec, plan: NightPlan, labels: Labels, parent: Package | None) -> TrainSpec:
     """The training spec of this night. Its folder is named by what is learned from: files that were replaced while a
     night was interrupted make it another training, which begins anew beside the first.
     """
@@ -186,7 +189,8 @@ def _training_of(spec: NightlySpec, plan: NightPlan, labels: Labels, parent: Pac
 
 
 def _learnt(spec: NightlySpec) -> Any:
-    return spec.train.model_dump(mode="json", include={"data", "network", "learn"})
+    # A table whose link is signed anew is the same table.
+    return public_values(spec.train.model_dump(mode="json", include={"data", "network", "learn"}))
 
 
 def _constants(spec: NightlySpec, parent: Package | None) -> dict[str, GivenNormalization]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -16,25 +15,13 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from encdec_batch.errors import SpecError, StoreError
-from encdec_batch.plan.confine import confined
 from encdec_batch.plan.identity import distinct_id, path_id, settle_ids
+from encdec_batch.plan.listing import images_below
 from encdec_batch.plan.scene import Candidate, SetAside
 from encdec_batch.plan.trust import refusal, rules_of
-from encdec_batch.spec.source import (
-    IMAGE_SUFFIXES,
-    LOCAL_SCHEMES,
-    GlobSource,
-    ListSource,
-    PrefixSource,
-    Source,
-    TableSource,
-)
-from encdec_batch.store.open import locate, open_store
-from encdec_batch.uri import public_uri
-
-_OTHER = "jp2 j2k jpx img vrt nc h5 hdf bmp gif webp dcm nitf ntf svs ndpi mrxs czi"
-RASTERS = frozenset([*IMAGE_SUFFIXES, *(f".{ending}" for ending in _OTHER.split())])
-"""Endings of names that somebody may take for scenes."""
+from encdec_batch.spec.source import LOCAL_SCHEMES, GlobSource, ListSource, PrefixSource, Source, TableSource
+from encdec_batch.store.open import locate
+from encdec_batch.uri import public_uri, without_query
 
 
 class Found(NamedTuple):
@@ -71,31 +58,8 @@ def _listed(source: PrefixSource | GlobSource, passed_over: Counter[str]) -> Ite
             f"{source.uri} is a file, no folder",
             hint=f"for one scene write source: {{kind: list, uris: [{source.uri}]}}",
         )
-    store = confined(open_store(source.uri, source.storage), source, source.uri)
-    # First contact has a short patience of its own: a mistyped endpoint is said in seconds, not after every retry.
-    store.now()
-    fits = _glob(source.pattern).fullmatch if isinstance(source, GlobSource) else _suffix_test(source.suffixes)
-    for item in store.list():
-        if item.size < 0:
-            continue
-        if not fits(item.path):
-            ending = posixpath.splitext(item.path)[1].lower()
-            passed_over.update([ending] if ending in RASTERS else [])
-        else:
-            uri = f"{store.uri.rstrip('/')}/{item.path}"
-            yield path_id(item.path), Candidate(scene_id="", uri=uri, etag=item.etag, size_bytes=item.size)
-
-
-def _suffix_test(suffixes: tuple[str, ...]) -> Callable[[str], object]:
-    endings = tuple(suffix.lower() for suffix in suffixes)
-    return lambda path: path.lower().endswith(endings)
-
-
-def _glob(pattern: str) -> re.Pattern[str]:
-    """`*` and `?` within a folder, `**/` across folders."""
-    parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
-    regex = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("".join(regex.get(part, re.escape(part)) for part in parts))
+    for uri, item in images_below(source, passed_over):
+        yield path_id(item.path), Candidate(scene_id="", uri=uri, etag=item.etag, size_bytes=item.size)
 
 
 def _trusted(source: TableSource, rows: list[tuple[str, Candidate]]) -> tuple[list[Candidate], list[SetAside]]:
@@ -141,7 +105,7 @@ def beside(table: str, uri: str) -> str:
     """A uri of a row: one that is relative lies beside the table, whichever folder a process is in."""
     if "://" in uri or uri.startswith("/"):
         return uri
-    scheme, separator, path = table.rpartition("://")
+    scheme, separator, path = without_query(table).rpartition("://")
     # A bucket or host is no folder: what climbs out of it keeps its "..", and is refused.
     place, slash, path = path.partition("/") if separator else ("", "", os.path.abspath(path))  # noqa: PTH100 - resolve() follows links
     folder = f"/{posixpath.dirname(path)}" if scheme in ("file", "local") else posixpath.dirname(path)
@@ -161,7 +125,7 @@ def read_table(source: TableSource) -> pa.Table:
     except StoreError as error:
         raise SpecError(f"cannot read the table {source.uri}: {error.message}", hint=error.hint) from error
     try:
-        is_csv = path.lower().endswith(".csv")
+        is_csv = without_query(source.uri).lower().endswith(".csv")
         table = pyarrow.csv.read_csv(BytesIO(data)) if is_csv else pq.read_table(BytesIO(data))
         _ = table.column_names  # which need not be UTF-8
     except (pa.ArrowException, OSError, ValueError) as error:

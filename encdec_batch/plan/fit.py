@@ -22,7 +22,7 @@ def fitting_bands(header: SceneHeader, card: Card, wanted: tuple[int, ...] | Non
     if wanted is not None:
         if max(wanted) > header.num_bands:
             raise UnsupportedScene(
-                f"it has {_bands(header.num_bands)}, band {max(wanted)} is asked for",
+                f"it has {bands_said(header.num_bands)}, band {max(wanted)} is asked for",
                 hint="correct source.bands (or the table's column bands)",
             )
         if len(wanted) != card.num_bands:
@@ -32,14 +32,19 @@ def fitting_bands(header: SceneHeader, card: Card, wanted: tuple[int, ...] | Non
             )
         return wanted
     if header.num_bands != card.num_bands:
-        # Grey pictures are taken by a network of colour ones when their band is named once for each.
-        bands = f"[{', '.join(['1'] * card.num_bands)}]" if header.num_bands == 1 else "the bands to use"
         raise UnsupportedScene(
-            f"it has {_bands(header.num_bands)}, {card.name} wants {card.num_bands} ({names})",
-            hint=f"say {bands} in source.bands, or choose another model",
+            f"it has {bands_said(header.num_bands)}, {card.name} wants {card.num_bands} ({names})",
+            hint=f"say {bands_to_name(header.num_bands, card.num_bands)} in source.bands, or choose another model",
         )
     return tuple(range(1, card.num_bands + 1))
 
 
-def _bands(number: int) -> str:
+def bands_to_name(there: int, wanted: int) -> str:
+    """What to say in an option `bands` so that images of so many are taken by a network of others."""
+    # Grey pictures are taken by a network of colour ones when their band is named once for each.
+    return f"[{', '.join(['1'] * wanted)}]" if there == 1 else "the bands to use"
+
+
+def bands_said(number: int) -> str:
+    """`1 band`, `3 bands`."""
     return f"{number} band{'' if number == 1 else 's'}"

@@ -100,9 +100,9 @@ class JudgeSpec(Spec):
     """`mean_iou`, `mean_dice`, `accuracy`, `iou/NAME`, `dice/NAME`; of images `psnr`, `ssim`. Of all pixels of the
     held-out scenes together."""
     margin: Annotated[float, Field(ge=0)] = 0.0
-    """By more than this."""
+    """The lower confidence bound of the gain is to be above this."""
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
-    """Of one night; of n nights since the last promotion each is asked for 1 - (1 - confidence) / n."""
+    """Of that bound, one-sided; of n nights since the last promotion each is asked for 1 - (1 - confidence) / n."""
     resamples: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
     """Of the bootstrap, at least; more where the confidence needs them."""
     seed: Annotated[int, Field(ge=0)] = 0

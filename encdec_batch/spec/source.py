@@ -11,7 +11,8 @@ from encdec_batch.spec.base import Spec, StorageOptions
 
 ONE_IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".webp")
 """Of formats that hold one image each, but for OME-TIFF."""
-IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
+IMAGE_SUFFIXES = ONE_IMAGE_SUFFIXES
+"""What a job and a training search a listing for, unless they say otherwise."""
 
 LOCAL_SCHEMES = ("", "file", "local")
 _WRAPPERS = frozenset({"dir", "reference", "zip", "tar", "libarchive", "git", "generic", "data", "asynclocal"})

@@ -9,8 +9,6 @@ from pydantic import Field
 from encdec_batch.spec.base import Spec, StorageOptions
 from encdec_batch.spec.source import IMAGE_SUFFIXES, TableSource
 
-TRAIN_SUFFIXES = (*IMAGE_SUFFIXES, ".webp")
-
 
 class Region(Spec):
     """A rectangle of an image, in its pixels: only this part of it is learned from."""
@@ -49,7 +47,7 @@ class FolderPairs(Spec):
     targets: str
     target_ending: str = ""
     """What a target's name has after its image's, before the suffix: `_mask` for `a.tif` and `a_mask.png`."""
-    suffixes: tuple[str, ...] = TRAIN_SUFFIXES
+    suffixes: tuple[str, ...] = IMAGE_SUFFIXES
     """Objects with other endings are neither; compared without case."""
     storage: StorageOptions = {}
     bands: tuple[Annotated[int, Field(ge=1)], ...] | None = None
@@ -64,7 +62,7 @@ class ImagesAlone(Spec):
 
     kind: Literal["images"]
     uri: str
-    suffixes: tuple[str, ...] = TRAIN_SUFFIXES
+    suffixes: tuple[str, ...] = IMAGE_SUFFIXES
     storage: StorageOptions = {}
     bands: tuple[Annotated[int, Field(ge=1)], ...] | None = None
     region: Region | None = None

@@ -105,7 +105,7 @@ class S3Writer:
             self._abort()
         except StoreError as failure:
             # The first error is the one to be seen; the next run drops uploads that were left.
-            logger.warning("%s: unfinished upload not aborted: %s", self._where, failure)
+            logger.warning("upload.not_aborted", extra={"object": self._where, "reason": str(failure)})
 
     def _check_open(self) -> None:
         if not self._open:

@@ -96,7 +96,7 @@ def test_a_removed_scene_comes_back_with_the_same_bytes(tmp_path):
 def test_images_that_were_not_asked_for_are_told(tmp_path):
     spec = archive(tmp_path, 1)
     (tmp_path / "in/other.jp2").write_bytes(b"pixels")
-    said = "objects that look like images were not asked for and passed over: 1 .jp2"
+    said = "objects that look like images were not asked for and passed over: 1 .jp2; source.suffixes can ask for them"
     assert f"note: {said}" in command("plan", spec).stdout
     assert run(spec).result["notes"] == [said]
     assert command("plan", spec).stdout.splitlines() == ["nothing to do: 1 scene done, 0 set aside", f"note: {said}"]

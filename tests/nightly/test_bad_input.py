@@ -64,17 +64,41 @@ def test_a_night_that_is_no_date(folder):
 
 
 def test_no_held_out_scene(folder):
-    refused(nightly(folder, split__held_out=0.001), 2, "none of 12 labelled scenes is held out")
-    page = (folder / "nights/nights/2026-11-28/index.html").read_text()
+    then = "production was not changed; with the spec corrected, --night 2026-11-28 goes on where this try was"
+    ended = nightly(folder, split__held_out=0.001)
+    refused(ended, 2, "none of 12 labelled scenes is held out", f"night 2026-11-28: {then}")
+    path = folder / "nights/nights/2026-11-28/index.html"
+    assert ended.stderr.endswith(f"page     file://{path}\n")
+    page = path.read_text()
     assert "failed" in page
     assert "none of 12 labelled scenes is held out" in page
+    assert f"{then} (until 2026-11-29 12:00 UTC the same command does without it)" in page
 
 
 def test_too_few_held_out_scenes_are_no_fault(folder):
     ended = nightly(folder, judge__least_scenes=12)
     assert ended.code == 0, ended.stderr
-    assert "not decided" in ended.stdout
-    assert "12 are asked for (judge.least_scenes): nothing was trained" in ended.stdout
+    assert [line.strip() for line in ended.stdout.splitlines()[:-1]] == [
+        "night 2026-11-28: not decided",
+        "4 held-out scenes can be judged on, 12 are asked for (judge.least_scenes)",
+        "5 scenes to learn from are new, 8 are asked for (new_scenes)",
+        "nothing was trained",
+    ]
+
+
+def test_bands_that_do_not_fit_are_told_before_there_are_labels_enough(folder):
+    ended = nightly(folder, train__card__bands=["red"], train__network__arguments={"width": 4, "in_channels": 2})
+    refused(
+        ended,
+        2,
+        "card.bands names 1 band (red); network.arguments.in_channels is 2; the network sees 3",
+        "in data.train.bands",
+        "And there are not labels enough: 4 held-out scenes can be judged on, 6 are asked for",
+        "8 are asked for (new_scenes)",
+    )
+    for path in (folder / "images").iterdir():
+        path.write_bytes(b"no image")
+    assert nightly(folder, train__card__bands=["red"]).code == 0, "of files that cannot be opened nothing is known"
 
 
 def test_a_guard_of_a_group_that_is_not_there(folder):

@@ -49,7 +49,7 @@ def test_workers_of_a_ray_judge_as_this_process_does(tmp_path):
     def judged(calls):
         evaluator = Evaluator(spec, dataset, calls)
         found = evaluator.judge(package, state, nights=1)
-        return found, draw(evaluator, found, package, state)
+        return found, draw(evaluator, found, package, state.package)
 
     def where(shared: int, thing: int) -> tuple[int, int]:
         if thing < 0:

@@ -40,9 +40,24 @@ def test_an_image_that_is_labelled_in_two_ways_is_set_aside_and_one_that_stands_
     ],
 )
 def test_a_question_is_all_that_decides_its_answer(tmp_path, changes, same):
+    assert_same(tmp_path, {}, changes, same)
+
+
+def test_a_table_that_is_signed_anew_asks_the_same(tmp_path):
+    one, two = (
+        {"train__data__train": {"kind": "table", "uri": f"https://h.example/t.csv?sig={n}"}, "judge__groups": NONE}
+        for n in range(2)
+    )
+    assert_same(tmp_path, one, two, same=True)
+
+
+NONE = {"kind": "none"}
+
+
+def assert_same(tmp_path, one, other, same):
     labels = Labels(scenes=(), aside=())
 
     def asked(**values):
         return question_of(parse_nightly_spec(nightly_values(tmp_path, **values)), labels, "p", "a")
 
-    assert (asked(**changes) == asked()) is same
+    assert (asked(**other) == asked(**one)) is same

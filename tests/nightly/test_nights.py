@@ -65,6 +65,7 @@ def lived(tmp_path_factory) -> Lived:
     deliver(folder, "monday", 0, 40)
     made.live("first", "2026-11-23", train__learn__steps=20)
     promote(f"{folder}/{MODEL}@candidate", "production")
+    made.live("first again", "2026-11-23", train__learn__steps=20)
     deliver(folder, "tuesday", 40, 3)
     made.live("too little", "2026-11-24")
     deliver(folder, "wednesday", 43, 30, poisoned=True)
@@ -80,10 +81,23 @@ def lived(tmp_path_factory) -> Lived:
 
 
 def test_without_a_production_the_candidate_waits_for_a_person(lived):
-    ended = lived.nights["first"]
-    assert ended.decision.outcome == "no_production"
-    assert "models promote" in ended.decision.reasons[0]
+    ended, page = lived.nights["first"].decision, lived.pages["first"]
+    assert ended.outcome == "no_production"
+    assert "models promote" in ended.reasons[-1]
     assert lived.production["first"] == ""
+    # By what a person sees of it.
+    assert 0 < ended.alone.overall[0].candidate < 1
+    assert all(f"{row.candidate:.4f}" in page for row in (*ended.alone.overall, *ended.alone.classes))
+    assert page.count('src="data:image/') == 4 * 3
+
+
+def test_the_same_night_goes_on_from_the_promotion_that_it_asked_for(lived):
+    asked, again = lived.nights["first"].decision, lived.nights["first again"]
+    assert (again.decision.outcome, again.already) == ("promoted", True)
+    assert again.decision.alone == asked.alone
+    assert "was promoted by a person" in again.decision.reasons[-1]
+    assert "models promote" not in lived.pages["first again"]
+    assert "models rollback" not in lived.pages["first again"], "there is none before it"
 
 
 def test_too_little_is_said_and_nothing_is_trained(lived):

@@ -11,6 +11,7 @@ from report.parsed import Page
 
 from encdec_batch.nightly.page import Failure, render_failure, render_night, render_nights
 from encdec_batch.nightly.pictures import Picture, choose
+from encdec_batch.nightly.records import Figures
 from encdec_batch.report.preview import preview_picture
 
 HOSTILE = "<script>alert(1)</script>\u202egnp.a\"'&"
@@ -69,6 +70,23 @@ def test_a_night_says_all_that_decided_it():
     assert "s3://models" not in page.text
     kept = Page(render_night(decision(), ()))
     assert ["judged against", "s3://models/nuclei@1"] in kept.terms
+
+
+def test_a_first_candidate_is_shown_with_its_figures_and_pictures_and_without_a_comparison():
+    seen = judgement()
+    rows = [one.model_copy(update={"production": None}) for one in (*seen.overall, *seen.classes)]
+    alone = Figures(metric="mean_iou", overall=rows[:1], classes=rows[1:], groups=(), scenes=(row("a", None, 0.4),))
+    made = decision(outcome="no_production", judgement=None, alone=alone)
+    shots = [picture().model_copy(update={"made_by_production": "", "production": None, "candidate": 0.4})]
+    page = Page(html := render_night(made, shots))
+    cells = [[cell.strip() for cell in cells] for cells in page.rows]
+    assert ["mean_iou", "0.7300"] in cells
+    assert ["iou/nucleus", "0.6500"] in cells
+    assert html.count('src="data:image/') == 3
+    assert "Production" not in [cell for row in cells for cell in row]
+    assert ["promote it", "s3://models/nuclei@2026.11.28"] in [[k, v.rpartition(" ")[2]] for k, v in page.terms]
+    listed = [[cell.strip() for cell in cells] for cells in Page(render_nights("m", [made])).rows]
+    assert ["2026-11-28", "no production yet", "9", "", "0.7300", ""] in listed
 
 
 def test_the_interval_is_drawn_where_it_is():

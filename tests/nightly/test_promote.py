@@ -10,7 +10,7 @@ from nightly.nuclei import nightly_values
 from encdec_batch.errors import ModelError
 from encdec_batch.models.registry import add_package, promote, rollback, show_model
 from encdec_batch.nightly.production import production_alias, production_state
-from encdec_batch.nightly.promote import judge_and_promote, nights_judged, was_promoted
+from encdec_batch.nightly.promote import judge_and_promote, nights_judged, settled, was_promoted
 from encdec_batch.spec.load_nightly import parse_nightly_spec
 
 
@@ -95,6 +95,19 @@ def test_moved_again_and_again_it_gives_up(spec):
     with pytest.raises(ModelError, match="was moved 3 times while it was judged; nothing was changed"):
         judge_and_promote(spec, "3", judge, lambda _: None)
     assert version(spec) in ("1", "2")
+
+
+def test_what_was_asked_of_a_person_and_done_is_a_promotion(spec):
+    digest = show_model(f"{spec.registry}/nuclei").aliases["production"].digest
+    made = decision().candidate.model_copy(update={"digest": digest, "version": "2"})
+    asked = decision(outcome="no_production", judgement=None, candidate=made, reasons=("figure", "promote it"))
+    done = settled(asked, production_alias(spec))
+    assert done.outcome == "promoted"
+    assert done.reasons == ("figure", "2 was promoted by a person; the next night begins with it")
+    assert settled(asked, None) is None
+    another = asked.model_copy(update={"candidate": made.model_copy(update={"digest": "e" * 64})})
+    assert settled(another, production_alias(spec)) is None
+    assert settled(done, production_alias(spec)) is None, "there is nothing open"
 
 
 def test_nights_since_the_last_promotion_are_counted(spec):

@@ -192,9 +192,13 @@ def test_a_night_that_is_stopped_or_fails_unforeseen_says_so_on_its_page(made, e
     def report(_):
         raise error
 
-    with pytest.raises(type(error)):
+    with pytest.raises(type(error)) as raised:
         run_night(spec_of(folder), NIGHT, report=report, wait_s=0)
     text = page(folder)
+    *_, said, where = raised.value.__notes__
+    assert said.startswith(f"night {NIGHT}: production was not changed; --night {NIGHT} goes on where this try was")
+    assert said.partition(": ")[2] in text
+    assert where == f"page     file://{folder}/nights/nights/{NIGHT}/index.html"
     assert text != before
     assert 'class="chip failed"' in text
     assert ("a wheel came off" if isinstance(error, RuntimeError) else "SIGTERM") in text
@@ -227,7 +231,10 @@ def test_an_archive_that_cannot_be_run_fails_the_night_after_its_decision(made):
     folder, _, _ = made
     restored(folder, "before")
     shutil.rmtree(folder / "in")
-    with pytest.raises(EncdecError):
+    with pytest.raises(EncdecError) as raised:
         live(folder, new_scenes=30)
+    assert (
+        f"night {NIGHT}: too few new scenes, which holds; the next night runs the archive" in raised.value.__notes__[0]
+    )
     assert "the archive could not be run" in page(folder)
     assert "too few new scenes" in page(folder)

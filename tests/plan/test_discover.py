@@ -11,11 +11,14 @@ from plan.recipes import order
 
 from encdec_batch.errors import SpecError
 from encdec_batch.plan.discover import find_scenes
+from encdec_batch.plan.listing import passed_over_note
 from encdec_batch.plan.open import look_up
 from encdec_batch.plan.scene import Candidate
 from encdec_batch.spec.source import GlobSource, ListSource, PrefixSource, TableSource
 
-TREE = ("a.tif", "b.TIFF", "c.png", "d.jpg", "e.jpeg", "notes.txt", "a.tif.aux.xml", "sub/f.tif", "sub/deep/g.tif")
+TREE = (
+    "a.tif", "b.TIFF", "c.png", "d.jpg", "e.jpeg", "h.webp", "notes.txt", "a.tif.aux.xml", "sub/f.tif", "sub/deep/g.tif"
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -44,7 +47,7 @@ def test_a_prefix_gives_every_image_below_it_with_size_and_etag(archive):
     }
     assert scenes["a"].size_bytes == 6
     assert all(scene.etag for scene in scenes.values())
-    assert {"a", "b", "c", "d", "e"} < set(scenes)
+    assert {"a", "b", "c", "d", "e", "h"} < set(scenes)
     assert any(scene_id.startswith("sub_f-") for scene_id in scenes)
 
 
@@ -52,7 +55,11 @@ def test_what_looks_like_an_image_and_was_not_asked_for_is_counted(archive):
     for name in ("x.jp2", "sub/y.JP2", "z.dcm"):
         (archive / name).write_bytes(b"pixels")
     passed_over = find_scenes(PrefixSource(kind="prefix", uri=str(archive), suffixes=(".tif",))).passed_over
-    assert passed_over == {".jp2": 2, ".dcm": 1, ".tiff": 1, ".png": 1, ".jpg": 1, ".jpeg": 1}
+    assert passed_over == {".jp2": 2, ".dcm": 1, ".tiff": 1, ".png": 1, ".jpg": 1, ".jpeg": 1, ".webp": 1}
+    assert passed_over_note({".tiff": 2, ".png": 1, ".jp2": 3}, "source.suffixes") == (
+        "objects that look like images were not asked for and passed over: 3 .jp2, 1 .png, 2 .tiff; "
+        "source.suffixes can ask for them"
+    )
     assert find_scenes(ListSource(kind="list", uris=(f"{archive}/a.tif",))).passed_over == {}
 
 

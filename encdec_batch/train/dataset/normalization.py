@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from encdec_batch.errors import SpecError
 from encdec_batch.models.card import ConstantNormalization, Normalization, PercentileNormalization
+from encdec_batch.plan.fit import bands_said, bands_to_name
 from encdec_batch.read.statistics import ValueRange
 from encdec_batch.spec.train_data import DataSpec, EstimateNormalization, GivenNormalization, PercentilesNormalization
 from encdec_batch.spec.train_target import LabelsInput
@@ -46,7 +47,7 @@ def normalization_of(data: DataSpec, train: Sequence[Inspected]) -> Normalizatio
     Raises:
         SpecError: constants for another number of bands, or a band of one value, which no constant makes useful.
     """
-    wanted, num_bands = data.normalization, num_bands_of(data, train[0])
+    wanted, num_bands = data.normalization, num_bands_of(data, train[0].bands)
     if isinstance(data.input, LabelsInput):
         scale = 255.0 if data.input.code == "colour" else 1.0
         return ConstantNormalization(kind="constants", mean=(0.0,) * num_bands, std=(scale,) * num_bands)
@@ -54,7 +55,10 @@ def normalization_of(data: DataSpec, train: Sequence[Inspected]) -> Normalizatio
         return PercentileNormalization(kind="percentiles", lower=wanted.lower, upper=wanted.upper)
     if isinstance(wanted, GivenNormalization):
         if len(wanted.mean) != num_bands:
-            raise SpecError(f"data.normalization has constants of {len(wanted.mean)} bands, the images {num_bands}")
+            raise SpecError(
+                f"data.normalization has constants of {bands_said(len(wanted.mean))}, the images have {num_bands}",
+                hint=f"give as many, or say {bands_to_name(num_bands, len(wanted.mean))} in data.train.bands",
+            )
         return ConstantNormalization(kind="constants", mean=wanted.mean, std=wanted.std)
     return _estimated(wanted, train, num_bands)
 
@@ -77,11 +81,16 @@ def _estimated(wanted: EstimateNormalization, train: Sequence[Inspected], num_ba
     )
 
 
-def num_bands_of(data: DataSpec, one: Inspected) -> int:
-    """Of what the network sees."""
+def num_bands_of(data: DataSpec, bands: Sequence[int]) -> int:
+    """Of what the network sees.
+
+    Args:
+        data: what it is to see.
+        bands: that are read of the images.
+    """
     if isinstance(data.input, LabelsInput):
         return len(data.input.classes) if data.input.code == "one_hot" else 3
-    return len(one.bands)
+    return len(bands)
 
 
 def units_of(normalization: Normalization, value_range: ValueRange | None) -> Units:

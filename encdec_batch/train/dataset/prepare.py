@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-from encdec_batch.errors import SpecError
+from encdec_batch.errors import SpecError, together
 from encdec_batch.models.card import Normalization
+from encdec_batch.plan.fit import bands_said
 from encdec_batch.plan.keys import canonical_json
 from encdec_batch.spec.train_data import DataSpec
 from encdec_batch.train.dataset.inspect import Inspected, inspect
@@ -26,6 +27,8 @@ _MOST_SAID = 3
 Look = Callable[[Pair], Inspected | Aside]
 Mapper = Callable[[Look, Sequence[Pair]], Iterator[Inspected | Aside]]
 """How many pairs are looked through: in their order, by threads or by whatever else."""
+Check = Callable[[int, int], None]
+"""Of what else a spec says, by the bands that the network sees and the samples of an epoch. It may raise SpecError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,12 @@ class Prepared:
 
 
 def prepare(
-    data: DataSpec, *, sides: Sides | None = None, leave_out: bool = False, mapper: Mapper | None = None
+    data: DataSpec,
+    *,
+    sides: Sides | None = None,
+    leave_out: bool = False,
+    check: Check = lambda _bands, _samples: None,
+    mapper: Mapper | None = None,
 ) -> Prepared:
     """Looks through all data.
 
@@ -62,10 +70,12 @@ def prepare(
         data: what is asked for.
         sides: found and split already; None: as `data` says.
         leave_out: an image to train on that tells about one to validate on is set aside, in place of an error.
+        check: what it finds is said together with what is wrong here.
         mapper: looks through many pairs; None: threads of this process.
 
     Raises:
-        SpecError: nothing to train on; more files set aside than the spec puts up with; a leak that it does not allow.
+        SpecError: nothing to train on; or all at once: nothing to validate on, more files set aside than the spec puts
+            up with, constants of other bands, a leak that it does not allow, what `check` says.
         StoreError: the store does not answer.
     """
     sides = sides or split_pairs(data)
@@ -74,26 +84,35 @@ def prepare(
     good, judged = ([one for one in side if isinstance(one, Inspected)] for side in (train, val))
     alike, other = _of_one_kind(good, judged)
     aside += other
-    _check_enough(data, alike, aside, len(sides.train) + len(sides.val) + len(sides.aside))
+    enough = partial(_check_enough, data, alike, tuple(aside), len(sides.train) + len(sides.val) + len(sides.aside))
     kept = {id(one) for one in alike}
     good, judged = ([one for one in side if id(one) in kept] for side in (good, judged))
     if leave_out:
         good, told = without_leaks(good, judged)
         aside += told
     if not good or (sides.val and not judged):
+        enough()
         raise SpecError(_nothing_left("train" if not good else "validate", aside), hint=_remedy(aside))
+    cells, num_bands = make_cells(good, data.sampling), num_bands_of(data, good[0].bands)
+    _, _, normalization, leak_note, _ = together(
+        sides.check,
+        enough,
+        lambda: normalization_of(data, good),
+        lambda: check_leaks(find_leaks(good, judged), data.allow_leak),
+        lambda: check(num_bands, cells.num_samples),
+    )
     return Prepared(
         train=tuple(good),
         val=tuple(judged),
         aside=tuple(aside),
-        cells=make_cells(good, data.sampling),
-        normalization=normalization_of(data, good),
-        num_bands=num_bands_of(data, good[0]),
+        cells=cells,
+        normalization=normalization,
+        num_bands=num_bands,
         dtypes=tuple(sorted({one.dtype for one in alike})),
         class_pixels=tuple(int(sum(one.class_pixels[n] for one in good)) for n in range(good[0].counts.shape[2])),
         class_presence=_presence(good),
         split_note=sides.note,
-        leak_note=check_leaks(find_leaks(good, judged), data.allow_leak),
+        leak_note=leak_note,
         digest=_digest(good, judged),
     )
 
@@ -133,7 +152,7 @@ def _of_one_kind(train: Sequence[Inspected], val: Sequence[Inspected]) -> tuple[
         aside.append(
             Aside(
                 uri=one.pair.image.uri,
-                reason=f"its {what} has {has} bands, those of most others {others}",
+                reason=f"its {what} has {bands_said(has)}, those of most others {others}",
                 hint="name the bands (data.train.bands, or a column bands), or set data.expand_single_band",
             )
         )

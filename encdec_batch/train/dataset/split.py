@@ -13,6 +13,8 @@ from encdec_batch.spec.train_target import CleanTarget, HighResolutionTarget
 from encdec_batch.train.pairs.find import find_pairs
 from encdec_batch.train.pairs.pair import Aside, Pair
 
+_REMEDY = "name more pairs, or correct data.train or data.split"
+
 
 class Sides(NamedTuple):
     """Both sides of a split, and what is on neither."""
@@ -22,13 +24,24 @@ class Sides(NamedTuple):
     aside: list[Aside]
     note: str
     """How they were told apart, for the card."""
+    lacking: str = ""
+    """What is wrong where nothing is left to validate on, and something should be."""
+
+    def check(self) -> None:
+        """Does nothing where each side has what it should.
+
+        Raises:
+            SpecError: there is nothing to validate on.
+        """
+        if self.lacking:
+            raise SpecError(self.lacking, hint=_REMEDY)
 
 
 def split_pairs(data: DataSpec) -> Sides:
     """Every pair that the spec names, on its side. Nothing is opened.
 
     Raises:
-        SpecError: a source is not there, or a side is empty.
+        SpecError: a source is not there, or nothing is left to train on.
         StoreError: the store does not answer.
     """
     rule = data.split
@@ -38,7 +51,7 @@ def split_pairs(data: DataSpec) -> Sides:
     train, note = pairs, "all to train on"
     val: list[Pair] = []
     if isinstance(rule, PairsSplit):
-        val, more = find_pairs(rule.pairs, made=made)
+        val, more = find_pairs(rule.pairs, made=made, option="data.split.pairs")
         aside, note = aside + more, "named apart"
     elif isinstance(rule, ColumnSplit):
         train = [pair for pair in pairs if pair.side in rule.train]
@@ -50,13 +63,11 @@ def split_pairs(data: DataSpec) -> Sides:
         train = [pair for pair in pairs if _name(pair, rule) not in chosen]
         val = [pair for pair in pairs if _name(pair, rule) in chosen]
         note = f"{rule.share:.0%} by a hash of the {rule.by}'s name, seed {rule.seed}"
-    for name, side in (("train", train), ("validate", val)):
-        if not side and (name == "train" or rule.kind != "none"):
-            raise SpecError(
-                f"of {len(pairs)} pairs and {len(aside)} files set aside none is left to {name} on{_first(aside)}",
-                hint="correct data.train or data.split",
-            )
-    return Sides(train, val, aside, f"{note}: {len(train)} to train, {len(val)} to validate")
+    of = f"of {len(pairs)} pairs and {len(aside)} files set aside none is left"
+    if not train:
+        raise SpecError(f"{of} to train on{_first(aside)}", hint=_REMEDY)
+    lacking = "" if val or rule.kind == "none" else f"{of} to validate on{_first(aside)}"
+    return Sides(train, val, aside, note, lacking)
 
 
 def falls_in(name: str, share: float, *, seed: int) -> bool:

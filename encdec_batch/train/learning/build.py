@@ -19,7 +19,7 @@ from encdec_batch.spec.train_target import HighResolutionTarget
 from encdec_batch.train.learning.learner import Discriminator, Generator, Learner, Mapper, Term
 from encdec_batch.train.learning.loop import Loop
 from encdec_batch.train.learning.losses import CrossEntropy, Dice, Difference, Focal, Loss, Verdicts, median_frequency
-from encdec_batch.train.learning.signature import arguments_of, num_channels, output_of
+from encdec_batch.train.learning.signature import arguments_of, check_bands, num_channels, output_of
 from encdec_batch.train.material import Facts
 
 
@@ -82,7 +82,7 @@ def build_network(spec: TrainSpec, facts: Facts) -> nn.Module:
     arguments = arguments_of(spec, facts)
     network = construct(spec.network.architecture, arguments)
     if spec.network.parent is not None:
-        network.load_state_dict(_weights_of_parent(spec, arguments))
+        network.load_state_dict(_weights_of_parent(spec, facts, arguments))
     return network
 
 
@@ -91,9 +91,10 @@ def digest_of_parent(spec: TrainSpec) -> str | None:
     return load_package(spec.network.parent, spec.network.storage).digest if spec.network.parent else None
 
 
-def _weights_of_parent(spec: TrainSpec, arguments: dict[str, Any]) -> dict[str, torch.Tensor]:
+def _weights_of_parent(spec: TrainSpec, facts: Facts, arguments: dict[str, Any]) -> dict[str, torch.Tensor]:
     package = load_package(str(spec.network.parent), spec.network.storage)
     card = package.card
+    check_bands(spec, facts.num_bands, card)
     if (card.architecture, dict(card.arguments)) != (spec.network.architecture, arguments):
         raise SpecError(
             f"network.parent {spec.network.parent} is {card.architecture} {card.arguments}, asked for is "

@@ -137,6 +137,20 @@ class Checkpoints:
         return State(step=entry.step, tensors=tensors, values=entry.values)
 
 
+def newest_step(store: Store) -> int:
+    """Of the newest checkpoint, which is not read; 0: there is none yet.
+
+    Raises:
+        CheckpointError: the record of the checkpoints is damaged.
+        StoreError: the store did not answer.
+    """
+    try:
+        data = store.get(NEWEST)
+    except ObjectMissing:
+        return 0
+    return max((entry.step for entry in _parse(data, f"{store.uri}/{NEWEST}")), default=0)
+
+
 def _parse(data: bytes, where: str) -> tuple[_Entry, ...]:
     try:
         values = parse_json(data.decode())

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from encdec_batch.errors import SpecError
+from encdec_batch.errors import SpecError, together
 from encdec_batch.models.card import Card, ClassCard, ClassesOutput, Code, ImageOutput, Output, PercentileNormalization
+from encdec_batch.plan.fit import bands_said, bands_to_name
 from encdec_batch.spec.train import TrainSpec
-from encdec_batch.spec.train_target import HighResolutionTarget, ImageTarget, MaskClass, MaskTarget, Target
+from encdec_batch.spec.train_target import (
+    HighResolutionTarget,
+    ImageTarget,
+    LabelsInput,
+    MaskClass,
+    MaskTarget,
+    Target,
+)
 from encdec_batch.train.material import Facts
 
 _RANGES = {"uint8": (0.0, 255.0), "int16": (-32768.0, 32767.0), "uint16": (0.0, 65535.0)}
@@ -26,6 +34,62 @@ def arguments_of(spec: TrainSpec, facts: Facts) -> dict[str, Any]:
     if isinstance(spec.data.target, HighResolutionTarget):
         known["scale"] = spec.data.target.scale
     return known | spec.network.arguments
+
+
+def check_numbers(spec: TrainSpec, num_bands: int, num_samples: int) -> None:
+    """That a spec fits the data, as far as two numbers say it.
+
+    Args:
+        spec: of the training.
+        num_bands: that the network sees.
+        num_samples: of an epoch.
+
+    Raises:
+        SpecError: other bands are named than it sees; an epoch is less than a step. Both are said at once.
+    """
+    together(lambda: check_bands(spec, num_bands), lambda: _check_samples(spec, num_samples))
+
+
+def _check_samples(spec: TrainSpec, num_samples: int) -> None:
+    if num_samples < spec.learn.batch:
+        raise SpecError(
+            f"an epoch has {num_samples} samples, a step wants {spec.learn.batch}",
+            hint="label more, lower learn.batch, or raise data.sampling.samples",
+        )
+
+
+def check_bands(spec: TrainSpec, num_bands: int, parent: Card | None = None) -> None:
+    """That all that is said of the network's bands is said of as many as it sees.
+
+    Args:
+        spec: of the training.
+        num_bands: that the network sees.
+        parent: card of the package that it begins with.
+
+    Raises:
+        SpecError: the card names others, or the network or its parent takes others; what to do is said.
+    """
+    others: list[tuple[str, str, int]] = []
+    if spec.card.bands is not None:
+        named = len(spec.card.bands)
+        others.append(("card.bands", f"card.bands names {bands_said(named)} ({', '.join(spec.card.bands)})", named))
+    if isinstance(asked := spec.network.arguments.get("in_channels"), int):
+        option = "network.arguments.in_channels"
+        others.append((option, f"{option} is {asked}", asked))
+    if parent is not None:
+        names = ", ".join(band.name for band in parent.bands)
+        said = f"{parent.name} {parent.version}, which it begins with, takes {bands_said(parent.num_bands)} ({names})"
+        others.append(("what it begins with", said, parent.num_bands))
+    wrong = [one for one in others if one[2] != num_bands]
+    if not wrong:
+        return
+    hint = f"or correct {', '.join(option for option, _, _ in wrong)}"
+    if isinstance(spec.data.input, LabelsInput):
+        cause, hint = "by the classes of data.input", f"correct data.input, {hint}"
+    else:
+        cause = "as that is what is read of the images"
+        hint = f"say {bands_to_name(num_bands, wrong[0][2])} in data.train.bands (and in data.split.pairs), {hint}"
+    raise SpecError(f"{'; '.join(said for _, said, _ in wrong)}; the network sees {num_bands}, {cause}", hint=hint)
 
 
 def output_of(spec: TrainSpec, facts: Facts) -> Output:
@@ -79,9 +143,10 @@ def check_fits(card: Card, target: Target, wanted: Output, *, num_bands: int) ->
     """
     found = card.output
     scale = target.scale if isinstance(target, HighResolutionTarget) else 1
-    faults = []
+    faults, hint = [], ""
     if card.num_bands != num_bands:
-        faults.append(f"it takes {card.num_bands} bands, the scenes have {num_bands}")
+        faults.append(f"it takes {bands_said(card.num_bands)}, the scenes have {num_bands}")
+        hint = f"say {bands_to_name(num_bands, card.num_bands)} in data.train.bands, or take another package"
     if card.geometry.scale != scale:
         faults.append(f"its scale is {card.geometry.scale}, that of the targets {scale}")
     if isinstance(wanted, ClassesOutput):
@@ -93,4 +158,4 @@ def check_fits(card: Card, target: Target, wanted: Output, *, num_bands: int) ->
     elif isinstance(target, ImageTarget) and found.range != wanted.range:
         faults.append(f"its range is {found.range}, that of the targets {wanted.range}")
     if faults:
-        raise SpecError(f"{card.name} is no package of this task: {'; '.join(faults)}")
+        raise SpecError(f"{card.name} is no package of this task: {'; '.join(faults)}", hint=hint)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from encdec_batch.errors import SpecError
 from encdec_batch.models.card import BandCard, Declared, NodataRule, TrainingCard
 from encdec_batch.spec.train import TrainSpec
 from encdec_batch.spec.train_target import LabelsInput
-from encdec_batch.train.learning.signature import arguments_of, output_of
+from encdec_batch.train.learning.signature import arguments_of, check_bands, output_of
 from encdec_batch.train.material import Facts
 
 
@@ -32,6 +31,7 @@ def declare(
     Raises:
         SpecError: another number of bands is named than the network sees.
     """
+    check_bands(spec, facts.num_bands)
     notes = [spec.card.notes, facts.leak_note]
     return Declared(
         name=spec.card.name,
@@ -64,8 +64,6 @@ def _bands(spec: TrainSpec, facts: Facts) -> tuple[BandCard, ...]:
         names = spec.card.bands
     elif isinstance(seen, LabelsInput) and seen.code == "one_hot":
         names = [one.name for one in seen.classes]
-    if len(names) != facts.num_bands:
-        raise SpecError(f"card.bands names {len(names)} bands, the network sees {facts.num_bands}")
     return tuple(BandCard(name=name) for name in names)
 
 

@@ -18,6 +18,7 @@ from encdec_batch.train.learning.checkpoint import Checkpoints, State
 from encdec_batch.train.material import Material
 from encdec_batch.train.packaging.card import declare
 from encdec_batch.train.packaging.draft import detached
+from encdec_batch.uri import public_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,8 @@ def publish_result(store: Store, spec: TrainSpec, material: Material) -> tuple[C
     state = Checkpoints(store).newest()
     if state is None or state.step < spec.learn.steps:
         raise CheckpointError(
-            f"{store.uri}: the training ended without its last checkpoint", hint="the same command goes on"
+            f"{store.uri}: the training ended without its last checkpoint",
+            hint="the same command goes on from the newest, or begins again where there is none",
         )
     chosen = choose(state)
     network = build_network(spec, material.facts)
@@ -99,7 +101,7 @@ def _register(spec: TrainSpec) -> str:
         return ""
     from encdec_batch.models.registry import add_package
 
-    output, text = spec.output, yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False)
+    output, text = spec.output, yaml.safe_dump(public_values(spec.model_dump(mode="json")), sort_keys=False)
     added = add_package(
         output.package,
         spec.output.registry,

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
-from encdec_batch.errors import SceneUnreadable, SpecError, UnsupportedScene
+from encdec_batch.errors import (
+    SceneChanged,
+    SceneError,
+    SceneForbidden,
+    SceneUnreadable,
+    SpecError,
+    UnsupportedScene,
+)
 from encdec_batch.plan.confine import confined
+from encdec_batch.plan.fit import bands_said
 from encdec_batch.plan.open import as_scene_errors, limits_of
 from encdec_batch.read.header import SceneHeader
 from encdec_batch.read.limits import Limits
@@ -18,8 +27,15 @@ from encdec_batch.read.reader import Reader
 from encdec_batch.spec.job import LimitsSpec
 from encdec_batch.spec.train_data import NodataSpec
 from encdec_batch.store.open import locate
+from encdec_batch.store.store import Store
 from encdec_batch.train.pairs.pair import File
 from encdec_batch.window import Window
+
+_REMEDIES: dict[type[SceneError], str] = {
+    SceneChanged: "put it back as it was, or train anew in a folder of its own (a night does so by itself)",
+    SceneForbidden: "give the credentials the right to read it, and train again",
+}
+"""Of a training; a job has others (plan/open.py)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +65,22 @@ class Reading:
         return patch
 
 
+@contextmanager
+def as_errors_of(file: File) -> Iterator[None]:
+    """What a store says of one object is said of its file, by name: where it is read there is no row that names it.
+
+    Raises:
+        SceneError: as `as_scene_errors`.
+    """
+    try:
+        with as_scene_errors(file.opened, file.uri):
+            yield
+    except SceneError as error:
+        said = error.message if file.uri in error.message else f"{file.uri}: {error.message}"
+        hint = _REMEDIES.get(type(error), error.hint)
+        raise type(error)(said, hint=hint, **{**error.context, "uri": file.uri}) from error
+
+
 def open_held(file: File, reading: Reading, *, etag: str = "") -> Reader:
     """A reader of the file, of the version that `etag` names where it is not empty; the caller closes it.
 
@@ -56,16 +88,34 @@ def open_held(file: File, reading: Reading, *, etag: str = "") -> Reader:
         SceneError: missing, damaged, replaced, beyond the limits.
         TransientStoreError: the store, not the file.
     """
-    with as_scene_errors(file.uri):
-        try:
-            store, path = locate(file.uri, file.source.storage)
-            store = confined(store, file.source, file.uri)
-        except SpecError as error:
-            raise SceneUnreadable(error.message, hint=error.hint, uri=file.uri) from error
+    with as_errors_of(file):
+        store, path = _located(file)
         return open_reader(store, path, etag=etag or None, limits=reading.limits, whole=True)
 
 
-def bands_to_read(header: SceneHeader, asked: Sequence[int] | None, wanted: int | None, *, uri: str) -> tuple[int, ...]:
+def etag_of(file: File) -> str:
+    """Which bytes of it are there now; it is not opened.
+
+    Raises:
+        SceneError: it is missing, or must not be read.
+        TransientStoreError: the store, not the file.
+    """
+    with as_errors_of(file):
+        store, path = _located(file)
+        return store.info(path).etag
+
+
+def _located(file: File) -> tuple[Store, str]:
+    try:
+        store, path = locate(file.opened, file.source.storage)
+        return confined(store, file.source, file.opened), path
+    except SpecError as error:
+        raise SceneUnreadable(error.message, hint=error.hint, uri=file.uri) from error
+
+
+def bands_to_read(
+    header: SceneHeader, asked: Sequence[int] | None, wanted: int | None, *, uri: str, option: str
+) -> tuple[int, ...]:
     """Band numbers, counted from 1.
 
     Args:
@@ -73,6 +123,7 @@ def bands_to_read(header: SceneHeader, asked: Sequence[int] | None, wanted: int 
         asked: by the spec or the table; None: all.
         wanted: how many there are to be, where one band may stand for them all; None: it may not.
         uri: for messages.
+        option: of the spec that asks.
 
     Raises:
         UnsupportedScene: a band is asked for that is not there.
@@ -83,6 +134,8 @@ def bands_to_read(header: SceneHeader, asked: Sequence[int] | None, wanted: int 
     absent = [band for band in bands if band > header.num_bands]
     if absent:
         raise UnsupportedScene(
-            f"{uri}: it has {header.num_bands} bands, not {absent[0]}", hint="correct the bands asked for", uri=uri
+            f"{uri}: it has {bands_said(header.num_bands)}, band {absent[0]} is asked for",
+            hint=f"correct {option}",
+            uri=uri,
         )
     return bands

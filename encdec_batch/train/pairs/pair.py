@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from encdec_batch.spec.source import PrefixSource, TableSource
+from encdec_batch.uri import public_uri
 from encdec_batch.window import Window
 
 
@@ -13,7 +14,21 @@ class File:
     """An object, and the source that named it: who says how it is reached and where links may lead."""
 
     uri: str
+    """Its name, which may be shown: a link that is signed without its query (docs/decisions/027-signed-links.md)."""
     source: PrefixSource | TableSource
+    link: str = ""
+    """What opens it, where its name does not; written nowhere."""
+
+    @classmethod
+    def of(cls, uri: str, source: PrefixSource | TableSource) -> File:
+        """The object that a source names so."""
+        shown = public_uri(uri)
+        return cls(uri=shown, source=source, link=uri if uri != shown else "")
+
+    @property
+    def opened(self) -> str:
+        """What opens it."""
+        return self.link or self.uri
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

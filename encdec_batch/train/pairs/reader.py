@@ -9,16 +9,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from encdec_batch.plan.open import as_scene_errors
 from encdec_batch.read.header import SceneHeader
 from encdec_batch.read.reader import Reader
 from encdec_batch.spec.train_data import DataSpec
 from encdec_batch.spec.train_target import ImageTarget, LabelsInput, MaskTarget
 from encdec_batch.train.batch import IGNORE
 from encdec_batch.train.pairs.labels import channels_of
-from encdec_batch.train.pairs.open import Reading, bands_to_read, open_held
+from encdec_batch.train.pairs.open import Reading, as_errors_of, bands_to_read, open_held
 from encdec_batch.train.pairs.pair import Pair
 from encdec_batch.window import Window
+
+_BANDS = "data.train.bands (a grey image gives three by [1, 1, 1]), or the table's column bands"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,7 @@ class PairReader:
                 self._target = open_held(pair.target, self._reading, etag=version.target_etag)
                 stack.callback(self._target.close)
             wanted = (num_bands or len(pair.bands or ()) or None) if data.expand_single_band else None
-            self.bands = bands_to_read(self._image.header, pair.bands, wanted, uri=pair.image.uri)
+            self.bands = bands_to_read(self._image.header, pair.bands, wanted, uri=pair.image.uri, option=_BANDS)
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -124,7 +125,7 @@ class PairReader:
     def image(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """The image alone, as in `Raw`, and which of its pixels are valid."""
         spec, uri = self._data.input, self.pair.image.uri
-        with as_scene_errors(uri):
+        with as_errors_of(self.pair.image):
             if isinstance(spec, LabelsInput):
                 patch = self._image.read(window, (self.bands[0],), rule="any")
                 channels = channels_of(patch.pixels[0], spec.classes, spec.ignore, uri=uri)
@@ -139,12 +140,12 @@ class PairReader:
         file, reader = (self.pair.image, self._image)
         if self.pair.target is not None and self._target is not None:
             file, reader = self.pair.target, self._target
-        with as_scene_errors(file.uri):
+        with as_errors_of(file):
             if isinstance(spec, ImageTarget):
-                bands = bands_to_read(reader.header, spec.bands, None, uri=file.uri)
+                bands = bands_to_read(reader.header, spec.bands, None, uri=file.uri, option="data.target.bands")
                 patch = self._reading.patch(reader, window, bands, file.uri)
                 return patch.pixels, patch.valid_mask
-            bands = bands_to_read(reader.header, (spec.band,), None, uri=file.uri)
+            bands = bands_to_read(reader.header, (spec.band,), None, uri=file.uri, option="data.target.band")
             patch = reader.read(window, bands, rule="any")
         channels = np.full(patch.valid_mask.shape, IGNORE, np.uint8)
         if patch.valid_mask.any():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from encdec_batch.spec.train import TrainSpec
 from encdec_batch.spec.train_compute import RayTraining
 from encdec_batch.train.batch import Batches, Examples
 from encdec_batch.train.dataset.prepare import Prepared, prepare
-from encdec_batch.train.learning.signature import check_fits, output_of
+from encdec_batch.train.learning.signature import check_fits, check_numbers, output_of
 from encdec_batch.train.material import Facts, Material
 from encdec_batch.train.samples.examples import SceneExamples
 from encdec_batch.train.samples.local_batches import LocalBatches
@@ -33,7 +34,7 @@ def collect(spec: TrainSpec) -> Material:
         SpecError: there is nothing to learn from, too many files cannot be used, or a leak between the sides.
         StoreError: the store does not answer.
     """
-    return material_of(prepare(spec.data), spec)
+    return material_of(prepare(spec.data, check=partial(check_numbers, spec)), spec)
 
 
 def material_of(prepared: Prepared, spec: TrainSpec) -> Material:

@@ -193,7 +193,7 @@ def _failure(error: Exception, deaths: list[str]) -> EncdecError:
     what = f"workers died {len(deaths)} times ({' | '.join(deaths)})" if deaths else "Ray gave up"
     return TrainingError(
         f"{what[:900]}: {unexpected(reason, 'train').message[:300]}",
-        hint="look at Ray's logs with -v; the same command goes on from the newest checkpoint",
+        hint="look at Ray's logs with -v; started once more it goes on from its newest checkpoint, if it has one",
     )
 
 

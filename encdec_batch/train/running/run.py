@@ -7,14 +7,21 @@ finished.json    package, scores, curve's end: the same command says them again 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import acquire_lease
-from encdec_batch.errors import CheckpointError, ObjectMissing, PreconditionFailed, SpecError, TrainingError
+from encdec_batch.errors import (
+    CheckpointError,
+    EncdecError,
+    ObjectMissing,
+    PreconditionFailed,
+    TrainingError,
+    together,
+)
 from encdec_batch.plan.keys import canonical_json
 from encdec_batch.spec.text import parse_json
 from encdec_batch.spec.train import TrainSpec
@@ -24,6 +31,7 @@ from encdec_batch.store.store import Store
 from encdec_batch.train.material import Facts, Material
 from encdec_batch.train.tracking.mlflow import check_mlflow
 from encdec_batch.train.tracking.progress import Report
+from encdec_batch.uri import public_values
 
 IDENTITY, FINISHED = "training.json", "finished.json"
 FORMAT_VERSION = 1
@@ -77,7 +85,7 @@ def train(
     _check_store(store)
     if finished := _finished(store, spec):
         return finished
-    with acquire_lease(store, HolderInfo.current("train"), wait_s=wait_s):
+    with acquire_lease(store, HolderInfo.current("train"), wait_s=wait_s), _stopped(store):
         material = load()
         _check(spec, material)
         _claim(store, spec, material.facts)
@@ -92,18 +100,30 @@ def train(
         return _publish(store, spec, material)
 
 
+@contextmanager
+def _stopped(store: Store) -> Iterator[None]:
+    """Whoever stops a training is told from which step it will go on: what came after is done again."""
+    from encdec_batch.train.learning.checkpoint import newest_step
+
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        with suppress(EncdecError):
+            step = newest_step(store)
+            from_where = f"goes on from its newest checkpoint, that of step {step}" if step else "begins again"
+            stop.add_note(f"started once more the training {from_where}")
+        raise
+
+
 def _check(spec: TrainSpec, material: Material) -> None:
     """What is wrong with the spec is said before a worker is started for it."""
     from encdec_batch.train.learning.build import build_network, margin_of
+    from encdec_batch.train.learning.signature import check_numbers
     from encdec_batch.train.packaging.card import declare
 
-    if material.batches.num_samples < spec.learn.batch:
-        raise SpecError(
-            f"an epoch has {material.batches.num_samples} samples, a step wants {spec.learn.batch}",
-            hint="lower learn.batch, or raise data.sampling.samples",
-        )
-    margin_of(build_network(spec, material.facts), spec, material.facts)
-    declare(spec, material.facts)
+    facts = material.facts
+    check_numbers(spec, facts.num_bands, material.batches.num_samples)
+    together(lambda: margin_of(build_network(spec, facts), spec, facts), lambda: declare(spec, facts))
 
 
 def _at_its_end(store: Store, spec: TrainSpec) -> bool:
@@ -155,17 +175,14 @@ def identity_of(spec: TrainSpec, facts: Facts) -> dict[str, Any]:
 
 def _asked(spec: TrainSpec) -> dict[str, Any]:
     data = spec.data.model_dump(mode="json", exclude={"loading"})
-    # Credentials and endpoints may change, data may not: those are in the digest of the files.
-    shown: dict[str, Any] = parse_json(
-        canonical_json(
-            {
-                "network": spec.network.model_dump(mode="json", exclude={"storage"}),
-                "learn": spec.learn.model_dump(mode="json"),
-                "data": _without_storage(data),
-                "publish": spec.output.publish,
-            }
-        )
-    )
+    asked = {
+        "network": spec.network.model_dump(mode="json", exclude={"storage"}),
+        "learn": spec.learn.model_dump(mode="json"),
+        "data": _without_storage(data),
+        "publish": spec.output.publish,
+    }
+    # Credentials and endpoints may change, data may not: those are in the digest of the files. So may a signature.
+    shown: dict[str, Any] = parse_json(canonical_json(public_values(asked)))
     return shown
 
 
@@ -190,7 +207,7 @@ def _claim(store: Store, spec: TrainSpec, facts: Facts) -> None:
     wanted = identity_of(spec, facts)
     with suppress(PreconditionFailed):
         store.create(IDENTITY, canonical_json({"format_version": FORMAT_VERSION, **wanted}))
-    there = _read(store, IDENTITY)
+    there = public_values(_read(store, IDENTITY))  # of an older version, which kept signed links of tables
     if changed := differences(there, wanted):
         raise _another(store, changed)
 
@@ -200,7 +217,7 @@ def _finished(store: Store, spec: TrainSpec) -> TrainSummary | None:
         values = _read(store, FINISHED)
     except ObjectMissing:
         return None
-    if changed := differences(values.pop("asked"), _asked(spec)):
+    if changed := differences(public_values(values.pop("asked")), _asked(spec)):
         raise _another(store, changed)
     # Of an older version, which did not say more: only where the package lies can be compared.
     published = values.pop("published", _published(spec) | {"package": values["package"]})

@@ -107,7 +107,8 @@ def _rows(prepared: Prepared, data: DataSpec, turn: Turn) -> Iterator[Row]:
     except ray.exceptions.RayError as error:
         said = " ".join(str(error).split())[-300:]
         raise EncdecError(
-            f"Ray gave up making batches: {type(error).__name__}: {said}", hint="train again: it goes on where it was"
+            f"Ray gave up making batches: {type(error).__name__}: {said}",
+            hint="started once more the training goes on from its newest checkpoint, if it has one",
         ) from error
 
 

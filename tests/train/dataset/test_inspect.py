@@ -150,7 +150,7 @@ def test_nan_is_refused_or_nodata_as_the_spec_says(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"bands": [4]}, "it has 3 bands, not 4"),
+        ({"bands": [4]}, "it has 3 bands, band 4 is asked for"),
         ({"region": {"col_off": 50, "row_off": 0, "width": 40, "height": 40}}, "reaches to column 90, row 40"),
     ],
     ids=["band", "region"],
@@ -167,13 +167,24 @@ def test_one_band_among_images_of_three(tmp_path):
     write_pairs(tmp_path, 12)
     write_png(tmp_path / "images/00.png", picture(0)[..., 0])
     (aside,) = made(spec_of(tmp_path)).aside
-    assert "its image has 1 bands, those of most others 3" in aside.reason
+    assert "its image has 1 band, those of most others 3" in aside.reason
     prepared = made(spec_of(tmp_path, expand_single_band=True))
     assert prepared.aside == ()
     assert {one.bands for one in (*prepared.train, *prepared.val)} == {(1, 2, 3), (1, 1, 1)}
     asked = spec_of(tmp_path).train.model_dump() | {"bands": [3, 1]}
     prepared = made(spec_of(tmp_path, expand_single_band=True, train=asked))
     assert {one.bands for one in (*prepared.train, *prepared.val)} == {(3, 1), (1, 1)}
+
+
+def test_grey_images_give_as_many_bands_as_are_named(tmp_path):
+    for number in range(4):
+        write_png(tmp_path / f"images/{number}.png", picture(number)[..., 0])
+        write_png(tmp_path / f"masks/{number}.png", mask_of(picture(number)))
+    train, split = spec_of(tmp_path).train.model_dump(), {"kind": "none"}
+    prepared = made(spec_of(tmp_path, split=split, train=train | {"bands": [1, 1, 1]}))
+    assert (prepared.num_bands, prepared.aside) == (3, ())
+    with pytest.raises(SpecError, match=r"it has 1 band, band 2 is asked for; .*\[1, 1, 1\]"):
+        made(spec_of(tmp_path, split=split, train=train | {"bands": [1, 2, 3]}))
 
 
 def test_grey_images_alone_on_one_side(tmp_path):

@@ -49,8 +49,27 @@ def test_constants_of_the_spec(tmp_path):
     write_pairs(tmp_path, 1)
     given = {"kind": "constants", "mean": [1, 2, 3], "std": [4, 5, 6]}
     assert constants(spec_of(tmp_path, split=NONE, normalization=given)).mean == (1, 2, 3)
-    with pytest.raises(SpecError, match="constants of 1 bands, the images 3"):
+    with pytest.raises(SpecError, match="constants of 1 band, the images have 3"):
         made(spec_of(tmp_path, split=NONE, normalization=given | {"mean": [1], "std": [1]}))
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path):
+    write_pairs(tmp_path, 4)
+    for number in (1, 2):
+        (tmp_path / f"images/{number:02}.png").write_bytes(b"")
+
+    def check(bands, samples):
+        raise SpecError(f"not {bands} bands and {samples} samples")
+
+    given = {"kind": "constants", "mean": [1], "std": [1]}
+    with pytest.raises(SpecError) as error:
+        prepare(spec_of(tmp_path, split={"kind": "hash", "share": 0.01}, normalization=given), check=check)
+    [first, *lines] = str(error.value).splitlines()
+    assert first == "4 things are to be corrected:"
+    assert [any(word in line for line in lines) for word in ("none is left to validate on", "2 of 4 files")] == [
+        True
+    ] * 2
+    assert [any(word in line for line in lines) for word in ("constants of 1 band", "not 3 bands and 24")] == [True] * 2
 
 
 def test_a_band_of_one_value(tmp_path):

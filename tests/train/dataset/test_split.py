@@ -69,7 +69,7 @@ def test_a_column_says_the_side_and_may_say_neither(tmp_path):
 def test_an_empty_side(tmp_path, rule, use):
     train = write_table(tmp_path, [("train", "a"), ("val", "b")])
     with pytest.raises(SpecError, match=f"none is left to {use} on"):
-        split_pairs(spec_of(tmp_path, train=train, split=rule))
+        split_pairs(spec_of(tmp_path, train=train, split=rule)).check()
 
 
 def test_pairs_named_apart_and_no_split(tmp_path):

@@ -10,6 +10,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from encdec_batch.errors import SpecError
+from encdec_batch.plan.discover import find_scenes
+from encdec_batch.spec.source import PrefixSource
 from encdec_batch.spec.train_pairs import Pairs
 from encdec_batch.train.pairs.find import find_pairs
 from encdec_batch.train.pairs.pair import Aside, Pair
@@ -151,3 +153,54 @@ def test_lines_of_three_words_and_lists_that_are_not_there(tmp_path):
 def test_an_empty_prefix(tmp_path):
     with pytest.raises(SpecError, match="holds no images"):
         found(kind="images", uri=str(tmp_path))
+
+
+def test_a_folder_is_searched_for_what_a_job_would_take_and_what_is_passed_over_is_told(tmp_path, caplog):
+    for name in ("a.webp", "b.tiff", "c.gif", "d.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    pairs, _ = found(kind="images", uri=str(tmp_path))
+    job = find_scenes(PrefixSource(kind="prefix", uri=str(tmp_path)))
+    assert {pair.image.uri for pair in pairs} == {one.uri for one in job.candidates}
+    assert [Path(pair.image.uri).name for pair in pairs] == ["a.webp", "b.tiff"]
+    [record] = caplog.records
+    assert (record.message, "passed over: 1 .gif" in record.note) == ("train.passed_over", True)
+    with pytest.raises(
+        SpecError, match=r"1 .gif, 1 .tiff, 1 .webp; data.train.suffixes can ask for them"
+    ):
+        found(kind="images", uri=str(tmp_path), suffixes=[".png"])
+
+
+def test_a_target_of_another_ending_is_hinted_at(folder):
+    (folder / "images/e.png").write_bytes(b"x")
+    (folder / "masks/e.tiff").write_bytes(b"x")
+    source = {"kind": "folders", "images": str(folder / "images"), "targets": str(folder / "masks")}
+    assert "b.png" in names(found(**source)[0])[0]
+    _, [aside] = found(**source, suffixes=[".png", ".tif"])
+    assert (Path(aside.uri).name, "name the ending of targets in suffixes" in aside.hint) == ("e.png", True)
+
+
+LINK = "https://store.example/scenes/a.tif"
+
+
+def table_of(folder: Path, *rows: str) -> dict[str, Any]:
+    (folder / "t.csv").write_text("\n".join(["image,target,col_off,row_off,width,height", *rows]) + "\n")
+    return {"kind": "table", "uri": str(folder / "t.csv"), "schemes": ["https", "file"]}
+
+
+def test_a_signed_link_is_opened_whole_and_named_without_its_query(tmp_path):
+    """Signed anew it is of the same scene: else it would be on another side of a split tomorrow."""
+    for signature in ("one", "two"):
+        [pair], _ = found(**table_of(tmp_path, f"{LINK}?X-Amz-Signature={signature},m.png?sig=x,0,0,5,5"))
+        assert (pair.image.uri, pair.image.opened) == (LINK, f"{LINK}?X-Amz-Signature={signature}")
+        assert pair.scene == "https:/store.example/scenes/a"
+        assert pair.target.uri.endswith("m.png?sig=x"), "that is a name on a disk"
+
+
+def test_links_that_differ_in_what_may_be_a_signature_alone_are_set_aside(tmp_path):
+    rows = [f"{LINK}?tile={tile},m.png,,,," for tile in (1, 2)]
+    rows += [f"{LINK.replace('a.tif', 'b.tif')}?sig=1,m.png,{col},0,5,5" for col in (0, 5)]
+    pairs, aside = found(**table_of(tmp_path, *rows))
+    assert [pair.image.uri.rpartition("/")[2] for pair in pairs] == ["b.tif", "b.tif"], "one link of two regions"
+    assert [one.uri for one in aside] == [LINK, LINK]
+    assert all("2 links are this one" in one.reason for one in aside)
+    assert "tile=" not in " ".join(map(str, aside))

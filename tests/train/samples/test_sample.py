@@ -283,8 +283,9 @@ def test_a_file_that_is_replaced_after_it_was_looked_at(tmp_path):
     write_pairs(tmp_path, 1)
     _, _, samples = plain(tmp_path)
     write_png(tmp_path / "images/00.png", picture(99))
-    with pytest.raises(SceneError):
+    with pytest.raises(SceneError, match=r"images/00\.png: ") as error:
         samples.batch(0, 0, [0])
+    assert "train anew in a folder of its own" in error.value.hint
 
 
 @pytest.mark.parametrize("kind", KINDS)
