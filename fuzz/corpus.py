@@ -1,10 +1,12 @@
-"""Whole files to damage: every TIFF of tests/rasters.py, PNG, JPEG and WebP in Pillow's ways, real scenes."""
+"""Whole files to damage: every TIFF of tests/rasters.py, slides of tests/slides.py, PNG, JPEG and WebP in Pillow's ways,
+real scenes.
+"""
 
 from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, PngImagePlugin
 from rasters import REFUSED_DTYPES, VARIANTS, blocky_image, coordinate_image, tiny_png, tiny_tiff
+from slides import pyramid_of, smooth, write_aperio, write_ome, write_philips
 
 SHARED = Path(__file__).parents[2] / "shared/data"
 """Real scenes, where there are."""
@@ -36,7 +39,7 @@ def corpus(folder: Path, *, shared: Path = SHARED) -> list[Seed]:
         folder: where files are written on the way.
         shared: real scenes; those above 400 KiB are left out, and so are all where there is no such folder.
     """
-    return [*_tiffs(folder), *_images(), *_real(shared)]
+    return [*_tiffs(folder), *_slides(folder), *_images(), *_real(shared)]
 
 
 def _tiffs(folder: Path) -> Iterator[Seed]:
@@ -47,6 +50,24 @@ def _tiffs(folder: Path) -> Iterator[Seed]:
             yield Seed(name=f"{variant.name}.tif", data=path.read_bytes())
         path.unlink()
     yield Seed(name="tiny.tif", data=tiny_tiff(bytes(64 * 64)))
+
+
+def _slides(folder: Path) -> Iterator[Seed]:
+    levels = pyramid_of(smooth(130, 150), 2)
+    grey = [np.stack([level[..., 0], level[..., 1]]) for level in levels]
+    makers: dict[str, Callable[[Path], None]] = {
+        "aperio_jpeg": lambda path: write_aperio(path, levels),
+        "aperio_ycbcr": lambda path: write_aperio(path, levels, photometric="ycbcr"),
+        "aperio_2000": lambda path: write_aperio(path, levels, compression=33005),
+        "philips": lambda path: write_philips(path, levels),
+        "ome_rgb": lambda path: write_ome(path, levels, axes="YXS", photometric="rgb", compression="jpeg"),
+        "ome_channels": lambda path: write_ome(path, grey, axes="CYX", compression="zlib", predictor=True),
+        "ome_strips": lambda path: write_ome(path, grey, axes="CYX", tile=None, rowsperstrip=17, compression="lzw"),
+    }
+    for name, make in makers.items():
+        make(folder / name)
+        yield Seed(name=f"{name}.tif", data=(folder / name).read_bytes())
+        (folder / name).unlink()
 
 
 def _images() -> Iterator[Seed]:

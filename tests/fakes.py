@@ -9,12 +9,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from encdec_batch.commit.generation import OutputFolder
 from encdec_batch.commit.marker import InputObject, Marker, OutputFile
 from encdec_batch.errors import ObjectMissing, PermanentStoreError, PreconditionFailed, StoreError, TransientStoreError
+from encdec_batch.read.header import SceneHeader
+from encdec_batch.read.patch import Patch
+from encdec_batch.read.reader import Rule
+from encdec_batch.read.request import check_request
+from encdec_batch.read.validity import valid_of_bands
 from encdec_batch.store.object import Capabilities, ObjectInfo, checked_path, checked_prefix
+from encdec_batch.window import Window
 
 Fault = Literal["lost answer", "late", "never"]
 """Done but not answered; not answered and done when `deliver` is called; not answered and not done."""
@@ -209,6 +218,70 @@ class FakeWriter:
     def _refuse_if_finished(self) -> None:
         if self.finished:
             raise ValueError(f"{self.path} is finished")
+
+
+class ArrayReader:
+    """A `Reader` of pixels in memory; a pixel and band that is read costs one byte."""
+
+    etag, size_bytes = "1", 1
+
+    def __init__(
+        self,
+        pixels_CHW: NDArray[Any],
+        *,
+        valid_HW: NDArray[np.bool_] | None = None,
+        nodata: float | None = None,
+        pixel_size_um: tuple[float, float] | None = None,
+        level0_downsample: tuple[float, float] = (1.0, 1.0),
+    ) -> None:
+        self._pixels = pixels_CHW
+        self._valid = np.ones(pixels_CHW.shape[1:], np.bool_) if valid_HW is None else valid_HW
+        self.bytes_read = 0
+        self.windows: list[Window] = []
+        bands, height, width = pixels_CHW.shape
+        self.header = SceneHeader(
+            driver="slide",
+            height=height,
+            width=width,
+            num_bands=bands,
+            dtype=pixels_CHW.dtype.name,
+            nodata=(nodata,) * bands,
+            mask="nodata" if nodata is not None else "none" if self._valid.all() else "internal",
+            scales=(1.0,) * bands,
+            offsets=(0.0,) * bands,
+            band_names=(None,) * bands,
+            crs_wkt=None,
+            transform=None,
+            gcps=(),
+            gcps_crs_wkt=None,
+            layout="tiled",
+            tile_height=64,
+            tile_width=64,
+            compression="NONE",
+            planar=True,
+            encoded_bytes=pixels_CHW.nbytes,
+            pixel_size_um=pixel_size_um,
+            level0_downsample=level0_downsample,
+        )
+
+    def read(self, window: Window, bands: Sequence[int], *, rule: Rule, nan_is_nodata: bool = True) -> Patch:
+        check_request(self.header, window, bands, uri="fake://reader")
+        self.windows.append(window)
+        self.bytes_read += self.bytes_for([window], bands)
+        pixels = self._pixels[[band - 1 for band in bands], window.rows, window.cols]
+        nodata = [self.header.nodata[band - 1] for band in bands]
+        valid = valid_of_bands(pixels, nodata, rule=rule, nan_is_nodata=nan_is_nodata)
+        return Patch(pixels=pixels, valid_mask=valid & self._valid[window.rows, window.cols])
+
+    def bytes_for(self, windows: Sequence[Window], bands: Sequence[int]) -> int:
+        return sum(window.num_pixels * len(bands) for window in windows)
+
+    def thumbnail(self, max_side: int) -> Patch:
+        step = -(-max(self._valid.shape) // max_side)
+        return Patch(pixels=self._pixels[:, ::step, ::step].copy(), valid_mask=self._valid[::step, ::step].copy())
+
+    def close(self) -> None:
+        pass
 
 
 def _ignoring_errors(effect: Callable[[], object]) -> None:

@@ -5,5 +5,6 @@ In: a `Store`, a path in it, windows. Out: `SceneHeader`, `Patch`, or one of the
 It must not know cores, halos, models or where its patches go.
 
 Reading order: reader.py (the contract), open.py, ranges.py (which bytes are fetched), decoder.py (GDAL over
-those bytes), geotiff.py, image.py; staging.py and staged.py for giants in strips.
+those bytes), geotiff.py, image.py; tiff.py (what a TIFF is), slide.py, with its tiff_directory.py, slide_layout.py and
+slide_tile.py; resampled.py and tissue.py, around any of them; staging.py and staged.py for giants in strips.
 """

@@ -58,3 +58,7 @@ class SceneHeader:
     """Bytes of encoded pixels in the file (sum of tile byte counts; the object's size for whole images)."""
     pixel_size_um: tuple[float, float] | None = None
     """Height and width of a pixel in micrometres, where the format says so: medical images and microscopy."""
+    level0_downsample: tuple[float, float] = (1.0, 1.0)
+    """Height and width of a pixel in pixels of the finest level of its pyramid: a place times this is one there."""
+    decoder: str = ""
+    """Which library of which version makes pixels of the bytes, where another would make others (JPEG of slides)."""

@@ -14,13 +14,15 @@ from encdec_batch.errors import (
     UnsupportedScene,
 )
 from encdec_batch.read.contents import ONE_IMAGE, Contents
-from encdec_batch.read.geotiff import open_geotiff
 from encdec_batch.read.image import open_image
 from encdec_batch.read.limits import DEFAULT_LIMITS, Limits
 from encdec_batch.read.options import DEFAULT_OPTIONS, ReadOptions
 from encdec_batch.read.plane import WHOLE, Plane
 from encdec_batch.read.ranges import PinnedObject, scene_changed
 from encdec_batch.read.reader import Reader
+from encdec_batch.read.resampled import resampled
+from encdec_batch.read.tiff import contents_of_tiff, open_tiff
+from encdec_batch.read.tissue import tissue_only
 from encdec_batch.store.object import ObjectInfo, join_uri
 from encdec_batch.store.store import Store
 
@@ -40,10 +42,24 @@ class Format:
     """Raises as `open_reader`."""
 
 
+def _open_vendor(source: PinnedObject, plane: Plane, options: ReadOptions) -> Reader:
+    from encdec_batch.read.vendor_slide import open_vendor_slide
+
+    return open_vendor_slide(source, plane, options)
+
+
+def _open_jpeg(source: PinnedObject, plane: Plane, options: ReadOptions) -> Reader:
+    # The file that stands for a MIRAX slide is a JPEG of the whole slide glass, label and all. Nothing but its name
+    # says what it is.
+    is_mirax = source.uri.lower().endswith(".mrxs")
+    return _open_vendor(source, plane, options) if is_mirax else open_image(source, "JPEG")
+
+
 _FORMATS: tuple[Format, ...] = (
     Format(
         fits=lambda head: head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
-        open=lambda source, _plane, _options: open_geotiff(source),
+        open=open_tiff,
+        contents=contents_of_tiff,
     ),
     Format(
         fits=lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"),
@@ -51,11 +67,15 @@ _FORMATS: tuple[Format, ...] = (
     ),
     Format(
         fits=lambda head: head.startswith(b"\xff\xd8\xff"),
-        open=lambda source, _plane, _options: open_image(source, "JPEG"),
+        open=_open_jpeg,
     ),
     Format(
         fits=lambda head: head.startswith(b"RIFF") and head.startswith(b"WEBP", 8),
         open=lambda source, _plane, _options: open_image(source, "WEBP"),
+    ),
+    Format(
+        fits=lambda head: head.startswith((b"[Virtual Microscope Specimen]", b"[Uncompressed Virtual Microscope")),
+        open=_open_vendor,
     ),
 )
 
@@ -108,7 +128,12 @@ def open_reader(  # noqa: PLR0913  (the last four have defaults that nearly all 
     source = pin(store, path, etag=etag, limits=limits)
     if whole and source.size <= limits.small_file_bytes:
         source.whole()
-    return _format(source).open(source, plane, options)
+    reader = _format(source).open(source, plane, options)
+    try:
+        return _as_asked(reader, options, source.uri, limits)
+    except BaseException:
+        reader.close()
+        raise
 
 
 def contents_of(
@@ -119,7 +144,8 @@ def contents_of(
     limits: Limits = DEFAULT_LIMITS,
     options: ReadOptions = DEFAULT_OPTIONS,
 ) -> Contents:
-    """The images that an object holds; of most formats it is one, and nothing is read but the first bytes.
+    """The images that an object holds; of most formats it is one, and nothing is read but the first bytes, or of a TIFF
+    its first directory.
 
     Args, Raises: as `open_reader`.
     """
@@ -139,6 +165,12 @@ def pin(store: Store, path: str, *, etag: str | None = None, limits: Limits = DE
     if info.size == 0:
         raise SceneUnreadable(f"{uri}: the object is empty", hint="fetch it anew", uri=uri)
     return PinnedObject(store, path, info, limits)
+
+
+def _as_asked(reader: Reader, options: ReadOptions, uri: str, limits: Limits) -> Reader:
+    if options.um_per_px is not None:
+        reader = resampled(reader, options.um_per_px, uri=uri, limits=limits)
+    return tissue_only(reader, uri=uri) if options.tissue_only else reader
 
 
 def _format(source: PinnedObject) -> Format:

@@ -13,7 +13,11 @@ class ReadOptions:
     """Of formats for which it has a meaning; the others do not look at it."""
 
     um_per_px: float | None = None
-    """Of a slide or another pyramid: pixels of this size are wanted, whatever levels it has; None: its finest level."""
+    """Pixels of this size are wanted, whatever levels a slide or another pyramid has; None: its finest level. What does
+    not say how large its pixels are is set aside.
+    """
+    tissue_only: bool = False
+    """Glass of a bright-field slide is not valid, and so is not computed; what is no such slide is set aside."""
     axis: Axis = "axial"
     """Of a volume without slices of its own (NIfTI): those across which patient axis."""
 

@@ -120,6 +120,20 @@ class PinnedObject:
         """Bytes that `whole` will fetch."""
         return 0 if self._whole is not None else sum(stop - start for start, stop in self._missing_runs())
 
+    def check_unchanged(self) -> None:
+        """Asks the store, where somebody else reads the object by its name.
+
+        Raises:
+            SceneChanged: it is another version by now.
+            SceneUnreadable: it is gone.
+        """
+        try:
+            info = self._store.info(self._path)
+        except ObjectMissing as error:
+            raise SceneUnreadable(f"{self.uri}: the object is gone", hint="put it back", uri=self.uri) from error
+        if info.etag != self.etag:
+            raise scene_changed(self.uri)
+
     def forget(self) -> None:
         """Drops all that is held; what is asked for again is fetched again."""
         self._pages.clear()

@@ -134,7 +134,7 @@ def read_tiff_index(source: PinnedObject) -> TiffIndex:
     """
     try:
         with tifffile.TiffFile(View(source)) as tiff:  # type: ignore[arg-type]  # all of a file that it uses
-            pages = [_page(page, source) for page in _within_limits(_pages(tiff, source), source)]
+            pages = [tile_page(page, source) for page in _within_limits(_pages(tiff, source), source)]
     except EncdecError:
         raise
     except MALFORMED as error:
@@ -182,7 +182,17 @@ def _within_limits(pages: Iterator[Any], source: PinnedObject) -> Iterator[Any]:
         yield page
 
 
-def _page(page: Any, source: PinnedObject) -> TilePage:
+def tile_page(page: Any, source: PinnedObject, *, compressions: Collection[int] = COMPRESSIONS) -> TilePage:
+    """Where the tiles of one image lie.
+
+    Args:
+        page: has `tags`: a TiffPage of tifffile, or a Directory (tiff_directory.py).
+        source: the file.
+        compressions: that are read.
+
+    Raises:
+        SceneUnreadable, UnsupportedScene: as `read_tiff_index`; of a damaged value, what MALFORMED has.
+    """
     height, width, num_samples = _value(page, 257), _value(page, 256), _value(page, 277, 1)
     tiled = 322 in page.tags
     planar = _value(page, 284, 1) == 2 and num_samples > 1
@@ -191,7 +201,7 @@ def _page(page: Any, source: PinnedObject) -> TilePage:
     if min(height, width, num_samples, tile_height, tile_width) < 1:
         raise _damaged(source.uri, f"{width} x {height} px in tiles of {tile_width} x {tile_height} px")
     bits, compression = max(_values(page, 258, 1).tolist()), _value(page, 259, 1)
-    _check_compression(source, compression)
+    _check_compression(source, compression, compressions)
     _check_metadata(page, source)
     _check_claims(source, (height, width, num_samples))
     decoded = tile_height * tile_width * (1 if planar else num_samples) * bits // 8
@@ -257,8 +267,8 @@ def _check_metadata(page: Any, source: PinnedObject) -> None:
         raise _damaged(source.uri, f"its GDAL_METADATA cannot be read: {fault}")
 
 
-def _check_compression(source: PinnedObject, compression: int) -> None:
-    if compression not in COMPRESSIONS:
+def _check_compression(source: PinnedObject, compression: int, compressions: Collection[int]) -> None:
+    if compression not in compressions:
         raise UnsupportedScene(
             f"{source.uri}: compression {compression} is not read",
             hint="rewrite it by a codec of today, e.g. gdal_translate -co COMPRESS=ZSTD",

@@ -1,6 +1,6 @@
-"""What every reader promises, with rasterio on a local copy as the oracle.
+"""What every reader promises, with rasterio on a local copy as the oracle, or pixels that another library gave.
 
-Each check takes what opens a fresh reader of a scene and the path of its copy.
+Each check takes what opens a fresh reader of a scene and the path of its copy; `check_crops` takes the pixels.
 """
 
 from __future__ import annotations
@@ -90,6 +90,29 @@ def check_windows(open_scene: Open, copy: Path, *, seed: int = 0, count: int = 4
                 pixels, valid = oracle(dataset, window, [numbers[band - 1] for band in bands], rule=rule)
                 np.testing.assert_array_equal(patch.pixels, pixels, strict=True)
                 np.testing.assert_array_equal(patch.valid_mask, valid, strict=True)
+    reader.close()
+
+
+def check_crops(
+    open_scene: Open,
+    whole_CHW: NDArray[Any],
+    *,
+    valid_HW: NDArray[np.bool_] | None = None,
+    seed: int = 0,
+    count: int = 4,
+) -> None:
+    """Pixels and masks of any window are those of the whole scene there, in any order of windows and bands."""
+    reader = open_scene()
+    rng = np.random.default_rng(seed)
+    num_bands, height, width = whole_CHW.shape
+    assert (reader.header.num_bands, reader.header.height, reader.header.width) == whole_CHW.shape
+    valid = np.ones((height, width), np.bool_) if valid_HW is None else valid_HW
+    for window in seeded_windows(height, width, seed=seed, count=count):
+        bands = [int(band) for band in 1 + rng.permutation(num_bands)[: rng.integers(1, num_bands + 1)]]
+        patch = reader.read(window, bands, rule="any")
+        expected = whole_CHW[[band - 1 for band in bands], window.rows, window.cols]
+        np.testing.assert_array_equal(patch.pixels, expected, strict=True)
+        np.testing.assert_array_equal(patch.valid_mask, valid[window.rows, window.cols], strict=True)
     reader.close()
 
 

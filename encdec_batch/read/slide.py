@@ -1,0 +1,272 @@
+"""Windows of one level of a slide that lies in a TIFF: we fetch the encoded tiles, imagecodecs decodes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encdec_batch.errors import UnsupportedScene
+from encdec_batch.read.header import SceneHeader
+from encdec_batch.read.levels import choose_level
+from encdec_batch.read.options import ReadOptions
+from encdec_batch.read.patch import Patch
+from encdec_batch.read.plane import WHOLE, Plane
+from encdec_batch.read.ranges import PinnedObject, Span
+from encdec_batch.read.reader import Rule
+from encdec_batch.read.request import check_request
+from encdec_batch.read.slide_layout import Level, Slide
+from encdec_batch.read.slide_ome import ome_slide
+from encdec_batch.read.slide_scanner import aperio_slide, philips_slide
+from encdec_batch.read.slide_tile import NAMES, TileFormat, decode_tile, decoder_name, tile_format
+from encdec_batch.read.tiff_directory import as_damaged
+from encdec_batch.read.tiff_index import TilePage, TileRef, kept_spans, tile_page
+from encdec_batch.read.validity import valid_of_bands
+from encdec_batch.window import Window
+
+Kind = Literal["aperio", "ome", "philips"]
+_There = NDArray[np.bool_] | None
+"""None: everywhere."""
+
+_LAYOUTS: dict[Kind, Callable[[PinnedObject, Plane], Slide]] = {
+    "aperio": lambda source, _plane: aperio_slide(source),
+    "philips": lambda source, _plane: philips_slide(source),
+    "ome": ome_slide,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stored:
+    """A level, and where its tiles lie."""
+
+    level: Level
+    pages: tuple[tuple[TilePage, TileFormat], ...]
+    """As `level.directories`: one that has all bands, or one for each channel."""
+
+    def bands(self) -> list[tuple[int, int]]:
+        """Number of page and of sample in it, by band."""
+        return [(number, sample) for number, (page, _) in enumerate(self.pages) for sample in range(page.num_samples)]
+
+    def refs(self, window: Window, bands: Sequence[int]) -> list[TileRef]:
+        """What must be fetched for 1-based bands; each tile once."""
+        found = []
+        for number, samples in self._by_page(bands):
+            found += self.pages[number][0].tiles(window, [sample + 1 for sample, _ in samples])
+        return found
+
+    def decode(self, window: Window, bands: Sequence[int], source: PinnedObject) -> tuple[NDArray[Any], _There]:
+        """(bands, height, width) of pixels, and where a tile for them is in the file; pixels are 0 where none is."""
+        shape = len(bands), window.height, window.width
+        pixels, there = np.zeros(shape, self.pages[0][1].dtype), None
+        for number, samples in self._by_page(bands):
+            page, tile = self.pages[number]
+            # Bands that lie apart have tiles of their own.
+            for group in [[one] for one in samples] if page.planar else [samples]:
+                for place, span in _tiles_in(page, window, group[0][0] if page.planar else 0):
+                    common = place.intersection(window)
+                    target = common.shift(-window.row_off, -window.col_off)
+                    if span is None:
+                        there = np.ones(shape, np.bool_) if there is None else there
+                        there[[band for _, band in group], target.rows, target.cols] = False
+                        continue
+                    inside = common.shift(-place.row_off, -place.col_off)
+                    decoded = decode_tile(source.bytes_at(*span), tile, (place.height, place.width), source=source)
+                    for sample, band in group:
+                        chosen = decoded[inside.rows, inside.cols, 0 if page.planar else sample]
+                        pixels[band, target.rows, target.cols] = chosen
+        return pixels, there
+
+    def _by_page(self, bands: Sequence[int]) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+        """By number of page: samples, and at which place of those asked for."""
+        all_bands = self.bands()
+        places = [all_bands[band - 1] for band in bands]
+        for number in sorted({number for number, _ in places}):
+            yield number, [(sample, at) for at, (page, sample) in enumerate(places) if page == number]
+
+
+class SlideReader:
+    """A `Reader` of one level of a slide.
+
+    Keeps the encoded tiles of the last window, the right-hand ones first, for its neighbour to the right.
+    """
+
+    def __init__(self, source: PinnedObject, slide: Slide, stored: _Stored, header: SceneHeader) -> None:
+        self._source = source
+        self._slide = slide
+        self._stored = stored
+        self._header = header
+
+    @property
+    def header(self) -> SceneHeader:
+        return self._header
+
+    @property
+    def etag(self) -> str:
+        return self._source.etag
+
+    @property
+    def size_bytes(self) -> int:
+        return self._source.size
+
+    @property
+    def bytes_read(self) -> int:
+        return self._source.bytes_read
+
+    def read(self, window: Window, bands: Sequence[int], *, rule: Rule, nan_is_nodata: bool = True) -> Patch:
+        """See `Reader.read`."""
+        check_request(self._header, window, bands, uri=self._source.uri)
+        if self._is_small:
+            self._source.whole()
+        refs = self._stored.refs(window, bands)
+        self._source.hold([ref.span for ref in refs])
+        patch = _patch(*self._stored.decode(window, bands, self._source), rule, nan_is_nodata=nan_is_nodata)
+        self._source.keep(kept_spans(refs, self._source.limits.kept_bytes))
+        return patch
+
+    def bytes_for(self, windows: Sequence[Window], bands: Sequence[int]) -> int:
+        """See `Reader.bytes_for`."""
+        for window in windows:
+            check_request(self._header, window, bands, uri=self._source.uri)
+        if self._is_small:
+            return self._source.whole_cost() if windows else 0
+        total, held = 0, set(self._source.held)
+        for window in windows:
+            refs = self._stored.refs(window, bands)
+            total += self._source.cost([ref.span for ref in refs], held)
+            held = kept_spans(refs, self._source.limits.kept_bytes)
+        return total
+
+    def thumbnail(self, max_side: int) -> Patch:
+        """See `Reader.thumbnail`. Of a level, whatever thumbnail the file has: that one may show the label."""
+        stored = self._thumbnail_level(max_side)
+        bands = range(1, self._header.num_bands + 1)
+        window = Window(0, 0, stored.level.width, stored.level.height)
+        self._source.hold([ref.span for ref in stored.refs(window, bands)])
+        patch = _patch(*stored.decode(window, bands, self._source), "all", nan_is_nodata=True)
+        self._source.keep(())
+        step = -(-max(window.width, window.height) // max_side)
+        return Patch(
+            pixels=np.ascontiguousarray(patch.pixels[:, ::step, ::step]),
+            valid_mask=np.ascontiguousarray(patch.valid_mask[::step, ::step]),
+        )
+
+    def close(self) -> None:
+        """See `Reader.close`."""
+        self._source.forget()
+
+    @property
+    def _is_small(self) -> bool:
+        return self._source.size <= self._source.limits.small_file_bytes
+
+    def _thumbnail_level(self, max_side: int) -> _Stored:
+        """The smallest that is large enough, else the next below; of what is smaller than that, the largest."""
+        levels = sorted(self._slide.levels, key=lambda level: max(level.height, level.width))
+        large = [level for level in levels if max(level.height, level.width) >= max_side]
+        small = [level for level in reversed(levels) if max(level.height, level.width) < max_side]
+        for level in large[:1] + small if large else small[:1]:
+            stored = _stored(self._source, level)
+            if self._is_alike(stored) and self._is_affordable(stored):
+                return stored
+        raise UnsupportedScene(
+            f"{self._source.uri}: no level of {max_side} px, and the others are too large to read for a thumbnail",
+            hint="write it with more levels, e.g. by vips tiffsave --tile --pyramid",
+            uri=self._source.uri,
+        )
+
+    def _is_alike(self, stored: _Stored) -> bool:
+        return (len(stored.bands()), stored.pages[0][1].dtype) == (self._header.num_bands, self._header.dtype)
+
+    def _is_affordable(self, stored: _Stored) -> bool:
+        limits = self._source.limits
+        encoded = sum(page.encoded_bytes for page, _ in stored.pages)
+        decoded = stored.level.height * stored.level.width * len(stored.bands()) * np.dtype(self._header.dtype).itemsize
+        return encoded <= limits.max_thumbnail_bytes and decoded <= limits.max_decoded_bytes
+
+
+def open_slide(source: PinnedObject, kind: Kind, plane: Plane, options: ReadOptions) -> SlideReader:
+    """A reader of the level that `options.um_per_px` asks for, or of the next finer one.
+
+    Raises:
+        SceneUnreadable: the file contradicts itself.
+        UnsupportedScene: beyond the limits, of a kind that is not read, or without this plane.
+    """
+    if kind != "ome" and plane != WHOLE:
+        raise UnsupportedScene(f"{source.uri}: a slide has one plane", hint="leave the plane out", uri=source.uri)
+    with as_damaged(source, "list of levels"):
+        slide = _LAYOUTS[kind](source, plane)
+    level = slide.levels[choose_level(slide.sizes_um(), options.um_per_px)]
+    stored = _stored(source, level)
+    return SlideReader(source, slide, stored, _header(slide, stored))
+
+
+def _stored(source: PinnedObject, level: Level) -> _Stored:
+    with as_damaged(source, "TIFF header"):
+        pages = []
+        for directory in level.directories:
+            page = tile_page(directory, source, compressions=NAMES)
+            pages.append((page, tile_format(directory, page, source)))
+        if len({tile.dtype for _, tile in pages}) > 1:
+            raise ValueError("channels of several types")
+    if sum(page.num_samples for page, _ in pages) > source.limits.max_bands:
+        raise UnsupportedScene(
+            f"{source.uri}: more than {source.limits.max_bands:,} bands", hint="split it", uri=source.uri
+        )
+    return _Stored(level=level, pages=tuple(pages))
+
+
+def _header(slide: Slide, stored: _Stored) -> SceneHeader:
+    level, (page, tile) = stored.level, stored.pages[0]
+    num_bands, sizes = len(stored.bands()), slide.sizes_um()
+    has_all = all((page.sizes > 0).all() for page, _ in stored.pages)
+    return SceneHeader(
+        driver="slide",
+        height=level.height,
+        width=level.width,
+        num_bands=num_bands,
+        dtype=tile.dtype,
+        nodata=(None,) * num_bands,
+        mask="none" if has_all else "internal",
+        scales=(1.0,) * num_bands,
+        offsets=(0.0,) * num_bands,
+        band_names=(None,) * num_bands,
+        crs_wkt=None,
+        transform=None,
+        gcps=(),
+        gcps_crs_wkt=None,
+        layout="tiled" if page.tiled else "striped",
+        tile_height=page.tile_height,
+        tile_width=page.tile_width,
+        compression=NAMES[page.compression],
+        planar=page.planar or len(stored.pages) > 1,
+        encoded_bytes=sum(page.encoded_bytes for page, _ in stored.pages),
+        pixel_size_um=None if sizes is None else sizes[slide.levels.index(level)],
+        level0_downsample=level.downsample,
+        decoder=decoder_name(),
+    )
+
+
+def _patch(pixels: NDArray[Any], there: _There, rule: Rule, *, nan_is_nodata: bool) -> Patch:
+    valid = valid_of_bands(pixels, [None] * len(pixels), rule=rule, nan_is_nodata=nan_is_nodata)
+    if there is not None:
+        values = there & ~np.isnan(pixels) if nan_is_nodata and pixels.dtype.kind == "f" else there
+        valid = values.all(axis=0) if rule == "any" else values.any(axis=0)
+    return Patch(pixels=pixels, valid_mask=valid)
+
+
+def _tiles_in(page: TilePage, window: Window, plane: int) -> Iterator[tuple[Window, Span | None]]:
+    """Place and bytes of the tiles that hold pixels of a window; None: it is not in the file.
+
+    A tile has its full size at the border too; a last strip has not.
+    """
+    down, across = page.grid
+    for row in range(window.row_off // page.tile_height, (window.row_stop - 1) // page.tile_height + 1):
+        top = row * page.tile_height
+        height = page.tile_height if page.tiled else min(page.tile_height, page.height - top)
+        for column in range(window.col_off // page.tile_width, (window.col_stop - 1) // page.tile_width + 1):
+            number = (plane * down + row) * across + column
+            size, start = int(page.sizes[number]), int(page.offsets[number])
+            place = Window(column * page.tile_width, top, page.tile_width, height)
+            yield place, (start, start + size) if size else None
