@@ -89,9 +89,7 @@ def place(spec: JobSpec) -> Placed:
     listing = list_scenes(spec, open_store(spec.output.uri, spec.output.storage))
     spec = _with_privacy(spec, private=listing.private)
     order = replace(order, spec=spec)
-    note = passed_over_note(
-        listing.passed_over, "source.pattern" if spec.source.kind == "glob" else "source.suffixes"
-    )
+    note = passed_over_note(listing.passed_over, "source.pattern" if spec.source.kind == "glob" else "source.suffixes")
     if not listing.candidates and not listing.unnamed:
         where = "the list" if spec.source.kind == "list" else spec.source.uri
         raise SpecError(

@@ -164,9 +164,7 @@ def test_a_folder_is_searched_for_what_a_job_would_take_and_what_is_passed_over_
     assert [Path(pair.image.uri).name for pair in pairs] == ["a.webp", "b.tiff"]
     [record] = caplog.records
     assert (record.message, "passed over: 1 .gif" in record.note) == ("train.passed_over", True)
-    with pytest.raises(
-        SpecError, match=r"1 .gif, 1 .tiff, 1 .webp; data.train.suffixes can ask for them"
-    ):
+    with pytest.raises(SpecError, match=r"1 .gif, 1 .tiff, 1 .webp; data.train.suffixes can ask for them"):
         found(kind="images", uri=str(tmp_path), suffixes=[".png"])
 
 
