@@ -1,5 +1,5 @@
-"""Whole files to damage: every TIFF of tests/rasters.py, slides of tests/slides.py, PNG, JPEG and WebP in Pillow's ways,
-real scenes.
+"""Whole files to damage: TIFF of tests/rasters.py, slides of tests/slides.py, PNG, JPEG and WebP in Pillow's ways, real
+scenes.
 """
 
 from __future__ import annotations

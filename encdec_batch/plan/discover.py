@@ -19,7 +19,7 @@ from encdec_batch.plan.identity import distinct_id, path_id, settle_ids
 from encdec_batch.plan.listing import images_below
 from encdec_batch.plan.scene import Candidate, SetAside
 from encdec_batch.plan.trust import refusal, rules_of
-from encdec_batch.spec.source import LOCAL_SCHEMES, GlobSource, ListSource, PrefixSource, Source, TableSource
+from encdec_batch.spec.source import LOCAL_SCHEMES, GlobSource, ListSource, PrefixSource, Source, Table, TableSource
 from encdec_batch.store.open import locate
 from encdec_batch.uri import public_uri, without_query
 
@@ -113,7 +113,7 @@ def beside(table: str, uri: str) -> str:
     return f"{scheme}{separator}{place}{slash}{joined.removeprefix('/') if separator else joined}"
 
 
-def read_table(source: TableSource) -> pa.Table:
+def read_table(source: Table) -> pa.Table:
     """All rows of the table.
 
     Raises:

@@ -52,7 +52,7 @@ def limits_of(spec: LimitsSpec) -> Limits:
 
 def options_of(source: Source) -> ReadOptions:
     """What a source says of how its objects are read."""
-    return ReadOptions(um_per_px=source.um_per_px, axis=source.axis)
+    return ReadOptions(um_per_px=source.um_per_px, axis=source.axis, tissue_only=source.tissue_only)
 
 
 @contextmanager

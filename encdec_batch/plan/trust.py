@@ -13,7 +13,7 @@ import unicodedata
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from encdec_batch.spec.source import TableSource
+from encdec_batch.spec.source import Table
 from encdec_batch.store.public import is_public
 
 LOCAL = "file"
@@ -50,7 +50,7 @@ class Refusal:
     hint: str
 
 
-def rules_of(source: TableSource) -> Rules:
+def rules_of(source: Table) -> Rules:
     """What the spec says, and where it says nothing the table's own scheme."""
     named = frozenset(_same(scheme) for scheme in source.schemes or ())
     return Rules(

@@ -26,6 +26,11 @@ class _Source(Spec):
     """fsspec options of the store; credentials otherwise come from the environment's own chain."""
     bands: tuple[Annotated[int, Field(ge=1)], ...] | None = None
     """Bands to read, counted from 1, in the card's order; None: all, and their number must be the card's."""
+
+
+class _Reading(_Source):
+    """What a job says of how objects are read."""
+
     context_slices: Annotated[int, Field(ge=0, le=16)] = 0
     """Of a volume or series: so many neighbours on each side are read with each slice, and their bands come before and
     after its own; at its ends the last slice stands for what is missing."""
@@ -33,6 +38,8 @@ class _Source(Spec):
     """Of a volume without slices of its own (NIfTI): those across which axis of the patient."""
     um_per_px: Annotated[float, Field(gt=0, le=1e6)] | None = None
     """Of slides and other pyramids: the size of the pixels to read; None: those of the finest level."""
+    tissue_only: bool = False
+    """Of slides: glass beside the tissue is nodata, and not computed."""
     series: Literal["whole", "images"] = "whole"
     """Of DICOM: images of one series belong together, and one with a gap or a slice too many is set aside; `images`:
     each is a scene by itself, whatever the others are."""
@@ -40,8 +47,8 @@ class _Source(Spec):
     @property
     def pixel_options(self) -> dict[str, object]:
         """Of those above, what decides pixels and is not as usual."""
-        said: dict[str, object] = {"axis": self.axis, "um_per_px": self.um_per_px}
-        usual: dict[str, object] = {"axis": "axial", "um_per_px": None}
+        said = {"axis": self.axis, "um_per_px": self.um_per_px, "tissue_only": self.tissue_only}
+        usual: dict[str, object] = {"axis": "axial", "um_per_px": None, "tissue_only": False}
         return {key: value for key, value in said.items() if value != usual[key]}
 
     @model_validator(mode="after")
@@ -51,7 +58,7 @@ class _Source(Spec):
         return self
 
 
-class PrefixSource(_Source):
+class PrefixSource(_Reading):
     """Every image below a prefix."""
 
     kind: Literal["prefix"]
@@ -62,7 +69,7 @@ class PrefixSource(_Source):
     """Links of a disk that lead out of `uri` are followed."""
 
 
-class GlobSource(_Source):
+class GlobSource(_Reading):
     """Objects whose path below `uri` fits a pattern (`*` within a folder, `**` across folders)."""
 
     kind: Literal["glob"]
@@ -72,15 +79,15 @@ class GlobSource(_Source):
     """Links of a disk that lead out of `uri` are followed."""
 
 
-class ListSource(_Source):
+class ListSource(_Reading):
     """Scenes named one by one."""
 
     kind: Literal["list"]
     uris: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-class TableSource(_Source):
-    """A Parquet or CSV table with a column `uri` and, where wanted, `scene_id` and `bands` (as `1;2;3`)."""
+class Table(_Source):
+    """A Parquet or CSV table of objects, and which of them it may name."""
 
     kind: Literal["table"]
     uri: str
@@ -104,7 +111,7 @@ class TableSource(_Source):
         return schemes
 
     @model_validator(mode="after")
-    def _of_use(self) -> TableSource:
+    def _of_use(self) -> Self:
         own, prefixes = _scheme(self.uri), self.prefixes or ()
         admitted = self.schemes or (own,)
         if own not in LOCAL_SCHEMES and any(scheme in LOCAL_SCHEMES for scheme in admitted):
@@ -118,6 +125,10 @@ class TableSource(_Source):
         if self.follow_links and not any(_scheme(prefix) in LOCAL_SCHEMES for prefix in prefixes):
             raise ValueError("follow_links has no effect without a prefix on a disk")
         return self
+
+
+class TableSource(Table, _Reading):
+    """A table with a column `uri` and, where wanted, `scene_id` and `bands` (as `1;2;3`)."""
 
 
 def _scheme(uri: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from encdec_batch.spec.base import Spec, StorageOptions
-from encdec_batch.spec.source import IMAGE_SUFFIXES, TableSource
+from encdec_batch.spec.source import IMAGE_SUFFIXES, Table
 
 
 class Region(Spec):
@@ -19,7 +19,7 @@ class Region(Spec):
     height: Annotated[int, Field(ge=1)]
 
 
-class TablePairs(TableSource):
+class TablePairs(Table):
     """A row for each pair, in CSV, Parquet, or text: lines `image target`, apart by blanks, without names of columns.
 
     Beside the columns named below a table may have `bands` (as `1;2;3`) and `col_off`, `row_off`, `width`, `height`

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from encdec_batch.spec.source import PrefixSource, TableSource
+from encdec_batch.spec.source import PrefixSource, Table
 from encdec_batch.uri import public_uri
 from encdec_batch.window import Window
 
@@ -15,12 +15,12 @@ class File:
 
     uri: str
     """Its name, which may be shown: a link that is signed without its query (docs/decisions/027-signed-links.md)."""
-    source: PrefixSource | TableSource
+    source: PrefixSource | Table
     link: str = ""
     """What opens it, where its name does not; written nowhere."""
 
     @classmethod
-    def of(cls, uri: str, source: PrefixSource | TableSource) -> File:
+    def of(cls, uri: str, source: PrefixSource | Table) -> File:
         """The object that a source names so."""
         shown = public_uri(uri)
         return cls(uri=shown, source=source, link=uri if uri != shown else "")
