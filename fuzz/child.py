@@ -24,7 +24,7 @@ import numpy as np
 
 from encdec_batch.errors import PermanentStoreError, SceneChanged, SceneError
 from encdec_batch.read.limits import MIB, Limits
-from encdec_batch.read.open import open_reader
+from encdec_batch.read.open import contents_of, open_reader
 from encdec_batch.read.patch import Patch
 from encdec_batch.read.reader import Reader
 from encdec_batch.store.object import ObjectInfo
@@ -49,9 +49,11 @@ class OneObject:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
+        # Readers keep what they found out of a version of an object.
+        self._etag = hashlib.sha256(data).hexdigest()
 
     def info(self, path: str) -> ObjectInfo:
-        return ObjectInfo(path=path, size=len(self._data), etag="1", modified=0.0)
+        return ObjectInfo(path=path, size=len(self._data), etag=self._etag, modified=0.0)
 
     def get_ranges(self, path: str, ranges: Sequence[tuple[int, int]], *, etag: str | None = None) -> list[bytes]:  # noqa: ARG002
         if any(not 0 <= start <= stop <= len(self._data) for start, stop in ranges):
@@ -64,7 +66,8 @@ def read(data: bytes, how: str) -> dict[str, Any]:
     limits = LIMITS if how == "whole" else replace(LIMITS, small_file_bytes=0)
     store: Any = OneObject(data)
     try:
-        reader = open_reader(store, "scene", limits=limits)
+        plane = contents_of(store, "scene", limits=limits).planes[0]
+        reader = open_reader(store, "scene", limits=limits, plane=plane)
         try:
             return {"pixels": _pixels(reader, how), "header": _digest(repr(reader.header).encode())} | _thumbnail(
                 reader

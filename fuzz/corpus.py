@@ -1,6 +1,4 @@
-"""Whole files to damage: TIFF of tests/rasters.py, slides of tests/slides.py, PNG, JPEG and WebP in Pillow's ways, real
-scenes.
-"""
+"""Whole files to damage: TIFF of tests/rasters.py, slides, PNG, JPEG and WebP in Pillow's ways, DICOM, real scenes."""
 
 from __future__ import annotations
 
@@ -11,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dicoms
 import numpy as np
 from PIL import Image, PngImagePlugin
 from rasters import REFUSED_DTYPES, VARIANTS, blocky_image, coordinate_image, tiny_png, tiny_tiff
@@ -21,7 +20,8 @@ SHARED = Path(__file__).parents[2] / "shared/data"
 LARGEST_BYTES = 400 << 10
 _FROM_EACH = 6
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".webp": "WEBP"}
-_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".webp")
+_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".webp", ".dcm")
+_ALL_OF = ("geo_scenes", "dicom")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ def corpus(folder: Path, *, shared: Path = SHARED) -> list[Seed]:
         folder: where files are written on the way.
         shared: real scenes; those above 400 KiB are left out, and so are all where there is no such folder.
     """
-    return [*_tiffs(folder), *_slides(folder), *_images(), *_real(shared)]
+    return [*_tiffs(folder), *_slides(folder), *_images(), *_dicoms(), *_real(shared)]
 
 
 def _tiffs(folder: Path) -> Iterator[Seed]:
@@ -105,11 +105,33 @@ def _images() -> Iterator[Seed]:
     yield Seed(name="tiny.png", data=tiny_png(8, 8, (b"\0" + bytes(range(8))) * 8))
 
 
+def _dicoms() -> Iterator[Seed]:
+    """Every codec, with one frame and with three; tables, groups of frames and a deflated one."""
+    grey = dicoms.ramp(37, 54, most=4095)
+    small = dicoms.ramp(37, 54, dtype="uint8")
+    colour = dicoms.ramp(37, 54, dtype="uint8", samples=3)
+    spaced = dicoms.item(PixelMeasuresSequence=[dicoms.item(PixelSpacing=[0.5, 0.25])])
+    moved = [dicoms.item(PlanePositionSequence=[dicoms.item(ImagePositionPatient=[0, 0, far])]) for far in range(3)]
+    groups = {"SharedFunctionalGroupsSequence": [spaced], "PerFrameFunctionalGroupsSequence": moved}
+    for name, syntax in (("implicit", dicoms.IMPLICIT), ("big", dicoms.BIG_ENDIAN), ("deflated", dicoms.DEFLATED)):
+        data = dicoms.native(grey, syntax, BitsStored=12, HighBit=11, PixelPaddingValue=0, RescaleIntercept=-1024)
+        yield Seed(name=f"{name}.dcm", data=data)
+    yield Seed(name="rgb.dcm", data=dicoms.native(colour))
+    yield Seed(name="groups.dcm", data=dicoms.native(np.stack([grey] * 3), **groups))
+    for syntax, encode in dicoms.ENCODERS.items():
+        one = small if syntax == dicoms.JPEG else grey
+        yield Seed(name=f"{syntax}.dcm", data=dicoms.encapsulated(one, syntax, encode))
+        data = dicoms.encapsulated(np.stack([one] * 3), syntax, encode, extended=syntax == dicoms.JPEG_2000)
+        yield Seed(name=f"{syntax}_frames.dcm", data=data)
+    for syntax in (dicoms.JPEG, dicoms.JPEG_LS, dicoms.JPEG_2000, dicoms.RLE):
+        yield Seed(name=f"{syntax}_rgb.dcm", data=dicoms.encapsulated(colour, syntax, dicoms.ENCODERS[syntax]))
+
+
 def _real(shared: Path) -> Iterator[Seed]:
     counts: dict[Path, int] = {}
     for path in sorted(shared.rglob("*")) if shared.is_dir() else ():
         if path.suffix.lower() not in _SUFFIXES or not path.is_file() or path.stat().st_size > LARGEST_BYTES:
             continue
         counts[path.parent] = counts.get(path.parent, 0) + 1
-        if counts[path.parent] <= _FROM_EACH or path.parent.name == "geo_scenes":
+        if counts[path.parent] <= _FROM_EACH or path.parent.name in _ALL_OF:
             yield Seed(name=str(path.relative_to(shared)), data=path.read_bytes())

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 
 from encdec_batch.errors import (
+    ExtraMissing,
     ObjectForbidden,
     ObjectMissing,
     ObjectRefused,
@@ -42,6 +45,18 @@ class Format:
     """Raises as `open_reader`."""
 
 
+def _dicom(source: PinnedObject) -> ModuleType:
+    """What reads DICOM, imported for the first of its objects."""
+    try:
+        return importlib.import_module("encdec_batch.read.dicom")
+    except ModuleNotFoundError as error:
+        raise ExtraMissing(
+            f"{source.uri}: DICOM is read by {(error.name or '').partition('.')[0]}, which is not installed",
+            hint='pip install "encdec-batch[medical]"',
+            uri=source.uri,
+        ) from error
+
+
 def _open_vendor(source: PinnedObject, plane: Plane, options: ReadOptions) -> Reader:
     from encdec_batch.read.vendor_slide import open_vendor_slide
 
@@ -56,6 +71,12 @@ def _open_jpeg(source: PinnedObject, plane: Plane, options: ReadOptions) -> Read
 
 
 _FORMATS: tuple[Format, ...] = (
+    # Before TIFF: a file may begin as both, and as DICOM it says what its pixels mean.
+    Format(
+        fits=lambda head: head.startswith(b"DICM", 128),
+        open=lambda source, plane, options: _dicom(source).open_dicom(source, plane, options),
+        contents=lambda source, options: _dicom(source).contents_of_dicom(source, options),
+    ),
     Format(
         fits=lambda head: head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
         open=open_tiff,
@@ -89,7 +110,6 @@ _OTHERS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"CDF\x02", "NetCDF"),
     (0, b"GIF8", "GIF"),
     (0, b"BM", "BMP"),
-    (128, b"DICM", "DICOM"),
     (0, b"NITF", "NITF"),
     (0, b"PK\x03\x04", "ZIP"),
 )
@@ -126,7 +146,8 @@ def open_reader(  # noqa: PLR0913  (the last four have defaults that nearly all 
         TransientStoreError: the store failed.
     """
     source = pin(store, path, etag=etag, limits=limits)
-    if whole and source.size <= limits.small_file_bytes:
+    # Of an object of many images a reader of one fetches its part.
+    if whole and plane == WHOLE and source.size <= limits.small_file_bytes:
         source.whole()
     reader = _format(source).open(source, plane, options)
     try:
@@ -203,6 +224,6 @@ def _not_read(head: bytes, uri: str) -> SceneUnreadable | UnsupportedScene:
             )
     return SceneUnreadable(
         f"{uri}: not an image: it begins with {head[:8]!r}",
-        hint="scenes are TIFF, PNG, JPEG or WebP; a VRT or other list of files is refused, name the files themselves",
+        hint="scenes are TIFF, PNG, JPEG, WebP or DICOM; a VRT or other list of files is refused: name the files",
         uri=uri,
     )

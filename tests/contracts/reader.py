@@ -1,6 +1,6 @@
 """What every reader promises, with rasterio on a local copy as the oracle, or pixels that another library gave.
 
-Each check takes what opens a fresh reader of a scene and the path of its copy; `check_crops` takes the pixels.
+Each check takes what opens a fresh reader of a scene and the path of its copy, or what the scene must be.
 """
 
 from __future__ import annotations
@@ -116,6 +116,38 @@ def check_crops(
     reader.close()
 
 
+def check_pixels(
+    open_scene: Open, pixels_BHW: NDArray[Any], valid_BHW: NDArray[np.bool_] | None = None, *, seed: int = 0
+) -> None:
+    """Pixels and masks are these, bit for bit, in any order of windows and bands; what a caller does to them is his.
+
+    Args:
+        open_scene: opens it.
+        pixels_BHW: of the whole scene, in the type that they are read in.
+        valid_BHW: where each band has a value; None: everywhere but at NaN.
+        seed: of windows and bands.
+    """
+    reader = open_scene()
+    rng = np.random.default_rng(seed)
+    header = reader.header
+    assert (header.num_bands, header.height, header.width) == pixels_BHW.shape
+    assert header.dtype == pixels_BHW.dtype.name
+    valid_BHW = np.ones(pixels_BHW.shape, np.bool_) if valid_BHW is None else valid_BHW
+    for window in seeded_windows(*pixels_BHW.shape[1:], seed=seed, count=4):
+        chosen = rng.permutation(header.num_bands)[: rng.integers(1, header.num_bands + 1)].tolist()
+        expected = pixels_BHW[chosen, window.rows, window.cols]
+        for rule in ("any", "all"):
+            for nan_is_nodata in (True, False):
+                patch = reader.read(window, [band + 1 for band in chosen], rule=rule, nan_is_nodata=nan_is_nodata)
+                np.testing.assert_array_equal(patch.pixels, expected, strict=True)
+                valid = valid_BHW[chosen, window.rows, window.cols]
+                valid = valid & ~np.isnan(expected) if nan_is_nodata else valid
+                wanted = valid.all(axis=0) if rule == "any" else valid.any(axis=0)
+                np.testing.assert_array_equal(patch.valid_mask, wanted, strict=True)
+                patch.pixels[:] = 0
+    reader.close()
+
+
 def check_nan_kept(open_scene: Open, copy: Path) -> None:
     """Where NaN is a value, the masks are rasterio's own."""
     reader = open_scene()
@@ -128,14 +160,24 @@ def check_nan_kept(open_scene: Open, copy: Path) -> None:
     reader.close()
 
 
-def check_costs(open_scene: Open, copy: Path, *, keeps_a_window: bool = True) -> None:
-    """A run of windows costs exactly what was said beforehand, and less than its windows one by one."""
+def check_costs(
+    open_scene: Open, copy: Path | None = None, *, keeps_a_window: bool = True, looks_up: bool = False
+) -> None:
+    """A run of windows costs exactly what was said beforehand, and less than its windows one by one.
+
+    Args:
+        open_scene: opens it.
+        copy: not looked at.
+        keeps_a_window: the last window is at hand.
+        looks_up: where pixels lie is fetched when it is first asked for, and not with the header.
+    """
     reader = open_scene()
     header = reader.header
     bands = (1,)
     windows = run_of_windows(header.height, header.width, side=96, halo=16)
-    before, said = reader.bytes_read, reader.bytes_for(windows, bands)
-    assert reader.bytes_read == before
+    opened, said, before = reader.bytes_read, reader.bytes_for(windows, bands), reader.bytes_read
+    assert before == opened or looks_up
+    assert (reader.bytes_for(windows, bands), reader.bytes_read) == (said, before)
     for number, window in enumerate(windows):
         reader.read(window, bands, rule="any")
         assert reader.bytes_read + reader.bytes_for(windows[number + 1 :], bands) == before + said
@@ -147,7 +189,7 @@ def check_costs(open_scene: Open, copy: Path, *, keeps_a_window: bool = True) ->
     alone.close()
 
 
-def check_thumbnail(open_scene: Open, copy: Path, *, max_side: int = 64) -> None:
+def check_thumbnail(open_scene: Open, copy: Path | None = None, *, max_side: int = 64) -> None:
     """A thumbnail is small, and of the scene's bands and type."""
     reader = open_scene()
     header = reader.header
