@@ -13,7 +13,7 @@ from encdec_batch.plan.scene import Candidate, SetAside, SourceImage
 from encdec_batch.plan.series import Faulty, geometry_of, group_by_series, stacks_of
 from encdec_batch.read.contents import ONE_IMAGE, Contents, SlicePlace
 from encdec_batch.read.geometry import VolumeGeometry
-from encdec_batch.spec.source import ONE_IMAGE_SUFFIXES, Source
+from encdec_batch.spec.source import IMAGE_SUFFIXES, Source
 
 Seen = tuple[Candidate, Contents] | SetAside
 """An object, now with its etag, and what it holds."""
@@ -50,7 +50,7 @@ class Expanded:
 def may_hold_several(candidate: Candidate) -> bool:
     """Whether an object must be looked into: most formats hold one image, and their names say so."""
     name = posixpath.basename(candidate.uri.rstrip("/")).lower()
-    return not name.endswith(ONE_IMAGE_SUFFIXES) or name.endswith((".ome.tif", ".ome.tiff"))
+    return not name.endswith(IMAGE_SUFFIXES) or name.endswith((".ome.tif", ".ome.tiff"))
 
 
 def expand(candidates: Iterable[Candidate], source: Source, look: Look) -> Expanded:

@@ -9,10 +9,10 @@ from pydantic import Field, field_validator, model_validator
 
 from encdec_batch.spec.base import Spec, StorageOptions
 
-ONE_IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".webp")
-"""Of formats that hold one image each, but for OME-TIFF."""
-IMAGE_SUFFIXES = ONE_IMAGE_SUFFIXES
-"""What a job and a training search a listing for, unless they say otherwise."""
+IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".webp")
+"""Of formats that hold one image each, but for OME-TIFF: what a training looks for in a listing."""
+SCENE_SUFFIXES = (*IMAGE_SUFFIXES, ".dcm")
+"""And a job, to which an object may be several scenes. Both may be told otherwise."""
 
 LOCAL_SCHEMES = ("", "file", "local")
 _WRAPPERS = frozenset({"dir", "reference", "zip", "tar", "libarchive", "git", "generic", "data", "asynclocal"})
@@ -63,7 +63,7 @@ class PrefixSource(_Reading):
 
     kind: Literal["prefix"]
     uri: str
-    suffixes: tuple[str, ...] = IMAGE_SUFFIXES
+    suffixes: tuple[str, ...] = SCENE_SUFFIXES
     """Objects with other endings are not scenes; compared without case."""
     follow_links: bool = False
     """Links of a disk that lead out of `uri` are followed."""

@@ -7,6 +7,7 @@ clock is set from the key of the volume and the dates of the study, so that the 
 from __future__ import annotations
 
 import hashlib
+import logging
 import warnings
 from collections.abc import Sequence
 from importlib import metadata
@@ -22,6 +23,9 @@ from encdec_batch.spec.output import DicomSegFile
 from encdec_batch.volume.order import VolumeOrder
 from encdec_batch.volume.slices import SliceRasters
 from encdec_batch.write.sink import CountingSink, Sink, Written
+
+# It logs UIDs.
+logging.getLogger("highdicom").setLevel(logging.CRITICAL)
 
 MOST_VOXELS = 1 << 31
 """highdicom holds the volume and works on it as a whole: some GB for each of these."""
