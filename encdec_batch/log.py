@@ -18,6 +18,7 @@ SENTENCES = {
     "alone.died": "{scene}: block {block} ended its own process in the stage {stage}: {how}",
     "attempts.not_read": "the count of deaths in {object} cannot be read, and begins anew",
     "attempts.not_written": "a death could not be counted in {object}: {reason}",
+    "contents.not_read": "{path}, what was seen in the source's objects, is not used: {reason}",
     "header.slow": "the header of {uri} has been read for minutes",
     "lease.ahead": "the time of lease {lease} is {seconds} s ahead of the store's: it is watched for a while",
     "lease.lost": "the lease was lost: {reason}",

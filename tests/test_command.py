@@ -25,6 +25,7 @@ def noted(error: BaseException, *notes: str) -> BaseException:
             COULD_NOT_RUN,
             "interrupted; it begins again\npage x",
         ),
+        (noted(KeyboardInterrupt("stopped by SIGTERM"), "page x"), COULD_NOT_RUN, "stopped by SIGTERM\npage x"),
         (noted(EncdecError("no", hint="do"), "page x"), COULD_NOT_RUN, "error: no; do\npage x"),
         (SpecError("no"), WRONG_SPEC, "error: no"),
     ],

@@ -192,8 +192,8 @@ class Loop:
         raise LossNotFinite(
             f"step {self.step + 1}, {learner.name}: the loss is not finite ({said}, gradient {length:.4g}) for the "
             f"samples {', '.join(names)}",
-            hint="look at these pixels; if they are sound, go on with compute.precision: float32, or lower the rate of "
-            "learning, which is another training, in a folder of its own",
+            hint="look at these pixels; if they are sound, go on with compute.precision: float32, or lower the "
+            "learning rate: that is another training, in a folder of its own",
             names=names,
         )
 

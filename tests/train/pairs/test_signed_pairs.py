@@ -19,12 +19,17 @@ COUNT = 8
 
 
 def prepared(folder, address, query, **changes):
-    """A table of pairs whose links have this query; beside them one that is no image, and one that is missing."""
+    """A table of pairs whose links have this query; beside them one that is no image, and one that is missing. Sides
+    are the table's: those of a hash would hang on the server's port.
+    """
     names = [*(f"{number:02}" for number in range(COUNT)), "no", "missing"]
-    rows = [f"{address}/images/{name}.png?{query},{address}/masks/{name}.png?{query}" for name in names]
-    (folder / "pairs.csv").write_text("\n".join(["image,target", *rows]) + "\n")
+    rows = [
+        f"{address}/images/{name}.png?{query},{address}/masks/{name}.png?{query},{'val' if name == '07' else 'train'}"
+        for name in names
+    ]
+    (folder / "pairs.csv").write_text("\n".join(["image,target,split", *rows]) + "\n")
     train = {"kind": "table", "uri": str(folder / "pairs.csv"), "schemes": ["http"], "hosts": ["127.0.0.1"]}
-    spec = spec_of(folder, train=train, most_aside=0.5, **changes)
+    spec = spec_of(folder, **{"train": train, "most_aside": 0.5, "split": {"kind": "column"}} | changes)
     return spec, made(spec)
 
 
@@ -42,9 +47,8 @@ def test_links_are_opened_and_named_without_what_opens_them(tmp_path):
         with pytest.raises(SpecError) as leak:
             prepared(tmp_path, address, FIRST, split={"kind": "pairs", "pairs": spec.train})
     assert again.digest == first.digest
-    assert {side: [one.pair.scene for one in getattr(again, side)] for side in ("train", "val")} == {
-        side: [one.pair.scene for one in getattr(first, side)] for side in ("train", "val")
-    }, "a link that is signed anew is of the same scene, and on the same side"
+    scenes, before = ([one.pair.scene for one in (*found.train, *found.val)] for found in (again, first))
+    assert scenes == before, "by which a split is drawn"
     np.testing.assert_array_equal(again.val[0].counts, first.val[0].counts)
     assert [str(one).partition(": ")[0] for one in first.aside] == [
         f"{address}/images/no.png",
