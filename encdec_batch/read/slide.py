@@ -52,7 +52,7 @@ class _Stored:
 
     def refs(self, window: Window, bands: Sequence[int]) -> list[TileRef]:
         """What must be fetched for 1-based bands; each tile once."""
-        found = []
+        found: list[TileRef] = []
         for number, samples in self._by_page(bands):
             found += self.pages[number][0].tiles(window, [sample + 1 for sample, _ in samples])
         return found
@@ -252,7 +252,7 @@ def _patch(pixels: NDArray[Any], there: _There, rule: Rule, *, nan_is_nodata: bo
     valid = valid_of_bands(pixels, [None] * len(pixels), rule=rule, nan_is_nodata=nan_is_nodata)
     if there is not None:
         values = there & ~np.isnan(pixels) if nan_is_nodata and pixels.dtype.kind == "f" else there
-        valid = values.all(axis=0) if rule == "any" else values.any(axis=0)
+        valid = np.all(values, axis=0) if rule == "any" else np.any(values, axis=0)
     return Patch(pixels=pixels, valid_mask=valid)
 
 

@@ -19,7 +19,7 @@ from encdec_batch.errors import EncdecError, SceneUnreadable, UnsupportedScene
 from encdec_batch.read.describe import DTYPES
 from encdec_batch.read.memory import memory_limit
 from encdec_batch.read.ranges import PinnedObject
-from encdec_batch.read.tiff_directory import Directory
+from encdec_batch.read.tiff_directory import ByteOrder, Directory
 from encdec_batch.read.tiff_index import COMPRESSION_JPEG, TilePage
 
 _YCBCR_2000, _RGB_2000, _JPEG_2000 = 33003, 33005, 34712
@@ -63,7 +63,7 @@ class TileFormat:
 
     compression: int
     dtype: str
-    order: str
+    order: ByteOrder
     predictor: int
     samples: int
     """In one tile."""

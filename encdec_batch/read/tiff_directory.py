@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,10 @@ MALFORMED = (ValueError, LookupError, ArithmeticError, TypeError, struct.error)
 """What comes of a header that is no proper one."""
 
 
+ByteOrder = Literal["<", ">"]
+"""As struct and numpy write it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tag:
     """One value of a directory; it is read when it is asked for."""
@@ -31,7 +36,7 @@ class Tag:
     count: int
     valueoffset: int
     """In the file."""
-    order: str
+    order: ByteOrder
     """`<` or `>`."""
     source: PinnedObject = field(repr=False, compare=False)
 
@@ -70,7 +75,7 @@ class Directory:
     """What a TIFF says of one of its images."""
 
     offset: int
-    order: str
+    order: ByteOrder
     tags: Mapping[int, Tag]
     following: int
     """Where the next one begins; 0: there is none."""
@@ -113,7 +118,7 @@ def first_directory(source: PinnedObject) -> Directory:
         ValueError, struct.error: there is none.
     """
     head = source.bytes_at(0, 16)
-    order = "<" if head[:2] == b"II" else ">"
+    order: ByteOrder = "<" if head[:2] == b"II" else ">"
     is_big = struct.unpack_from(f"{order}H", head, 2)[0] == 43
     return _read(source, struct.unpack_from(f"{order}Q" if is_big else f"{order}I", head, 8 if is_big else 4)[0], order)
 
@@ -168,7 +173,7 @@ def as_damaged(source: PinnedObject, what: str) -> Iterator[None]:
         ) from error
 
 
-def _read(source: PinnedObject, offset: int, order: str) -> Directory:
+def _read(source: PinnedObject, offset: int, order: ByteOrder) -> Directory:
     is_big = struct.unpack(f"{order}H", source.bytes_at(2, 4))[0] == 43
     head, entry, word = ("Q", "HHQQ", "Q") if is_big else ("H", "HHII", "I")
     head_bytes, entry_bytes, word_bytes = (struct.calcsize(order + one) for one in (head, entry, word))

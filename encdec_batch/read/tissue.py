@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,7 @@ class TissueMask:
 
     cells: NDArray[np.bool_]
 
-    def at(self, rows: NDArray[np.float64], cols: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def at(self, rows: NDArray[np.floating[Any]], cols: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
         """Whether places of the finest level, in pixels from its corner, lie in cells with tissue."""
         row = np.minimum((rows / CELL).astype(np.int64), self.cells.shape[0] - 1)
         col = np.minimum((cols / CELL).astype(np.int64), self.cells.shape[1] - 1)
@@ -153,7 +154,10 @@ def saturation_of(pixels_CHW: NDArray[np.generic]) -> NDArray[np.uint8]:
     """(max - min) / max of red, green and blue, of 255; 0 where a pixel is nearly black, and all is noise."""
     rgb = pixels_CHW.astype(np.int32)
     most = rgb.max(axis=0)
-    return ((most - rgb.min(axis=0)) * 255 // np.maximum(most, 1) * (most >= _BLACK)).astype(np.uint8)
+    saturation: NDArray[np.uint8] = ((most - rgb.min(axis=0)) * 255 // np.maximum(most, 1) * (most >= _BLACK)).astype(
+        np.uint8
+    )
+    return saturation
 
 
 def otsu(values: NDArray[np.uint8]) -> int:
@@ -187,7 +191,9 @@ def _samples(num_samples: int, size: float) -> tuple[NDArray[np.int64], NDArray[
 def _dilated(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
     height, width = cells.shape
     padded = np.pad(cells, 1)
-    return np.logical_or.reduce([padded[row : row + height, col : col + width] for row in range(3) for col in range(3)])
+    shifted = np.stack([padded[row : row + height, col : col + width] for row in range(3) for col in range(3)])
+    dilated: NDArray[np.bool_] = np.any(shifted, axis=0)
+    return dilated
 
 
 def _not_bright(message: str, uri: str) -> UnsupportedScene:
