@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable
 from typing import TypeVar
 
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from encdec_batch.errors import EncdecError, SceneUnreadable, UnsupportedScene
 from encdec_batch.read.memory import memory_limit
@@ -27,6 +27,7 @@ warnings.filterwarnings("ignore", module="pydicom")
 
 MALFORMED: tuple[type[Exception], ...] = (
     InvalidDicomError,
+    BytesLengthException,
     struct.error,
     zlib.error,
     ValueError,

@@ -13,6 +13,7 @@ from typing import Any
 import dicoms as made
 import imagecodecs
 import numpy as np
+import pydicom.errors
 import pytest
 from dicoms import encapsulated, item, native
 from fakes import FakeStore
@@ -24,6 +25,7 @@ from read.test_dicom import BITS, BYTES, COLOUR, FRAMES, GREY, ONE_BIT, encoded,
 from read.test_dicom_frames import lossless
 
 from encdec_batch.errors import EncdecError, SceneError, SceneUnreadable, TransientStoreError, UnsupportedScene
+from encdec_batch.read.dicom_library import MALFORMED
 from encdec_batch.read.limits import DEFAULT_LIMITS, Limits
 from encdec_batch.read.open import contents_of, open_reader
 from encdec_batch.read.plane import Plane
@@ -168,6 +170,17 @@ def test_a_value_that_is_no_number_is_not_quoted():
     refused(
         native(GREY, RescaleSlope="1e999", RescaleIntercept="0"), SceneUnreadable, "RescaleSlope in its header is no"
     )
+
+
+def test_whatever_the_libraries_raise_over_bytes_is_a_fault_of_the_file():
+    errors = [one for one in vars(pydicom.errors).values() if isinstance(one, type) and issubclass(one, Exception)]
+    assert len(errors) > 1
+    decoders = (imagecodecs.Jpeg8Error, imagecodecs.JpeglsError, imagecodecs.Jpeg2kError, imagecodecs.DicomrleError)
+    assert all(issubclass(one, MALFORMED) for one in (*errors, *decoders))
+    data = native(GREY)
+    head = struct.pack("<HH2sH", 0x0028, 0x0010, b"US", 2)
+    odd = data.replace(head, head[:-2] + b"\3\0\0")
+    refused(odd, SceneUnreadable, "Rows in its header cannot be read")
 
 
 @pytest.mark.parametrize("cut", [1, 2, 100, 3995])
