@@ -54,6 +54,8 @@ class PartKeyFields:
     codec: str
     codec_level: int
     part_format: int
+    decoder: str = ""
+    """Of the input, where another would make other pixels; empty where it does not matter."""
 
 
 def canonical_json(value: object) -> bytes:
@@ -89,8 +91,10 @@ def _digest(kind: str, values: Mapping[str, Any]) -> str:
 
 
 def _as_mapping(record: SceneKeyFields | PartKeyFields) -> dict[str, Any]:
-    # Not dataclasses.asdict: it deep-copies, and turns no Mapping but dict into plain values.
-    return {field.name: getattr(record, field.name) for field in fields(record)}
+    # Not dataclasses.asdict: it deep-copies, and turns no Mapping but dict into plain values. What is left empty is no
+    # part of a key: those of scenes that it does not concern stay what they were.
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    return values if values.get("decoder", True) else {name: one for name, one in values.items() if name != "decoder"}
 
 
 def _plain(value: object) -> Any:

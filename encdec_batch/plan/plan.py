@@ -301,7 +301,7 @@ def _cut(recipe: Recipe, candidate: Candidate, reader: Seen, known: Known) -> Sc
         stack=candidate.stack,
     )
     refuse_too_large(scene, recipe)
-    part_key = recipe.part_key(key, block, scene.grid().tile_shape, outputs)
+    part_key = recipe.part_key(key, block, scene.grid().tile_shape, outputs, decoder=header.decoder)
     scene = replace(scene, part_key=part_key, checks=recipe.checks(scene))
     return scene.with_done(known.parts.get(part_key, frozenset()))
 

@@ -243,8 +243,10 @@ class Recipe:
         """
         self.block_side(min(np.dtype(name).itemsize for name in self.card.dtypes))
 
-    def part_key(self, key: str, block: BlockSide, tile: tuple[int, int], outputs: tuple[str, ...]) -> str:
-        """The part key of a scene on this grid, for these files."""
+    def part_key(
+        self, key: str, block: BlockSide, tile: tuple[int, int], outputs: tuple[str, ...], *, decoder: str = ""
+    ) -> str:
+        """The part key of a scene on this grid, for these files; `decoder` is its header's."""
         engine, _, version = self.resolved.engine.rpartition("-")
         products = needed_products(self.products, outputs)
         fields = PartKeyFields(
@@ -264,5 +266,6 @@ class Recipe:
             codec=self.codec,
             codec_level=CODEC_LEVELS[self.codec],
             part_format=PART_FORMAT,
+            decoder=decoder,
         )
         return part_key(key, fields)
