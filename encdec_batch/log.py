@@ -94,4 +94,5 @@ def set_up(*, verbose: bool) -> None:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    # Ray puts fields of its own, with an underscore in front, into every record.
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD and not key.startswith("_")}

@@ -29,7 +29,7 @@ def test_it_is_said_how_often_they_died_and_of_what():
     error = _failure(WorkerGroupError("gone", {1: GONE}), ["rank 1: WorkerCrashedError: x", "rank 1: no answer"])
     assert isinstance(error, TrainingError)
     assert "workers died 2 times (rank 1: WorkerCrashedError: x | rank 1: no answer)" in str(error)
-    assert "goes on from the newest checkpoint" in str(error)
+    assert "goes on from its newest checkpoint" in str(error)
 
 
 def test_a_controller_that_fails_is_no_death_of_a_worker():
