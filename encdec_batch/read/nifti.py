@@ -146,7 +146,7 @@ def open_nifti(source: PinnedObject, plane: Plane, options: ReadOptions) -> Nift
         height=nifti.shape[axes.rows],
         width=nifti.shape[axes.cols],
         num_bands=nifti.num_samples,
-        dtype=pixel_type(nifti.voxel) or "",
+        dtype=pixel_type(nifti.voxel),
         nodata=(None,) * nifti.num_samples,
         mask="none",
         scales=(nifti.scaling[0],) * nifti.num_samples,

@@ -201,8 +201,6 @@ def _check_limits(folder: PinnedFolder, image: Image, level: _OpenLevel) -> None
         what, way_out = f"chunks of {array.chunk_bytes:,} bytes", "write it anew with smaller chunks"
     elif level.voxels.num_chunks > limits.max_chunks:
         what, way_out = f"{level.voxels.num_chunks:,} chunks in a plane", "write it anew with larger chunks"
-    elif pixel_type(array.dtype) is None:
-        what, way_out = f"values of {array.dtype.itemsize} bytes", "convert it to uint8, uint16 or float32"
     else:
         return
     raise UnsupportedScene(f"{folder.uri}: it has {what}, more than is read", hint=way_out, uri=folder.uri)
@@ -224,7 +222,7 @@ def _scene_header(image: Image, level: _OpenLevel) -> SceneHeader:
         height=array.shape[-2],
         width=array.shape[-1],
         num_bands=num_bands,
-        dtype=pixel_type(array.dtype) or "",
+        dtype=pixel_type(array.dtype),
         nodata=(None,) * num_bands,
         mask="nodata" if may_lack else "none",
         scales=(1.0,) * num_bands,

@@ -21,10 +21,10 @@ _EXACT = 1 << 53
 """Above it, not every integer is a float64."""
 
 
-def pixel_type(stored: DTypeLike) -> str | None:
-    """The type of pixels, one of `DTYPES`; None: there is none that holds such values (complex numbers, text, ...)."""
+def pixel_type(stored: DTypeLike) -> str:
+    """The type of pixels, one of `DTYPES`, of integers, floats and truth values of up to 64 bits."""
     name = np.dtype(stored).name
-    return name if name in DTYPES else _AS.get(name)
+    return name if name in DTYPES else _AS[name]
 
 
 def as_pixels(stored: NDArray[np.generic], *, uri: str, copy: bool = True) -> NDArray[np.generic]:
@@ -38,9 +38,6 @@ def as_pixels(stored: NDArray[np.generic], *, uri: str, copy: bool = True) -> ND
     Raises:
         UnsupportedScene: integers of 64 bits among them are beyond 2^53.
     """
-    kind = pixel_type(stored.dtype)
-    if kind is None:
-        raise ValueError(f"no type of pixels for {stored.dtype}")
     if stored.dtype.kind in "iu" and stored.dtype.itemsize == 8 and stored.size:
         low, high = int(stored.min()), int(stored.max())
         if low < -_EXACT or high > _EXACT:
@@ -49,4 +46,4 @@ def as_pixels(stored: NDArray[np.generic], *, uri: str, copy: bool = True) -> ND
                 hint="convert it to int16, uint16 or float32",
                 uri=uri,
             )
-    return stored.astype(kind, order="C", copy=copy)
+    return stored.astype(pixel_type(stored.dtype), order="C", copy=copy)
