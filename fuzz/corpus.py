@@ -1,7 +1,10 @@
-"""Whole files to damage: TIFF of tests/rasters.py, slides, PNG, JPEG and WebP in Pillow's ways, DICOM, real scenes."""
+"""Whole files to damage: TIFF of tests/rasters.py, slides, PNG, JPEG and WebP in Pillow's ways, DICOM, NIfTI,
+real scenes.
+"""
 
 from __future__ import annotations
 
+import gzip
 import io
 import struct
 from collections.abc import Callable, Iterator
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dicoms
+import nibabel
 import numpy as np
 from PIL import Image, PngImagePlugin
 from rasters import REFUSED_DTYPES, VARIANTS, blocky_image, coordinate_image, tiny_png, tiny_tiff
@@ -39,7 +43,7 @@ def corpus(folder: Path, *, shared: Path = SHARED) -> list[Seed]:
         folder: where files are written on the way.
         shared: real scenes; those above 400 KiB are left out, and so are all where there is no such folder.
     """
-    return [*_tiffs(folder), *_slides(folder), *_images(), *_dicoms(), *_real(shared)]
+    return [*_tiffs(folder), *_slides(folder), *_images(), *_dicoms(), *_volumes(), *_real(shared)]
 
 
 def _tiffs(folder: Path) -> Iterator[Seed]:
@@ -125,6 +129,20 @@ def _dicoms() -> Iterator[Seed]:
         yield Seed(name=f"{syntax}_frames.dcm", data=data)
     for syntax in (dicoms.JPEG, dicoms.JPEG_LS, dicoms.JPEG_2000, dicoms.RLE):
         yield Seed(name=f"{syntax}_rgb.dcm", data=dicoms.encapsulated(colour, syntax, dicoms.ENCODERS[syntax]))
+
+
+def _volumes() -> Iterator[Seed]:
+    """Of one slice, which needs no name."""
+    affine = np.diag([0.5, 2, 3, 1])
+    for kind in (nibabel.Nifti1Image, nibabel.Nifti2Image):
+        for order in "<>":
+            header = kind.header_class(endianness=order)
+            header.set_data_dtype("int16")
+            pixels = coordinate_image(1, 67, 83, "uint16").astype(np.int16).transpose(2, 1, 0)
+            data = kind(pixels, affine, header).to_bytes()
+            name = f"{kind.__name__.lower()}_{'little' if order == '<' else 'big'}"
+            yield Seed(name=f"{name}.nii", data=data)
+            yield Seed(name=f"{name}.nii.gz", data=gzip.compress(data, mtime=0))
 
 
 def _real(shared: Path) -> Iterator[Seed]:

@@ -123,5 +123,10 @@ def _look(spec: JobSpec, before: Mapping[Key, Contents], listed: Candidate) -> S
 
 def _asked(spec: JobSpec) -> str:
     """What decides what an object holds."""
-    asked = {"axis": spec.source.axis, "limits": spec.limits.model_dump(mode="json")}
+    # Levels of a pyramid may have other numbers of slices.
+    asked = {
+        "axis": spec.source.axis,
+        "um_per_px": spec.source.um_per_px,
+        "limits": spec.limits.model_dump(mode="json"),
+    }
     return canonical_json(asked).decode()

@@ -19,6 +19,7 @@ from encdec_batch.plan.identity import distinct_id, path_id, settle_ids
 from encdec_batch.plan.listing import images_below
 from encdec_batch.plan.scene import Candidate, SetAside
 from encdec_batch.plan.trust import refusal, rules_of
+from encdec_batch.read.folder import is_folder
 from encdec_batch.spec.source import LOCAL_SCHEMES, GlobSource, ListSource, PrefixSource, Source, Table, TableSource
 from encdec_batch.store.open import locate
 from encdec_batch.uri import public_uri, without_query
@@ -53,9 +54,10 @@ def find_scenes(source: Source) -> Found:
 
 def _listed(source: PrefixSource | GlobSource, passed_over: Counter[str]) -> Iterator[tuple[str, Candidate]]:
     scheme, separator, rest = source.uri.partition("://")
-    if (not separator or scheme in LOCAL_SCHEMES) and Path(rest if separator else source.uri).is_file():
+    is_file = (not separator or scheme in LOCAL_SCHEMES) and Path(rest if separator else source.uri).is_file()
+    if is_file or is_folder(source.uri):
         raise SpecError(
-            f"{source.uri} is a file, no folder",
+            f"{source.uri} is {'a file, no folder' if is_file else 'one scene, no folder of scenes'}",
             hint=f"for one scene write source: {{kind: list, uris: [{source.uri}]}}",
         )
     for uri, item in images_below(source, passed_over):

@@ -25,7 +25,7 @@ from encdec_batch.plan.scene import ScenePlan, SourceImage
 from encdec_batch.privacy import PRIVATE_SCHEME
 from encdec_batch.read.contents import Contents
 from encdec_batch.read.limits import Limits
-from encdec_batch.read.open import contents_of, open_reader, pin
+from encdec_batch.read.open import contents_of, open_reader, pin, version_of
 from encdec_batch.read.options import ReadOptions
 from encdec_batch.read.ranges import PinnedObject
 from encdec_batch.read.reader import Reader
@@ -166,7 +166,7 @@ def look_up(spec: JobSpec, image: SourceImage) -> ObjectInfo:
     """
     with as_image_errors(image):
         store, path = _locate(spec, image.opened)
-        return store.info(path)
+        return version_of(store, path, limits=limits_of(spec.limits))
 
 
 def _locate(spec: JobSpec, uri: str) -> tuple[Store, str]:

@@ -34,6 +34,15 @@ class Limits:
     """Encoded tiles kept for the next window of a run."""
     max_thumbnail_bytes: int = 64 * MIB
     """Encoded bytes that a thumbnail may cost."""
+    max_volume_bytes: int = 512 * MIB
+    """Of a volume whose slices can only be had together (.nii.gz, or slices across what lies in a row): a process keeps
+    one. 512 x 512 px in 16 bits have 1024 slices."""
+    max_planes: int = 1 << 17
+    """Images in one object: slices times points in time."""
+    max_objects: int = 1 << 19
+    """Of a scene that is a folder (OME-Zarr). A listed one weighs about 400 bytes, and a listing has 1000 a request."""
+    max_chunks: int = 1 << 20
+    """Of one plane of an OME-Zarr, those that are missing included."""
 
 
 DEFAULT_LIMITS = Limits()

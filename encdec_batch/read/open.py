@@ -1,4 +1,6 @@
-"""Which reader an object needs, by its first bytes: names and media types are only claims."""
+"""Which reader an object needs, by its first bytes: names and media types are only claims. A folder has no first bytes:
+it is told by its name, and by what lies in it.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,13 @@ from encdec_batch.errors import (
     UnsupportedScene,
 )
 from encdec_batch.read.contents import ONE_IMAGE, Contents
+from encdec_batch.read.folder import PinnedFolder, is_folder, open_folder
+from encdec_batch.read.gunzip import MAGIC as GZIP_MAGIC
 from encdec_batch.read.image import open_image
 from encdec_batch.read.limits import DEFAULT_LIMITS, Limits
+from encdec_batch.read.nifti import contents_of_nifti, open_nifti
+from encdec_batch.read.nifti_header import is_nifti
+from encdec_batch.read.ome_zarr import contents_of_ome_zarr, open_ome_zarr
 from encdec_batch.read.options import DEFAULT_OPTIONS, ReadOptions
 from encdec_batch.read.plane import WHOLE, Plane
 from encdec_batch.read.ranges import PinnedObject, scene_changed
@@ -98,6 +105,11 @@ _FORMATS: tuple[Format, ...] = (
         fits=lambda head: head.startswith((b"[Virtual Microscope Specimen]", b"[Uncompressed Virtual Microscope")),
         open=_open_vendor,
     ),
+    Format(
+        fits=lambda head: is_nifti(head) or head.startswith(GZIP_MAGIC),
+        open=open_nifti,
+        contents=contents_of_nifti,
+    ),
 )
 
 _OTHERS: tuple[tuple[int, bytes, str], ...] = (
@@ -128,11 +140,11 @@ def open_reader(  # noqa: PLR0913  (the last four have defaults that nearly all 
 ) -> Reader:
     """A reader of one scene, its header read and checked.
 
-    Costs one request for size and etag and, for most files, one of 64 KiB.
+    Costs one request for size and etag and, for most files, one of 64 KiB; of a folder, a listing and its metadata.
 
     Args:
         store: where it lies.
-        path: in the store.
+        path: in the store; of a folder, if its name says that the scene is one (`is_folder`).
         etag: the version to read, None for the present one.
         limits: what its header may claim.
         whole: its pixels will be read too, so that a small object is better fetched by one get at once.
@@ -145,13 +157,17 @@ def open_reader(  # noqa: PLR0913  (the last four have defaults that nearly all 
         SceneChanged: it is not the version that `etag` names.
         TransientStoreError: the store failed.
     """
-    source = pin(store, path, etag=etag, limits=limits)
-    # Of an object of many images a reader of one fetches its part.
-    if whole and plane == WHOLE and source.size <= limits.small_file_bytes:
-        source.whole()
-    reader = _format(source).open(source, plane, options)
+    uri = join_uri(store.uri, path)
+    if is_folder(uri):
+        reader: Reader = open_ome_zarr(_folder(store, path, etag, limits), plane, options)
+    else:
+        source = pin(store, path, etag=etag, limits=limits)
+        # Of an object of many images a reader of one fetches its part.
+        if whole and plane == WHOLE and source.size <= limits.small_file_bytes:
+            source.whole()
+        reader = _format(source).open(source, plane, options)
     try:
-        return _as_asked(reader, options, source.uri, limits)
+        return _as_asked(reader, options, uri, limits)
     except BaseException:
         reader.close()
         raise
@@ -170,8 +186,22 @@ def contents_of(
 
     Args, Raises: as `open_reader`.
     """
+    if is_folder(join_uri(store.uri, path)):
+        return contents_of_ome_zarr(_folder(store, path, etag, limits), options)
     source = pin(store, path, etag=etag, limits=limits)
     return _format(source).contents(source, options)
+
+
+def version_of(store: Store, path: str, *, limits: Limits = DEFAULT_LIMITS) -> ObjectInfo:
+    """Size and etag of a scene as it is now: of its object, or of all objects of the folder that it is.
+
+    Raises:
+        As the store does for an object; as `open_folder` for a folder.
+    """
+    if not is_folder(join_uri(store.uri, path)):
+        return store.info(path)
+    folder = _folder(store, path, None, limits)
+    return ObjectInfo(path=path, size=folder.size, etag=folder.etag, modified=folder.modified)
 
 
 def pin(store: Store, path: str, *, etag: str | None = None, limits: Limits = DEFAULT_LIMITS) -> PinnedObject:
@@ -186,6 +216,10 @@ def pin(store: Store, path: str, *, etag: str | None = None, limits: Limits = DE
     if info.size == 0:
         raise SceneUnreadable(f"{uri}: the object is empty", hint="fetch it anew", uri=uri)
     return PinnedObject(store, path, info, limits)
+
+
+def _folder(store: Store, path: str, etag: str | None, limits: Limits) -> PinnedFolder:
+    return open_folder(store, path.rstrip("/"), etag=etag, limits=limits)
 
 
 def _as_asked(reader: Reader, options: ReadOptions, uri: str, limits: Limits) -> Reader:
@@ -224,6 +258,7 @@ def _not_read(head: bytes, uri: str) -> SceneUnreadable | UnsupportedScene:
             )
     return SceneUnreadable(
         f"{uri}: not an image: it begins with {head[:8]!r}",
-        hint="scenes are TIFF, PNG, JPEG, WebP or DICOM; a VRT or other list of files is refused: name the files",
+        hint="scenes are TIFF, PNG, JPEG, WebP, DICOM, NIfTI or OME-Zarr; a VRT or other list of files is refused: "
+        "name the files",
         uri=uri,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Self
 
 from encdec_batch.errors import (
@@ -116,6 +116,15 @@ class PinnedObject:
             self._pages.clear()
         return self._whole
 
+    def stream(self) -> Iterator[bytes]:
+        """All bytes, first to last, in pieces; what is fetched for it is not kept. It costs as much as `whole`."""
+        position = 0
+        for start, stop in self._missing_runs() if self._whole is None else ():
+            yield self.bytes_at(position, start)
+            yield self._get([(start, stop)])[0]
+            position = stop
+        yield self.bytes_at(position, self.size)
+
     def whole_cost(self) -> int:
         """Bytes that `whole` will fetch."""
         return 0 if self._whole is not None else sum(stop - start for start, stop in self._missing_runs())
@@ -178,21 +187,33 @@ class PinnedObject:
     def _get(self, ranges: Sequence[Span]) -> list[bytes]:
         if not ranges:
             return []
-        try:
-            bodies = self._store.get_ranges(self._path, ranges, etag=self.etag)
-        except PreconditionFailed as error:
-            raise scene_changed(self.uri) from error
-        except ObjectMissing as error:
-            raise SceneUnreadable(f"{self.uri}: the object is gone", hint="put it back", uri=self.uri) from error
-        except ObjectForbidden as error:
-            raise SceneForbidden(f"{self.uri}: reading it is forbidden", hint=error.hint, uri=self.uri) from error
-        except PermanentStoreError as error:
-            # A store that does not know If-Match says of an object that shrank only that the range is not there.
-            if self._store.info(self._path).etag != self.etag:
-                raise scene_changed(self.uri) from error
-            raise
+        bodies = get_pinned(self._store, self._path, ranges, etag=self.etag)
         self.bytes_read += sum(stop - start for start, stop in ranges)
         return bodies
+
+
+def get_pinned(store: Store, path: str, ranges: Sequence[Span], *, etag: str) -> list[bytes]:
+    """Bytes of one version of an object.
+
+    Raises:
+        SceneChanged: it is another version.
+        SceneUnreadable: it is gone.
+        SceneForbidden: it may not be read.
+    """
+    uri = join_uri(store.uri, path)
+    try:
+        return store.get_ranges(path, ranges, etag=etag)
+    except PreconditionFailed as error:
+        raise scene_changed(uri) from error
+    except ObjectMissing as error:
+        raise SceneUnreadable(f"{uri}: the object is gone", hint="put it back", uri=uri) from error
+    except ObjectForbidden as error:
+        raise SceneForbidden(f"{uri}: reading it is forbidden", hint=error.hint, uri=uri) from error
+    except PermanentStoreError as error:
+        # A store that does not know If-Match says of an object that shrank only that the range is not there.
+        if store.info(path).etag != etag:
+            raise scene_changed(uri) from error
+        raise
 
 
 def scene_changed(uri: str) -> SceneChanged:

@@ -54,7 +54,10 @@ class Reader(Protocol):
         """
 
     def bytes_for(self, windows: Sequence[Window], bands: Sequence[int]) -> int:
-        """By how much `bytes_read` will grow when this reader reads these windows next, in this order."""
+        """By how much `bytes_read` will grow when this reader reads these windows next, in this order.
+
+        Where pixels lie may be looked up for it, once, which counts as read now.
+        """
 
     def thumbnail(self, max_side: int) -> Patch:
         """The scene, every n-th pixel, from overviews where there are; neither side above `max_side`.

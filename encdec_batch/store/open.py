@@ -50,9 +50,13 @@ def open_store(uri: str, options: Options | None = None, *, policy: RetryPolicy 
 def locate(uri: str, options: Options | None = None, *, policy: RetryPolicy | None = None) -> tuple[Store, str]:
     """The store of one object's folder (on S3: its bucket) and the object's path in it.
 
+    A scene that is a folder, *.zarr, may be named with a slash behind it.
+
     Raises:
         SpecError: as `open_store`, or the uri names no object.
     """
+    if uri.lower().endswith(".zarr/"):
+        uri = uri[:-1]
     scheme, separator, rest = uri.partition("://")
     if separator and scheme in ("s3", "s3a"):
         bucket, _, path = rest.partition("/")

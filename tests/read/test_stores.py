@@ -6,14 +6,17 @@ import re
 
 import numpy as np
 import pytest
+import zarrs
 from contracts import reader as contract
 from rasters import VARIANTS, gtiff
 from servers import faulty_s3_server
 
 from encdec_batch.errors import SceneChanged
+from encdec_batch.plan.discover import find_scenes
 from encdec_batch.read.limits import DEFAULT_LIMITS, Limits
 from encdec_batch.read.open import open_reader
-from encdec_batch.store.open import open_store
+from encdec_batch.spec.source import PrefixSource
+from encdec_batch.store.open import locate, open_store
 from encdec_batch.window import Window
 
 pytestmark = pytest.mark.integration
@@ -45,8 +48,8 @@ def upload(server, *paths):
 
 
 def ranges_served(server):
-    """Lengths of the ranges of all GETs so far."""
-    asked = [request.get("HTTP_RANGE", "") for request in server.requests if request["REQUEST_METHOD"] == "GET"]
+    """Lengths of the ranges of all GETs so far; a listing has none."""
+    asked = [request["HTTP_RANGE"] for request in server.requests if "HTTP_RANGE" in request]
     return [int(last) - int(first) + 1 for first, last in (re.findall(r"\d+", text) for text in asked)]
 
 
@@ -91,5 +94,37 @@ def test_a_scene_replaced_on_s3_is_noticed_even_by_servers_without_if_match(serv
             with pytest.raises(SceneChanged):
                 reader.read(Window(1000, 400, 400, 200), (1,), rule="any")
         finally:
+            server.deaf_to = set()
+        reader.close()
+
+
+def test_chunks_of_a_folder_on_s3_are_pinned_counted_and_fetched_once(server, tmp_path):
+    data = np.random.default_rng(0).integers(0, 255, (2, 60, 90), dtype=np.uint8)
+    for variant in ("v2_zlib", "v3_shards"):
+        bucket = server.server.make_bucket()
+        store = open_store(f"s3://{bucket}/scenes", server.server.options)
+        zarrs.upload(store, zarrs.write_image(tmp_path / f"{variant}.zarr", [data], variant=variant), "x.zarr")
+        [candidate] = find_scenes(
+            PrefixSource(kind="prefix", uri=f"s3://{bucket}/scenes", storage=server.server.options)
+        ).candidates
+        spec_store, path = locate(f"{candidate.uri}/", server.server.options)
+        server.requests.clear()
+        reader = open_reader(spec_store, path, etag=candidate.etag)
+        assert reader.size_bytes == candidate.size_bytes
+        windows = contract.run_of_windows(60, 90, side=32, halo=8)
+        said = reader.bytes_for(windows, (1, 2))
+        opened = reader.bytes_read
+        patches = [reader.read(window, (1, 2), rule="any") for window in windows]
+        assert reader.bytes_read == opened + said == sum(ranges_served(server))
+        assert all("HTTP_IF_MATCH" in request for request in server.requests if "HTTP_RANGE" in request)
+        assert sum("HTTP_RANGE" not in request for request in server.requests) == 1
+        for window, patch in zip(windows, patches, strict=True):
+            np.testing.assert_array_equal(patch.pixels, data[:, window.rows, window.cols])
+        name = "0/1/2/0" if variant == "v2_zlib" else "0/c/0/1/0"
+        store.put(f"x.zarr/{name}", store.get(f"x.zarr/{name}")[::-1])
+        for deaf_to in ({"HTTP_IF_MATCH"}, set()):
+            server.deaf_to = deaf_to
+            with pytest.raises(SceneChanged):
+                reader.read(Window(0, 40, 10, 20), (2,), rule="any")
             server.deaf_to = set()
         reader.close()
