@@ -76,6 +76,8 @@ def _whole_directories(source: PinnedObject) -> Iterator[Directory]:
     while True:
         try:
             directory = next(chain, None)
+        except UnsupportedScene:
+            raise  # more than the limits admit, whatever they are
         except MALFORMED:
             return
         if directory is None:
