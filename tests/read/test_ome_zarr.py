@@ -150,6 +150,7 @@ def pyramid(tmp_path: Path, **options: Any) -> Path:
 def test_a_level_is_chosen_by_the_size_of_its_pixels_and_resampled_where_none_fits(tmp_path, asked, level, height):
     store = FakeStore()
     upload(store, pyramid(tmp_path), "x.zarr")
+    store.requests.clear()
     reader = open_reader(store, "x.zarr", options=ReadOptions(um_per_px=asked))
     assert reader.header.height == height
     reader.read(Window(0, 0, 1, 1), (1,), rule="any")
