@@ -12,7 +12,7 @@ import numpy as np
 
 from encdec_batch.commit.marker import Marker
 from encdec_batch.errors import ObjectMissing, SpecError
-from encdec_batch.job.listing import Listing, list_scenes
+from encdec_batch.job.contents import Listing, list_scenes
 from encdec_batch.job.survey import survey
 from encdec_batch.models.package import Package, load_package
 from encdec_batch.plan.budget import NETWORK_COPIES, PROCESS_BYTES

@@ -13,8 +13,8 @@ from math import ceil
 
 from encdec_batch.commit.marker import Marker
 from encdec_batch.errors import EncdecError
+from encdec_batch.job.contents import list_scenes
 from encdec_batch.job.history import newest_spec
-from encdec_batch.job.listing import list_scenes
 from encdec_batch.plan.identity import apart_from
 from encdec_batch.store.store import Store
 

@@ -13,10 +13,10 @@ from encdec_batch.commit.prune import PARTS_PREFIX
 from encdec_batch.errors import RunStopped, SpecError
 from encdec_batch.job.aside import Asides
 from encdec_batch.job.census import Census
+from encdec_batch.job.contents import remember
 from encdec_batch.job.ending import Ending
 from encdec_batch.job.entry import Waiting, refuse
 from encdec_batch.job.gone_inputs import MARK_ALONE, Removal, Removing, Sources
-from encdec_batch.job.listing import remember
 from encdec_batch.job.outcome import Outcome
 from encdec_batch.job.plan import Prepared, host_of, leave, place, plan_ahead, prepare, resolve_recipe
 from encdec_batch.job.planner import Planner, Segment

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from encdec_batch.errors import ModelError, SceneError
-from encdec_batch.job.listing import list_scenes
+from encdec_batch.job.contents import list_scenes
 from encdec_batch.models.card import ImageOutput
 from encdec_batch.models.package import Package, load_package
 from encdec_batch.models.version import read_versions, version_names

@@ -9,7 +9,7 @@ from fakes import FakeStore
 from plan.recipes import order
 from zarrs import write_image
 
-from encdec_batch.job.listing import list_scenes
+from encdec_batch.job.contents import list_scenes
 from encdec_batch.plan.open import open_scene
 from encdec_batch.window import Window
 
