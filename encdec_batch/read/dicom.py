@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from encdec_batch.errors import UnsupportedScene
 from encdec_batch.read.contents import Contents
 from encdec_batch.read.dicom_contents import FRAME, contents_of_frames
-from encdec_batch.read.dicom_decoded import DecodedFrame, DeflatedFrame, EncapsulatedFrame, Encoded, SwappedFrame
+from encdec_batch.read.dicom_decoded import DecodedFrame, DeflatedFrame, EncapsulatedFrame, Encoded, NativeFrame
 from encdec_batch.read.dicom_file import DicomFile, read_dicom_file
 from encdec_batch.read.dicom_fragments import frame_fragments
 from encdec_batch.read.dicom_frame import FrameSource
@@ -57,7 +57,7 @@ class DicomReader:
     def read(self, window: Window, bands: Sequence[int], *, rule: Rule, nan_is_nodata: bool = True) -> Patch:
         """See `Reader.read`."""
         check_request(self._header, window, bands, uri=self._source.uri)
-        stored_SHW = self._stored.rows(window.row_off, window.row_stop, self._meaning.samples(bands))[..., window.cols]
+        stored_SHW = self._stored.values(window, self._meaning.samples(bands))
         pixels = self._meaning.pixels(stored_SHW, bands)
         return Patch(
             pixels=pixels,
@@ -68,14 +68,13 @@ class DicomReader:
         """See `Reader.bytes_for`."""
         for window in windows:
             check_request(self._header, window, bands, uri=self._source.uri)
-        rows = [(window.row_off, window.row_stop) for window in windows]
-        return self._stored.cost(rows, self._meaning.samples(bands)) if windows else 0
+        return self._stored.cost(windows, self._meaning.samples(bands)) if windows else 0
 
     def thumbnail(self, max_side: int) -> Patch:
         """See `Reader.thumbnail`."""
         bands = range(1, self._header.num_bands + 1)
         step = -(-max(self._header.height, self._header.width) // max_side)
-        stored_SHW = self._stored.every(step, self._meaning.samples(bands))[..., ::step]
+        stored_SHW = self._stored.every(step, self._meaning.samples(bands))
         pixels = self._meaning.pixels(stored_SHW, bands)
         return Patch(pixels=pixels, valid_mask=self._meaning.valid(stored_SHW, pixels, rule="all", nan_is_nodata=True))
 
@@ -159,8 +158,8 @@ def _stored(source: PinnedObject, dicom: DicomFile, frame: int) -> tuple[FrameSo
         encoded = EncapsulatedFrame(source, dicom, frame_fragments(source, dicom, frame))
     elif dicom.syntax.deflated:
         encoded = DeflatedFrame(source, dicom, frame)
-    elif is_swapped(dicom):
-        encoded = SwappedFrame(source, dicom, frame)
+    elif dicom.image.is_packed or is_swapped(dicom):
+        encoded = NativeFrame(source, dicom, frame)
     else:
         start, stop = frame_span(dicom.image, frame)
         return RowsOfFrame(source, dicom, frame), stop - start

@@ -36,13 +36,16 @@ class BitField:
         return (-(1 << self.stored - 1), (1 << self.stored - 1) - 1) if self.signed else (0, (1 << self.stored) - 1)
 
     def values(self, cells: NDArray[np.generic]) -> NDArray[np.generic]:
-        """Stored values of cells, unused bits dropped and the sign extended."""
+        """Stored values of cells, unused bits dropped and the sign extended; read-only where they are the cells."""
         found: NDArray[Any] = cells.astype(self.cell, copy=False)
         if self.stored == self.allocated:
             return found.view(self.dtype)
+        if not self.signed and self.high == self.stored - 1:
+            masked: NDArray[np.generic] = found & self.cell.type((1 << self.stored) - 1)
+            return masked
         leading: NDArray[Any] = (found << self.cell.type(self.allocated - 1 - self.high)).view(self.dtype)
-        values: NDArray[np.generic] = leading >> self.dtype.type(self.allocated - self.stored)
-        return values
+        leading >>= self.dtype.type(self.allocated - self.stored)
+        return leading
 
     def value(self, cell: int) -> int:
         """The stored value of one cell."""

@@ -7,9 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_RGB_OF_YBR = np.array([[1, 0, 1.402], [1, -0.114 * 1.772 / 0.587, -0.299 * 1.402 / 0.587], [1, 1.772, 0]], np.float32)
-_PIXELS_AT_ONCE = 1 << 18
-"""In floats they take eight times their room."""
+# In whole numbers, so that a half is one.
+_CENTRED = np.arange(256) - 128
+_RED_OF_CR = ((2 * 1402 * _CENTRED + 1000) // 2000).astype(np.int16)
+_BLUE_OF_CB = ((2 * 1772 * _CENTRED + 1000) // 2000).astype(np.int16)
+_GREEN_OF_CB_CR = (
+    (587_000 - 2 * (114 * 1772 * _CENTRED[:, None] + 299 * 1402 * _CENTRED[None, :])) // (2 * 587_000)
+).astype(np.int16)
+_PIXELS_AT_ONCE = 1 << 16
+"""Between the passes they stay in the processor's cache."""
 
 
 def rgb_of_ybr(ybr_SHW: NDArray[Any]) -> NDArray[np.uint8]:
@@ -17,10 +23,12 @@ def rgb_of_ybr(ybr_SHW: NDArray[Any]) -> NDArray[np.uint8]:
     found = np.empty(ybr_SHW.shape, np.uint8)
     rows = max(1, _PIXELS_AT_ONCE // max(1, ybr_SHW.shape[2]))
     for first in range(0, ybr_SHW.shape[1], rows):
-        centred = ybr_SHW[:, first : first + rows].astype(np.float32)
-        centred[1:] -= 128
-        rgb: NDArray[np.float32] = np.einsum("ij,jhw->ihw", _RGB_OF_YBR, centred)
-        found[:, first : first + rows] = np.floor(rgb + np.float32(0.5)).clip(0, 255)
+        part = slice(first, first + rows)
+        luma, cb, cr = (np.ascontiguousarray(plane[part]) for plane in ybr_SHW)
+        raised = luma.astype(np.int16)
+        index = cb.astype(np.uint16) << 8 | cr
+        for sample, change in enumerate((_RED_OF_CR[cr], _GREEN_OF_CB_CR.reshape(-1)[index], _BLUE_OF_CB[cb])):
+            found[sample, part] = np.clip(raised + change, 0, 255)
     return found
 
 

@@ -1,4 +1,4 @@
-"""A frame that can only be had whole: encapsulated, deflated, or bytes in the wrong order. Decoded once and kept."""
+"""A frame that can only be had whole: encapsulated, deflated, packed, ... Decoded once and kept."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from encdec_batch.errors import UnsupportedScene
 from encdec_batch.read.dicom_codec import decode_frame
 from encdec_batch.read.dicom_codestream import BadCodestream
 from encdec_batch.read.dicom_file import DicomFile
-from encdec_batch.read.dicom_frame import Rows
+from encdec_batch.read.dicom_frame import chosen
 from encdec_batch.read.dicom_library import damaged, guarded
-from encdec_batch.read.dicom_native import frame_span, values_of_frame
+from encdec_batch.read.dicom_native import frame_span, is_swapped, values_of_frame
 from encdec_batch.read.dicom_stream import inflated_range
 from encdec_batch.read.ranges import PAGE_BYTES, PinnedObject, Span
+from encdec_batch.window import Window
 
 
 class Encoded(Protocol):
@@ -47,17 +48,17 @@ class DecodedFrame:
         self._source, self._encoded = source, encoded
         self._decoded: NDArray[np.generic] | None = None
 
-    def rows(self, start: int, stop: int, samples: Sequence[int]) -> NDArray[np.generic]:
-        """See `FrameSource.rows`."""
-        return self._whole()[list(samples), start:stop]
+    def values(self, window: Window, samples: Sequence[int]) -> NDArray[np.generic]:
+        """See `FrameSource.values`."""
+        return chosen(self._whole(), samples)[:, window.rows, window.cols]
 
-    def cost(self, windows: Sequence[Rows], samples: Sequence[int]) -> int:  # noqa: ARG002  (all are decoded)
+    def cost(self, windows: Sequence[Window], samples: Sequence[int]) -> int:  # noqa: ARG002  (all are decoded)
         """See `FrameSource.cost`."""
         return self._encoded.cost() if windows and self._decoded is None else 0
 
     def every(self, step: int, samples: Sequence[int]) -> NDArray[np.generic]:
         """See `FrameSource.every`."""
-        return self._whole()[list(samples), ::step]
+        return chosen(self._whole(), samples)[:, ::step, ::step]
 
     def close(self) -> None:
         """See `FrameSource.close`."""
@@ -65,7 +66,9 @@ class DecodedFrame:
 
     def _whole(self) -> NDArray[np.generic]:
         if self._decoded is None:
-            self._decoded = self._encoded.decode()
+            decoded = self._encoded.decode()
+            decoded.flags.writeable = False
+            self._decoded = decoded
             self._source.forget()
         return self._decoded
 
@@ -126,20 +129,23 @@ class DeflatedFrame:
 
         def decode() -> NDArray[np.generic]:
             data = inflated_range(packed, start, stop, uri=self._source.uri)
-            return values_of_frame(data, dicom.image, self._frame, big_endian=False)
+            return values_of_frame(data, dicom.image, self._frame)
 
         return guarded(self._source, "its deflated part cannot be inflated", decode)
 
 
-class SwappedFrame:
-    """`Encoded` as bytes of which each two are in the wrong order."""
+class NativeFrame:
+    """`Encoded` as bytes whose rows do not lie apart: eight pixels in one, or each two in the wrong order."""
 
     def __init__(self, source: PinnedObject, dicom: DicomFile, frame: int) -> None:
         self._source, self._image, self._frame = source, dicom.image, frame
         self._start, self._stop = start, stop = frame_span(dicom.image, frame)
-        # Words begin where the value does.
-        self._span = dicom.pixels.start + start // 2 * 2, dicom.pixels.start + -(-stop // 2) * 2
-        self.num_bytes = self._span[1] - self._span[0]
+        self._swapped = is_swapped(dicom)
+        if self._swapped:  # words begin where the value does
+            start, stop = start // 2 * 2, -(-stop // 2) * 2
+        self._skipped = self._start - start
+        self._span = dicom.pixels.start + start, dicom.pixels.start + stop
+        self.num_bytes = stop - start
 
     def cost(self) -> int:
         """See `Encoded.cost`."""
@@ -148,8 +154,9 @@ class SwappedFrame:
     def decode(self) -> NDArray[np.generic]:
         """See `Encoded.decode`."""
         self._source.hold([self._span])
-        words = np.frombuffer(self._source.bytes_at(*self._span), ">u2").astype("<u2").tobytes()
+        data = self._source.bytes_at(*self._span)
         self._source.keep(())
-        skipped = self._start % 2
-        data = words[skipped : skipped + self._stop - self._start]
-        return values_of_frame(data, self._image, self._frame, big_endian=False)
+        if self._swapped:
+            data = np.frombuffer(data, ">u2").astype("<u2").tobytes()
+        data = data[self._skipped : self._skipped + self._stop - self._start]
+        return values_of_frame(data, self._image, self._frame)

@@ -166,7 +166,9 @@ def _check_kind(image: DicomImage, uri: str) -> None:
 
 
 def _check_size(image: DicomImage, dataset: DicomDataset, source: PinnedObject) -> None:
-    whole = dataset.syntax.codec != "native" or dataset.syntax.deflated
+    syntax = dataset.syntax
+    lies_in_rows = not image.is_packed and not (syntax.big_endian and image.dtype.itemsize == 1)
+    whole = syntax.codec != "native" or syntax.deflated or not lies_in_rows
     most = source.limits.max_whole_pixels if whole else source.limits.max_pixels
     if image.rows * image.columns > most:
         raise UnsupportedScene(
@@ -175,7 +177,7 @@ def _check_size(image: DicomImage, dataset: DicomDataset, source: PinnedObject) 
             hint="raise limits.max_whole_megapixels, or store it uncompressed" if whole else "divide it",
             uri=source.uri,
         )
-    if dataset.syntax.deflated and image.native_bytes > source.limits.max_whole_bytes:
+    if syntax.deflated and image.native_bytes > source.limits.max_whole_bytes:
         raise UnsupportedScene(
             f"{source.uri}: its pixels have {image.native_bytes:,} bytes when it is inflated, more than "
             f"{source.limits.max_whole_bytes:,}",

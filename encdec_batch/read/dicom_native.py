@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from encdec_batch.read.dicom_colour import expanded_422, rgb_of_ybr
 from encdec_batch.read.dicom_file import DicomFile
+from encdec_batch.read.dicom_frame import chosen
 from encdec_batch.read.dicom_image import DicomImage
 from encdec_batch.read.ranges import Span
 
@@ -33,37 +34,52 @@ def frame_span(image: DicomImage, frame: int) -> Span:
     return frame * size, (frame + 1) * size
 
 
-def values_of_frame(data: bytes, image: DicomImage, frame: int, *, big_endian: bool) -> NDArray[np.generic]:
-    """Stored values of a frame's bytes, (samples, rows, columns)."""
+def values_of_frame(data: bytes, image: DicomImage, frame: int) -> NDArray[np.generic]:
+    """Stored values of a frame's bytes, little-endian, (samples, rows, columns)."""
     if image.is_packed:
         pixels = image.rows * image.columns
         bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
         skipped = frame * pixels % 8
         return bits[skipped : skipped + pixels].reshape(1, image.rows, image.columns)
-    return values_of_rows(data, image, image.rows, range(image.samples), big_endian=big_endian)
+    size = len(data) // (image.samples if image.planar else 1)
+    planes = [data[start : start + size] for start in range(0, len(data), size)]
+    return values_of_rows(planes, image, slice(None), range(image.samples), big_endian=False)
 
 
 def values_of_rows(
-    data: bytes, image: DicomImage, num_rows: int, samples: Sequence[int], *, big_endian: bool
+    planes: Sequence[bytes | memoryview],
+    image: DicomImage,
+    columns: slice,
+    samples: Sequence[int],
+    *,
+    big_endian: bool,
 ) -> NDArray[np.generic]:
     """Stored values of rows that are not packed, (samples, rows, columns), colours as RGB.
 
     Args:
-        data: the rows; where samples lie in planes, those of one plane after the other: of all where colours are YBR,
-            else of `samples`.
+        planes: the rows, with all their samples; where samples lie in planes, those of each: of all planes where
+            colours are YBR, else of `samples`.
         image: what the header says.
-        num_rows: how many there are.
+        columns: which are wanted.
         samples: which are wanted.
         big_endian: of cells.
+
+    Returns:
+        Read-only where it is not an array of its own.
     """
-    cells: NDArray[Any] = np.frombuffer(data, image.dtype.newbyteorder(">" if big_endian else "<"))
+    kind = image.dtype.newbyteorder(">" if big_endian else "<")
+    cells: list[NDArray[Any]] = [np.frombuffer(plane, kind) for plane in planes]
     if image.is_subsampled:
-        return rgb_of_ybr(expanded_422(cells.reshape(num_rows, -1), image.columns))[list(samples)]
+        expanded = expanded_422(cells[0].reshape(-1, image.columns * 2), image.columns)
+        return chosen(rgb_of_ybr(expanded[..., columns]), samples)
     if image.planar:
-        cells = cells.reshape(-1, num_rows, image.columns)
+        rows = [plane.reshape(-1, image.columns)[:, columns] for plane in cells]
+        found = rows[0][None] if len(rows) == 1 else np.stack(rows)
+        found = rgb_of_ybr(found) if is_ybr(image) else found
+        found = chosen(found, samples) if is_ybr(image) else found
     else:
-        cells = np.moveaxis(cells.reshape(num_rows, image.columns, image.samples), -1, 0)
-    if is_ybr(image):
-        return rgb_of_ybr(cells)[list(samples)]
-    chosen = cells if image.planar else cells[list(samples)]
-    return chosen.astype(image.dtype) if image.bits is None else image.bits.values(chosen)
+        found = np.moveaxis(cells[0].reshape(-1, image.columns, image.samples)[:, columns], -1, 0)
+        found = chosen(rgb_of_ybr(found) if is_ybr(image) else found, samples)
+    if image.bits is None:
+        return found.astype(image.dtype, copy=False)
+    return image.bits.values(found)

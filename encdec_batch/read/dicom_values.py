@@ -64,7 +64,7 @@ class Meaning:
         return [0] if self.table is not None or self.num_bands == 1 else [band - 1 for band in bands]
 
     def pixels(self, stored_SHW: NDArray[np.generic], bands: Sequence[int]) -> NDArray[np.generic]:
-        """(bands, height, width), an array of its own.
+        """(bands, height, width), an array of its own, which may be `stored_SHW` where that can be written to.
 
         Args:
             stored_SHW: of the samples that `samples` gives.
@@ -75,7 +75,7 @@ class Meaning:
         if self.num_bands == 1 and len(bands) > 1:
             stored_SHW = stored_SHW[[0] * len(bands)]
         if self.turn is None:
-            return np.ascontiguousarray(stored_SHW).astype(self.dtype)
+            return stored_SHW.astype(self.dtype, order="C", copy=not stored_SHW.flags.writeable)
         least, greatest = self.turn
         # A lossy codec may overshoot what its bits hold.
         inside: NDArray[Any] = np.clip(stored_SHW, least, greatest)

@@ -37,7 +37,9 @@ COLOUR = ramp(H, W, dtype="uint8", samples=3)
 COLOUR_16 = ramp(H, W, samples=3)
 FRAMES = np.stack([GREY, GREY[::-1], GREY[:, ::-1]])
 BITS = np.random.default_rng(1).integers(0, 2, (3, 37, 53), np.uint8)
-SUBSAMPLED = np.random.default_rng(2).integers(0, 256, (H, W * 2), np.uint8)
+# At Cb = 253, where blue is raised by 221.5, pydicom's floats round down.
+CHROMA = np.minimum(COLOUR, 250)
+SUBSAMPLED = np.random.default_rng(2).integers(0, 251, (H, W * 2), np.uint8)
 FLOATS = ramp(H, W).astype("f4") / 7
 FLOATS[3:9, 4:20] = np.nan
 
@@ -98,8 +100,8 @@ NATIVE: dict[str, Callable[[], bytes]] = {
     "rgb": lambda: native(COLOUR),
     "rgb of 16 bits": lambda: native(COLOUR_16),
     "rgb in planes": lambda: native(COLOUR, data=planar(COLOUR), PlanarConfiguration=1),
-    "ybr": lambda: native(COLOUR, **YBR),
-    "ybr in planes": lambda: native(COLOUR, data=planar(COLOUR), PlanarConfiguration=1, **YBR),
+    "ybr": lambda: native(CHROMA, **YBR),
+    "ybr in planes": lambda: native(CHROMA, data=planar(CHROMA), PlanarConfiguration=1, **YBR),
     "ybr, subsampled": lambda: native(COLOUR, data=SUBSAMPLED.tobytes(), PhotometricInterpretation="YBR_FULL_422"),
     "palette": lambda: native(BYTES, PhotometricInterpretation="PALETTE COLOR", **palette(8)),
     "palette of 16 bits, from 10 on": lambda: native(
@@ -122,7 +124,7 @@ ENCODED: dict[str, Callable[[], bytes]] = {
     "rle": lambda: encapsulated(DEEP, made.RLE, made.rle),
     "rle, signed 12 bits": lambda: encapsulated(SIGNED, made.RLE, made.rle, BitsStored=12, HighBit=11),
     "rle, rgb": lambda: encapsulated(COLOUR, made.RLE, made.rle),
-    "rle, ybr of an odd size": lambda: encapsulated(COLOUR[:35, :53], made.RLE, made.rle, **YBR),
+    "rle, ybr of an odd size": lambda: encapsulated(CHROMA[:35, :53], made.RLE, made.rle, **YBR),
     "rle, palette": lambda: encapsulated(
         BYTES, made.RLE, made.rle, PhotometricInterpretation="PALETTE COLOR", **palette(16)
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from contracts import reader as contract
 from dicoms import by_pydicom, encapsulated, item, native
 from read.test_dicom import BYTES, COLOUR, FLOATS, FRAMES, GREY, SIGNED, opened, pixels_of, words_of
 
+from encdec_batch.read.dicom_colour import rgb_of_ybr
 from encdec_batch.read.plane import Plane
 
 TWELVE = {"BitsStored": 12, "HighBit": 11}
@@ -200,6 +202,19 @@ def test_integers_of_32_bits_are_exact():
     signed = np.array([[-(2**31), 2**31 - 1, -16_777_217, 0]], np.int32)
     rle = encapsulated(signed, made.RLE, made.rle)
     np.testing.assert_array_equal(pixels_of(rle), signed[None].astype("f8"), strict=True)
+
+
+def test_colours_are_those_of_the_standard():
+    """Every pair of Cb and Cr, at three levels of light; the formula in whole numbers."""
+    cb, cr = np.mgrid[:256, :256] - 128
+    for luma in (0, 77, 255):
+        found = rgb_of_ybr(np.stack([np.full((256, 256), luma), cb + 128, cr + 128]).astype(np.uint8))
+        green = Fraction(-114 * 1772, 587_000), Fraction(-299 * 1402, 587_000)
+        factors = ((Fraction(0), Fraction(1402, 1000)), green, (Fraction(1772, 1000), Fraction(0)))
+        for plane, (of_cb, of_cr) in zip(found, factors, strict=True):
+            common = of_cb.denominator * of_cr.denominator
+            twice = 2 * (luma * common + cb * int(of_cb * common) + cr * int(of_cr * common)) + common
+            np.testing.assert_array_equal(plane, np.clip(twice // (2 * common), 0, 255))
 
 
 def segmented(bits: int) -> dict[str, Any]:
