@@ -22,12 +22,11 @@ from encdec_batch.read.dicom_bits import BitField
 from encdec_batch.read.dicom_codestream import (
     BadCodestream,
     Codestream,
-    bare_jpeg2000,
     read_jpeg,
-    read_jpeg2000,
 )
 from encdec_batch.read.dicom_colour import rgb_of_ybr
 from encdec_batch.read.dicom_image import DicomImage
+from encdec_batch.read.dicom_jpeg2000 import bare_jpeg2000, read_jpeg2000
 from encdec_batch.read.dicom_syntax import TransferSyntax
 
 _RLE_HEADER_BYTES = 64

@@ -14,10 +14,6 @@ _ALONE = {0x01, *range(0xD0, 0xD9)}
 """Markers without a length."""
 _SCAN, _END = b"\xff\xda", b"\xff\xd9"
 _RGB_IDS = (b"RGB", b"rgb")
-_SOC_SIZ = b"\xff\x4f\xff\x51"
-_JP2 = b"\0\0\0\x0cjP  "
-_TILE_PIXELS = 1 << 10
-"""Of a tile of JPEG 2000, in the mean, at least: for each the decoder keeps kilobytes."""
 
 
 class BadCodestream(ValueError):
@@ -52,7 +48,7 @@ def read_jpeg(data: bytes) -> Codestream:
     colour: Literal["rgb", "ybr"] | None = None
     position = 2
     while True:
-        marker, body, stop = _segment(data, position)
+        marker, body, stop = segment(data, position)
         if marker in _JPEG_FRAMES:
             break
         if marker in _OTHER_FRAMES or marker == _SCAN[1]:
@@ -85,55 +81,12 @@ def read_jpeg(data: bytes) -> Codestream:
     )
 
 
-def bare_jpeg2000(data: bytes) -> bytes:
-    """The codestream without the boxes of a JP2 file, which DICOM does not admit and some writers leave.
+def segment(data: bytes, position: int) -> tuple[int, bytes, int]:
+    """A marker, what it holds, and where the next one begins.
 
     Raises:
-        BadCodestream: there is none within.
+        BadCodestream: there is none.
     """
-    position = 0
-    while data.startswith(_JP2) and position + 8 <= len(data):
-        size = int.from_bytes(data[position : position + 4])
-        if data[position + 4 : position + 8] == b"jp2c":
-            return data[position + 8 :]
-        if size < 8:
-            break
-        position += size
-    if not data.startswith(_SOC_SIZ):
-        raise BadCodestream("it does not begin as one")
-    return data
-
-
-def read_jpeg2000(data: bytes) -> Codestream:
-    """Of a bare JPEG 2000 or HTJ2K: ISO/IEC 15444-1, A.5.1.
-
-    Raises:
-        BadCodestream: see there.
-    """
-    if not data.startswith(_SOC_SIZ) or len(data) < 42:
-        raise BadCodestream("it does not begin as one")
-    x1, y1, x0, y0, tile_w, tile_h, tile_x, tile_y, components = struct.unpack(">8IH", data[8:42])
-    parts = data[42 : 42 + 3 * components]
-    if not 0 < components == len(parts) // 3 or len(set(zip(*[iter(parts)] * 3, strict=True))) > 1:
-        raise BadCodestream("its components differ, or are missing")
-    if parts[1:3] != b"\x01\x01" or x1 <= x0 or y1 <= y0 or not tile_w or not tile_h or tile_x > x0 or tile_y > y0:
-        raise BadCodestream("its components are smaller than the image, or its tiles are none")
-    tiles = -((tile_x - x1) // tile_w) * -((tile_y - y1) // tile_h)
-    if tiles > 1 + (x1 - x0) * (y1 - y0) // _TILE_PIXELS:
-        raise BadCodestream(f"it has {tiles:,} tiles")
-    return Codestream(
-        height=y1 - y0,
-        width=x1 - x0,
-        components=components,
-        precision=(parts[0] & 0x7F) + 1,
-        signed=bool(parts[0] & 0x80),
-        lossless=False,
-        colour=None,
-    )
-
-
-def _segment(data: bytes, position: int) -> tuple[int, bytes, int]:
-    """A marker, what it holds, and where the next one begins."""
     while data[position : position + 2] == b"\xff\xff":
         position += 1
     if len(data) < position + 4 or data[position] != 0xFF:

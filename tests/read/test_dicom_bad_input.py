@@ -17,7 +17,7 @@ import pydicom.errors
 import pytest
 from dicoms import encapsulated, item, native
 from fakes import FakeStore
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -25,6 +25,7 @@ from read.test_dicom import BITS, BYTES, COLOUR, FRAMES, GREY, ONE_BIT, encoded,
 from read.test_dicom_frames import lossless
 
 from encdec_batch.errors import EncdecError, SceneError, SceneUnreadable, TransientStoreError, UnsupportedScene
+from encdec_batch.read.dicom_jpeg2000 import read_jpeg2000
 from encdec_batch.read.dicom_library import MALFORMED
 from encdec_batch.read.limits import DEFAULT_LIMITS, Limits
 from encdec_batch.read.open import contents_of, open_reader
@@ -189,6 +190,7 @@ def test_pixels_that_are_cut_short_are_damaged(cut):
     refused(data[:-cut], SceneUnreadable, f"it ends {cut:,} bytes before its pixels do")
 
 
+@settings(max_examples=40)
 @given(share=st.floats(0, 1), table=st.booleans())
 def test_wherever_a_file_ends_too_early_it_is_never_read_as_another_image(share, table):
     data = WITH_TABLE if table else WITHOUT_TABLE
@@ -256,7 +258,7 @@ def claiming(frame: Any, syntax: str, side: int = SIDE) -> bytes:
     """The same codestream, which says that it is larger."""
     data = bytearray(made.ENCODERS[syntax](frame))
     if syntax in (made.JPEG_2000, made.HTJ2K):
-        data[8:16] = struct.pack(">II", side, side)
+        data[8:16] = data[24:32] = struct.pack(">II", side, side)
     else:
         marker = {made.JPEG: b"\xff\xc0", made.JPEG_LOSSLESS: b"\xff\xc3", made.JPEG_LS: b"\xff\xf7"}[syntax]
         at = data.index(marker) + 5
@@ -272,14 +274,61 @@ def test_a_codestream_that_is_larger_than_its_header_says_is_not_decoded(syntax)
     refused(both, UnsupportedScene, "60,000 x 60,000 px, more than 67,108,864 that are decoded whole")
 
 
-def test_tiles_of_one_pixel_and_passes_without_end_are_not_decoded():
-    def tiles_of_one(frame: Any) -> bytes:
-        data = bytearray(made.ENCODERS[made.JPEG_2000](frame))
-        data[24:32] = struct.pack(">II", 1, 1)
-        return bytes(data)
+COD, SOT = b"\xff\x52", b"\xff\x90"
 
-    refused(encoded(GREY, made.JPEG_2000, encode=tiles_of_one), SceneUnreadable, "it has 1,998 tiles")
 
+def coded(
+    frame: Any, *, tile: int | None = None, block: int | None = None, precinct: int | None = None, where: bytes = COD
+) -> bytes:
+    """A JPEG 2000 that says that it is cut into pieces of such exponents; `where`: a tile says it, or the image."""
+    data = bytearray(made.ENCODERS[made.JPEG_2000](frame))
+    if tile is not None:
+        data[24:32] = struct.pack(">II", 1 << tile, 1 << tile)
+    at = data.index(COD)
+    size = int.from_bytes(data[at + 2 : at + 4])
+    style = data[at : at + 2 + size]
+    if block is not None:
+        style[10] = style[11] = block - 2
+    if precinct is not None:
+        style[4] |= 1
+        style += bytes([precinct | precinct << 4]) * (style[9] + 1)
+        style[2:4] = struct.pack(">H", len(style) - 2)
+    if where == COD:
+        data[at : at + 2 + size] = style
+    else:
+        first = data.index(SOT)
+        data[first + 12 : first + 12] = style
+        data[first + 6 : first + 10] = struct.pack(">L", int.from_bytes(data[first + 6 : first + 10]) + len(style))
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "words"),
+    [
+        ({"tile": 0}, "it has 40,000 tiles"),
+        ({"block": 2}, "it has .* code-blocks"),
+        ({"precinct": 3}, "it has .* precincts"),
+        ({"precinct": 3, "where": SOT}, "it has .* precincts"),
+    ],
+    ids=["tiles", "blocks", "precincts", "precincts of a tile"],
+)
+def test_a_jpeg_2000_in_crumbs_is_not_decoded(pieces, words):
+    frame = np.zeros((200, 200), np.uint16)
+    refused(encoded(frame, made.JPEG_2000, encode=lambda frame: coded(frame, **pieces)), SceneUnreadable, words)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [{}, {"precinct": 15}, {"precinct": 7, "where": SOT}, {"tile": 7}],
+    ids=["one", "whole", "in parts", "tiled"],
+)
+def test_a_jpeg_2000_in_usual_pieces_is_given_to_the_decoder(pieces):
+    assert read_jpeg2000(coded(np.zeros((200, 200), np.uint16), **pieces)).width == 200
+    tiled = imagecodecs.htj2k_encode(GREY, tile=(32, 32), reversible=True)
+    np.testing.assert_array_equal(pixels_of(encoded(GREY, made.HTJ2K, encode=lambda _: tiled))[0], GREY)
+
+
+def test_passes_without_end_are_not_decoded():
     def many_scans(frame: Any) -> bytes:
         data = imagecodecs.jpeg8_encode(frame)
         start = data.index(b"\xff\xda")
