@@ -1,6 +1,4 @@
-"""Whole files to damage: every TIFF of tests/rasters.py, slides of tests/slides.py, PNG, JPEG and WebP in Pillow's ways,
-real scenes.
-"""
+"""Whole files to damage: TIFFs of tests/rasters.py and slides.py, PNG, JPEG and WebP in Pillow's ways, real scenes."""
 
 from __future__ import annotations
 

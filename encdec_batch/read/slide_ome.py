@@ -22,7 +22,7 @@ _UM = {"µm": 1.0, "μm": 1.0, "um": 1.0, "nm": 1e-3, "Å": 1e-4, "mm": 1e3, "cm
 _ASSOCIATED = ("label", "macro", "thumbnail", "overview")
 _LARGEST = 1 << 31
 _COUNTED = ("Image", "Channel", "TiffData")
-_MOST_ELEMENTS = 1 << 16
+_MOST_ELEMENTS = 1 << 14
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,6 +8,7 @@ one that names it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -101,7 +102,7 @@ class VendorSlideReader:
         self._source.check_unchanged()
         for cell in _cells(window):
             corner = round(cell.col_off * factor), round(cell.row_off * factor)
-            rgba = _guarded(self._source, lambda corner=corner: self._region(corner, level))
+            rgba = _guarded(self._source, partial(self._region, corner, level))
             common = cell.intersection(window)
             inside = common.shift(-cell.row_off, -cell.col_off)
             target = common.shift(-window.row_off, -window.col_off)

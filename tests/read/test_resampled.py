@@ -107,8 +107,10 @@ def test_a_ramp_stays_where_it_is(um):
     found = everything(reader).pixels
     rows, cols = (np.arange(side) + 0.5 for side in found.shape[1:])
     inner = slice(2, -2)
-    np.testing.assert_allclose(found[0, inner, 5], rows[inner] * factor, rtol=1e-12)
-    np.testing.assert_allclose(found[1, 5, inner], cols[inner] * factor, rtol=1e-12)
+    # The mean of pixels that are cut is off by an eighth of one at most: each is of one value throughout.
+    most = 1 / (8 * factor) if factor > 1 else 1e-12
+    np.testing.assert_allclose(found[0, inner, 5], rows[inner] * factor, atol=most, rtol=1e-12)
+    np.testing.assert_allclose(found[1, 5, inner], cols[inner] * factor, atol=most, rtol=1e-12)
     assert reader.header.level0_downsample == (factor, factor)
 
 

@@ -35,8 +35,8 @@ def aperio(tmp_path) -> Path:
 
 @pytest.fixture
 def ome(tmp_path) -> Path:
-    write_ome(tmp_path / "slide.tif", [level[..., 0] for level in LEVELS], axes="YX", compression="zlib")
-    return tmp_path / "slide.tif"
+    write_ome(tmp_path / "ome.tif", [level[..., 0] for level in LEVELS], axes="YX", compression="zlib")
+    return tmp_path / "ome.tif"
 
 
 def opened(path: Path, um: float | None = None, **limits: int) -> Reader:
@@ -182,8 +182,8 @@ BOMBS = {
     "laughs": '<!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;">]><OME>&c;</OME>',
     "file": '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/hostname">]><OME>&b;</OME>',
     "parameters": '<!DOCTYPE a [<!ENTITY % b "x"> %b;]><OME></OME>',
-    "tiffdata": f"<OME><Image><Pixels {SIZES}/>{'<TiffData/>' * 70_000}</Image></OME>",
-    "images": f"<OME>{'<Image/>' * 70_000}</OME>",
+    "tiffdata": f"<OME><Image><Pixels {SIZES}/>{'<TiffData/>' * 20_000}</Image></OME>",
+    "images": f"<OME>{'<Image/>' * 20_000}</OME>",
     "numbers": '<OME><Image><Pixels SizeX="' + "9" * 5000 + '"/></Image></OME>',
     "words": f'<OME><Image><Pixels SizeX="{SECRET}"/></Image></OME>',
     "none": "<<<OME>",
