@@ -2,8 +2,8 @@
 
 A pixel of the result covers a rectangle of the scene that depends on its row and column alone, from the scene's corner:
 of coarser pixels it is the mean of what it covers, by area; of finer ones it is interpolated between the four nearest.
-Each is one fixed sum, in one fixed order, of elementwise operations in double precision: so whichever window it is
-read by, it has the same bits. No library's resize has this.
+Each is one fixed sum, in one fixed order, of elementwise operations: so whichever window it is read by, it has the same
+bits. No library's resize promises this. Sums are double, but for bytes, of which single precision holds all.
 """
 
 from __future__ import annotations
@@ -141,18 +141,23 @@ class ResampledReader:
 
     def _reduce(
         self, patch: Patch, known: NDArray[np.bool_], piece: Window, needed: Window
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Weighted sums of what is known, (bands, height, width), their weights, and which part of a pixel is valid."""
-        rows = self._rows.taps(piece.row_off, piece.row_stop)
-        cols = self._cols.taps(piece.col_off, piece.col_stop)
-        rows, cols = (rows[0] - needed.row_off, rows[1]), (cols[0] - needed.col_off, cols[1])
+        kind = np.dtype(np.float32 if self._header.dtype == "uint8" else np.float64)
+        row, row_weight = self._rows.taps(piece.row_off, piece.row_stop)
+        col, col_weight = self._cols.taps(piece.col_off, piece.col_stop)
+        rows = row - needed.row_off, row_weight.astype(kind)
+        cols = col - needed.col_off, col_weight.astype(kind)
 
-        def along_both(values: NDArray[np.float64]) -> NDArray[np.float64]:
-            return _weighted(_weighted(values, *cols).swapaxes(-1, -2), *rows).swapaxes(-1, -2)
+        def along_both(values: NDArray[Any]) -> NDArray[Any]:
+            down = _weighted(values.astype(kind), *rows)
+            return _weighted(np.ascontiguousarray(down.swapaxes(-1, -2)), *cols).swapaxes(-1, -2)
 
-        sums = along_both(np.where(known, patch.pixels, 0).astype(np.float64))
-        weights = along_both(known.astype(np.float64))
-        valid_part = weights[0] if len(known) == 1 else along_both(patch.valid_mask.astype(np.float64))
+        is_all = bool(known.all())
+        sums = along_both(patch.pixels if is_all else np.where(known, patch.pixels, 0))
+        # One row and column stand for all where they are alike.
+        weights = along_both(known[:1, :1, :1] if is_all else known)
+        valid_part = weights[0] if is_all or len(known) == 1 else along_both(patch.valid_mask)
         return sums, weights, valid_part
 
 
@@ -219,13 +224,17 @@ def _known(patch: Patch, nodata: Sequence[float | None], *, nan_is_nodata: bool)
     return np.stack(own) & patch.valid_mask
 
 
-def _weighted(
-    values: NDArray[np.float64], index: NDArray[np.int64], weight: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Along the last axis, tap by tap: the order of the sum is the same for every pixel of every window."""
-    total = values[..., index[:, 0]] * weight[:, 0]
+def _weighted(values: NDArray[Any], index: NDArray[np.int64], weight: NDArray[Any]) -> NDArray[Any]:
+    """Along the last axis but one, tap by tap: the order of a sum is the same for every pixel of every window."""
+    is_one = values.shape[-2] == 1
+
+    def term(tap: int) -> NDArray[Any]:
+        found: NDArray[Any] = (values if is_one else values[..., index[:, tap], :]) * weight[:, tap, None]
+        return found
+
+    total = term(0)
     for tap in range(1, index.shape[1]):
-        total += values[..., index[:, tap]] * weight[:, tap]
+        total += term(tap)
     return total
 
 

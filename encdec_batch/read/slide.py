@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -15,21 +14,20 @@ from encdec_batch.read.levels import choose_level
 from encdec_batch.read.options import ReadOptions
 from encdec_batch.read.patch import Patch
 from encdec_batch.read.plane import WHOLE, Plane
-from encdec_batch.read.ranges import PinnedObject, Span
+from encdec_batch.read.ranges import PinnedObject
 from encdec_batch.read.reader import Rule
 from encdec_batch.read.request import check_request
-from encdec_batch.read.slide_layout import Level, Slide
+from encdec_batch.read.slide_layout import Slide
+from encdec_batch.read.slide_level import StoredLevel, There, stored_level
 from encdec_batch.read.slide_ome import ome_slide
 from encdec_batch.read.slide_scanner import aperio_slide, philips_slide
-from encdec_batch.read.slide_tile import NAMES, TileFormat, decode_tile, decoder_name, tile_format
+from encdec_batch.read.slide_tile import NAMES, decoder_name
 from encdec_batch.read.tiff_directory import as_damaged
-from encdec_batch.read.tiff_index import TilePage, TileRef, kept_spans, tile_page
+from encdec_batch.read.tiff_index import kept_spans
 from encdec_batch.read.validity import valid_of_bands
 from encdec_batch.window import Window
 
 Kind = Literal["aperio", "ome", "philips"]
-_There = NDArray[np.bool_] | None
-"""None: everywhere."""
 
 _LAYOUTS: dict[Kind, Callable[[PinnedObject, Plane], Slide]] = {
     "aperio": lambda source, _plane: aperio_slide(source),
@@ -38,62 +36,13 @@ _LAYOUTS: dict[Kind, Callable[[PinnedObject, Plane], Slide]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Stored:
-    """A level, and where its tiles lie."""
-
-    level: Level
-    pages: tuple[tuple[TilePage, TileFormat], ...]
-    """As `level.directories`: one that has all bands, or one for each channel."""
-
-    def bands(self) -> list[tuple[int, int]]:
-        """Number of page and of sample in it, by band."""
-        return [(number, sample) for number, (page, _) in enumerate(self.pages) for sample in range(page.num_samples)]
-
-    def refs(self, window: Window, bands: Sequence[int]) -> list[TileRef]:
-        """What must be fetched for 1-based bands; each tile once."""
-        found: list[TileRef] = []
-        for number, samples in self._by_page(bands):
-            found += self.pages[number][0].tiles(window, [sample + 1 for sample, _ in samples])
-        return found
-
-    def decode(self, window: Window, bands: Sequence[int], source: PinnedObject) -> tuple[NDArray[Any], _There]:
-        """(bands, height, width) of pixels, and where a tile for them is in the file; pixels are 0 where none is."""
-        shape = len(bands), window.height, window.width
-        pixels, there = np.zeros(shape, self.pages[0][1].dtype), None
-        for number, samples in self._by_page(bands):
-            page, tile = self.pages[number]
-            # Bands that lie apart have tiles of their own.
-            for group in [[one] for one in samples] if page.planar else [samples]:
-                for place, span in _tiles_in(page, window, group[0][0] if page.planar else 0):
-                    common = place.intersection(window)
-                    target = common.shift(-window.row_off, -window.col_off)
-                    if span is None:
-                        there = np.ones(shape, np.bool_) if there is None else there
-                        there[[band for _, band in group], target.rows, target.cols] = False
-                        continue
-                    inside = common.shift(-place.row_off, -place.col_off)
-                    decoded = decode_tile(source.bytes_at(*span), tile, (place.height, place.width), source=source)
-                    for sample, band in group:
-                        chosen = decoded[inside.rows, inside.cols, 0 if page.planar else sample]
-                        pixels[band, target.rows, target.cols] = chosen
-        return pixels, there
-
-    def _by_page(self, bands: Sequence[int]) -> Iterator[tuple[int, list[tuple[int, int]]]]:
-        """By number of page: samples, and at which place of those asked for."""
-        all_bands = self.bands()
-        places = [all_bands[band - 1] for band in bands]
-        for number in sorted({number for number, _ in places}):
-            yield number, [(sample, at) for at, (page, sample) in enumerate(places) if page == number]
-
-
 class SlideReader:
     """A `Reader` of one level of a slide.
 
     Keeps the encoded tiles of the last window, the right-hand ones first, for its neighbour to the right.
     """
 
-    def __init__(self, source: PinnedObject, slide: Slide, stored: _Stored, header: SceneHeader) -> None:
+    def __init__(self, source: PinnedObject, slide: Slide, stored: StoredLevel, header: SceneHeader) -> None:
         self._source = source
         self._slide = slide
         self._stored = stored
@@ -161,13 +110,13 @@ class SlideReader:
     def _is_small(self) -> bool:
         return self._source.size <= self._source.limits.small_file_bytes
 
-    def _thumbnail_level(self, max_side: int) -> _Stored:
+    def _thumbnail_level(self, max_side: int) -> StoredLevel:
         """The smallest that is large enough, else the next below; of what is smaller than that, the largest."""
         levels = sorted(self._slide.levels, key=lambda level: max(level.height, level.width))
         large = [level for level in levels if max(level.height, level.width) >= max_side]
         small = [level for level in reversed(levels) if max(level.height, level.width) < max_side]
         for level in large[:1] + small if large else small[:1]:
-            stored = _stored(self._source, level)
+            stored = stored_level(self._source, level)
             if self._is_alike(stored) and self._is_affordable(stored):
                 return stored
         raise UnsupportedScene(
@@ -176,10 +125,10 @@ class SlideReader:
             uri=self._source.uri,
         )
 
-    def _is_alike(self, stored: _Stored) -> bool:
+    def _is_alike(self, stored: StoredLevel) -> bool:
         return (len(stored.bands()), stored.pages[0][1].dtype) == (self._header.num_bands, self._header.dtype)
 
-    def _is_affordable(self, stored: _Stored) -> bool:
+    def _is_affordable(self, stored: StoredLevel) -> bool:
         limits = self._source.limits
         encoded = sum(page.encoded_bytes for page, _ in stored.pages)
         decoded = stored.level.height * stored.level.width * len(stored.bands()) * np.dtype(self._header.dtype).itemsize
@@ -198,26 +147,11 @@ def open_slide(source: PinnedObject, kind: Kind, plane: Plane, options: ReadOpti
     with as_damaged(source, "list of levels"):
         slide = _LAYOUTS[kind](source, plane)
     level = slide.levels[choose_level(slide.sizes_um(), options.um_per_px)]
-    stored = _stored(source, level)
+    stored = stored_level(source, level)
     return SlideReader(source, slide, stored, _header(slide, stored))
 
 
-def _stored(source: PinnedObject, level: Level) -> _Stored:
-    with as_damaged(source, "TIFF header"):
-        pages = []
-        for directory in level.directories:
-            page = tile_page(directory, source, compressions=NAMES)
-            pages.append((page, tile_format(directory, page, source)))
-        if len({tile.dtype for _, tile in pages}) > 1:
-            raise ValueError("channels of several types")
-    if sum(page.num_samples for page, _ in pages) > source.limits.max_bands:
-        raise UnsupportedScene(
-            f"{source.uri}: more than {source.limits.max_bands:,} bands", hint="split it", uri=source.uri
-        )
-    return _Stored(level=level, pages=tuple(pages))
-
-
-def _header(slide: Slide, stored: _Stored) -> SceneHeader:
+def _header(slide: Slide, stored: StoredLevel) -> SceneHeader:
     level, (page, tile) = stored.level, stored.pages[0]
     num_bands, sizes = len(stored.bands()), slide.sizes_um()
     has_all = all((page.sizes > 0).all() for page, _ in stored.pages)
@@ -248,25 +182,10 @@ def _header(slide: Slide, stored: _Stored) -> SceneHeader:
     )
 
 
-def _patch(pixels: NDArray[Any], there: _There, rule: Rule, *, nan_is_nodata: bool) -> Patch:
+def _patch(pixels: NDArray[Any], there: There, rule: Rule, *, nan_is_nodata: bool) -> Patch:
     valid = valid_of_bands(pixels, [None] * len(pixels), rule=rule, nan_is_nodata=nan_is_nodata)
     if there is not None:
-        values = there & ~np.isnan(pixels) if nan_is_nodata and pixels.dtype.kind == "f" else there
-        valid = np.all(values, axis=0) if rule == "any" else np.any(values, axis=0)
+        if nan_is_nodata and pixels.dtype.kind == "f":
+            there &= ~np.isnan(pixels)
+        valid = np.all(there, axis=0) if rule == "any" else np.any(there, axis=0)
     return Patch(pixels=pixels, valid_mask=valid)
-
-
-def _tiles_in(page: TilePage, window: Window, plane: int) -> Iterator[tuple[Window, Span | None]]:
-    """Place and bytes of the tiles that hold pixels of a window; None: it is not in the file.
-
-    A tile has its full size at the border too; a last strip has not.
-    """
-    down, across = page.grid
-    for row in range(window.row_off // page.tile_height, (window.row_stop - 1) // page.tile_height + 1):
-        top = row * page.tile_height
-        height = page.tile_height if page.tiled else min(page.tile_height, page.height - top)
-        for column in range(window.col_off // page.tile_width, (window.col_stop - 1) // page.tile_width + 1):
-            number = (plane * down + row) * across + column
-            size, start = int(page.sizes[number]), int(page.offsets[number])
-            place = Window(column * page.tile_width, top, page.tile_width, height)
-            yield place, (start, start + size) if size else None

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 import imagecodecs
 import numpy as np
@@ -19,7 +18,7 @@ from encdec_batch.errors import EncdecError, SceneUnreadable, UnsupportedScene
 from encdec_batch.read.describe import DTYPES
 from encdec_batch.read.memory import memory_limit
 from encdec_batch.read.ranges import PinnedObject
-from encdec_batch.read.tiff_directory import ByteOrder, Directory
+from encdec_batch.read.tiff_directory import Directory
 from encdec_batch.read.tiff_index import COMPRESSION_JPEG, TilePage
 
 _YCBCR_2000, _RGB_2000, _JPEG_2000 = 33003, 33005, 34712
@@ -54,7 +53,7 @@ _MOST_COMPONENTS = 4
 def decoder_name() -> str:
     """What decodes, with all that decides which pixels come of lossy bytes."""
     jpeg, jpeg_2000 = imagecodecs.jpeg8_version(), imagecodecs.jpeg2k_version()
-    return f"imagecodecs {version('imagecodecs')} ({jpeg}, {jpeg_2000})"
+    return f"imagecodecs {imagecodecs.__version__} ({jpeg}, {jpeg_2000})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +62,7 @@ class TileFormat:
 
     compression: int
     dtype: str
-    order: ByteOrder
+    order: Literal["<", ">"]
     predictor: int
     samples: int
     """In one tile."""
@@ -109,13 +108,14 @@ def tile_format(directory: Directory, page: TilePage, source: PinnedObject) -> T
     )
 
 
-def decode_tile(data: bytes, tile: TileFormat, shape: tuple[int, int], *, source: PinnedObject) -> NDArray[Any]:
+def decode_tile(data: bytes, tile: TileFormat, room: NDArray[Any], *, source: PinnedObject) -> NDArray[Any]:
     """(height, width, samples) of one tile.
 
     Args:
         data: encoded.
         tile: how.
-        shape: height and width that it must have.
+        room: of the shape and type that it must have; may be what is given back. Room that was used before saves a
+            third of the time of a JPEG: new memory costs more than its pixels.
         source: whose it is.
 
     Raises:
@@ -127,7 +127,7 @@ def decode_tile(data: bytes, tile: TileFormat, shape: tuple[int, int], *, source
         decode = _decode_jpeg_2000
     try:
         with memory_limit(source.limits.max_growth_bytes):
-            return decode(data, tile, shape)
+            return decode(data, tile, room)
     except EncdecError:
         raise
     except MemoryError as error:
@@ -152,14 +152,12 @@ def decode_tile(data: bytes, tile: TileFormat, shape: tuple[int, int], *, source
         ) from error
 
 
-def _decode_raw(data: bytes, tile: TileFormat, shape: tuple[int, int]) -> NDArray[Any]:
-    dtype = np.dtype(tile.dtype)
-    num_bytes = shape[0] * shape[1] * tile.samples * dtype.itemsize
+def _decode_raw(data: bytes, tile: TileFormat, room: NDArray[Any]) -> NDArray[Any]:
+    dtype, full, num_bytes = room.dtype, room.shape, room.nbytes
     decompress = _RAW[tile.compression]
     raw = data[:num_bytes] if decompress is None else decompress(data, out=num_bytes)
     if len(raw) != num_bytes:
         raise ValueError(f"{len(raw)} bytes, not {num_bytes}")
-    full = (*shape, tile.samples)
     if tile.predictor == 3:
         big = np.frombuffer(raw, dtype).reshape(full)
         found: NDArray[Any] = imagecodecs.floatpred_decode(big, axis=-2, dist=1).astype(dtype, copy=False)
@@ -176,7 +174,7 @@ def _differences_of_bits(pixels: NDArray[Any]) -> NDArray[Any]:
     return found
 
 
-def _decode_jpeg(data: bytes, tile: TileFormat, shape: tuple[int, int]) -> NDArray[Any]:
+def _decode_jpeg(data: bytes, tile: TileFormat, room: NDArray[Any]) -> NDArray[Any]:
     if b"\xff\xd9" not in data[-64:]:
         raise ValueError("it is cut short")  # libjpeg fills what is missing with grey
     # Scanners leave out the markers that would say so; only JFIF is YCbCr by itself, whatever the directory says.
@@ -184,35 +182,34 @@ def _decode_jpeg(data: bytes, tile: TileFormat, shape: tuple[int, int]) -> NDArr
     if stored == "RGB" and b"JFIF\0" in data[:32]:
         stored = "YCBCR"
     # With an array to fill, its size is compared before anything is decoded.
-    out = np.empty((*shape, tile.samples) if tile.samples > 1 else shape, np.uint8)
     imagecodecs.jpeg8_decode(
         data,
         tables=tile.jpeg_tables or None,
         colorspace=stored,
         outcolorspace="RGB" if stored else None,
-        out=out,
+        out=room if tile.samples > 1 else room[..., 0],
     )
-    return out.reshape(*shape, tile.samples)
+    return room
 
 
-def _decode_jpeg_2000(data: bytes, tile: TileFormat, shape: tuple[int, int]) -> NDArray[Any]:
-    _check_codestream(data, tile, shape)
+def _decode_jpeg_2000(data: bytes, tile: TileFormat, room: NDArray[Any]) -> NDArray[Any]:
+    _check_codestream(data, room.shape)
     pixels: NDArray[Any] = imagecodecs.jpeg2k_decode(data, numthreads=1)
-    pixels = pixels.reshape(*shape, tile.samples)
+    pixels = pixels.reshape(room.shape)
     if pixels.dtype != tile.dtype:
         raise ValueError(f"pixels are {pixels.dtype}")
     is_ycbcr = tile.compression == _YCBCR_2000 or (tile.compression == _JPEG_2000 and tile.photometric == _YCBCR)
     return _rgb_of(pixels) if is_ycbcr else pixels
 
 
-def _check_codestream(data: bytes, tile: TileFormat, shape: tuple[int, int]) -> None:
+def _check_codestream(data: bytes, shape: tuple[int, ...]) -> None:
     """Before anything is decoded: the SIZ marker, ISO/IEC 15444-1 A.5.1."""
     if not data.startswith(_SIZ) or len(data) < 42:
         raise ValueError("it is no codestream")
     right, bottom, left, top = (int.from_bytes(data[at : at + 4]) for at in (8, 12, 16, 20))
     components = int.from_bytes(data[40:42])
     sampling = {data[42 + 3 * number + part] for number in range(min(components, _MOST_COMPONENTS)) for part in (1, 2)}
-    if (bottom - top, right - left, components) != (*shape, tile.samples):
+    if (bottom - top, right - left, components) != shape:
         raise ValueError("it is of another size")
     if sampling != {1}:
         raise NotImplementedError("subsampled colours in JPEG 2000")

@@ -24,10 +24,6 @@ MALFORMED = (ValueError, LookupError, ArithmeticError, TypeError, struct.error)
 """What comes of a header that is no proper one."""
 
 
-ByteOrder = Literal["<", ">"]
-"""As struct and numpy write it."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tag:
     """One value of a directory; it is read when it is asked for."""
@@ -36,8 +32,7 @@ class Tag:
     count: int
     valueoffset: int
     """In the file."""
-    order: ByteOrder
-    """`<` or `>`."""
+    order: Literal["<", ">"]
     source: PinnedObject = field(repr=False, compare=False)
 
     @property
@@ -75,7 +70,7 @@ class Directory:
     """What a TIFF says of one of its images."""
 
     offset: int
-    order: ByteOrder
+    order: Literal["<", ">"]
     tags: Mapping[int, Tag]
     following: int
     """Where the next one begins; 0: there is none."""
@@ -118,7 +113,7 @@ def first_directory(source: PinnedObject) -> Directory:
         ValueError, struct.error: there is none.
     """
     head = source.bytes_at(0, 16)
-    order: ByteOrder = "<" if head[:2] == b"II" else ">"
+    order = _order(head)
     is_big = struct.unpack_from(f"{order}H", head, 2)[0] == 43
     return _read(source, struct.unpack_from(f"{order}Q" if is_big else f"{order}I", head, 8 if is_big else 4)[0], order)
 
@@ -129,7 +124,7 @@ def directory_at(source: PinnedObject, offset: int) -> Directory:
     Raises:
         ValueError, struct.error: none does.
     """
-    return _read(source, offset, "<" if source.bytes_at(0, 2) == b"II" else ">")
+    return _read(source, offset, _order(source.bytes_at(0, 2)))
 
 
 def directories(source: PinnedObject) -> Iterator[Directory]:
@@ -173,7 +168,11 @@ def as_damaged(source: PinnedObject, what: str) -> Iterator[None]:
         ) from error
 
 
-def _read(source: PinnedObject, offset: int, order: ByteOrder) -> Directory:
+def _order(head: bytes) -> Literal["<", ">"]:
+    return "<" if head.startswith(b"II") else ">"
+
+
+def _read(source: PinnedObject, offset: int, order: Literal["<", ">"]) -> Directory:
     is_big = struct.unpack(f"{order}H", source.bytes_at(2, 4))[0] == 43
     head, entry, word = ("Q", "HHQQ", "Q") if is_big else ("H", "HHII", "I")
     head_bytes, entry_bytes, word_bytes = (struct.calcsize(order + one) for one in (head, entry, word))
