@@ -117,6 +117,19 @@ def test_a_tile_that_claims_to_be_huge_takes_no_memory(tmp_path, compression):
     assert "damaged" in caught.value.hint
 
 
+def test_subsampled_colours_of_jpeg_2000_are_said_to_be_not_read(tmp_path):
+    path = tmp_path / "slide.tif"
+    write_aperio(path, [LEVELS[0][:TILE, :TILE]], compression=33005)
+    with tifffile.TiffFile(path) as tiff:
+        start = tiff.pages[0].dataoffsets[0]
+    data = bytearray(path.read_bytes())
+    data[start + 46 : start + 48] = b"\x02\x02"  # XRsiz and YRsiz of the second component
+    path.write_bytes(data)
+    with pytest.raises(SceneUnreadable, match="colours are subsampled") as caught:
+        whole(opened(path))
+    assert "OME-TIFF" in caught.value.hint
+
+
 def test_a_jpeg_that_is_cut_short_is_not_filled_with_grey(aperio):
     with tifffile.TiffFile(aperio) as tiff:
         size = tiff.pages[0].databytecounts[0]
