@@ -15,8 +15,15 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 MAX_LENGTH = 120
 
 
+_ENDINGS_OF_TWO = (".nii.gz", ".ome.zarr")
+"""Of formats whose names end in two extensions."""
+
+
 def path_id(path: str) -> str:
     """The wanted id of an object: its path below the source, without the extension."""
+    ending = next((one for one in _ENDINGS_OF_TWO if path.lower().endswith(one)), "")
+    if ending and PurePosixPath(path).name.lower() != ending:
+        return path[: -len(ending)]
     pure = PurePosixPath(path)
     return str(pure.with_suffix("")) if pure.suffix else path
 

@@ -133,3 +133,11 @@ def test_an_id_that_is_a_committed_one_but_for_case_is_told_apart():
     assert apart[0].uri == kept[0].uri
     # The next run finds both, and changes nothing.
     assert apart_from(kept, {"A", "b", "C", apart[0].scene_id}) == apart
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [("a/b.tif", "a/b"), ("a/b.nii.gz", "a/b"), ("b.OME.zarr", "b"), ("b.ome.tif", "b.ome"), ("a/.nii.gz", "a/.nii")],
+)
+def test_an_id_is_a_path_without_its_extension(path: str, wanted: str):
+    assert path_id(path) == wanted
