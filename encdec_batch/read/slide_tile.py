@@ -138,16 +138,11 @@ def decode_tile(data: bytes, tile: TileFormat, room: NDArray[Any], *, source: Pi
             hint="raise limits.decoder_gib, if the scene is what it should be",
             uri=source.uri,
         ) from error
-    except NotImplementedError as error:
-        raise UnsupportedScene(
-            f"{source.uri}: {error} are not read",
-            hint="convert it to OME-TIFF, e.g. by bfconvert",
-            uri=source.uri,
-        ) from error
     except (ValueError, RuntimeError, TypeError, LookupError, OSError) as error:
+        is_known = isinstance(error, NotImplementedError)
         raise SceneUnreadable(
-            f"{source.uri}: a tile of {NAMES[tile.compression]} cannot be decoded",
-            hint="the file is damaged; fetch it anew",
+            f"{source.uri}: a tile of {NAMES[tile.compression]} cannot be decoded" + (f": {error}" if is_known else ""),
+            hint="convert it to OME-TIFF, e.g. by bfconvert" if is_known else "the file is damaged; fetch it anew",
             uri=source.uri,
         ) from error
 
@@ -212,7 +207,7 @@ def _check_codestream(data: bytes, shape: tuple[int, ...]) -> None:
     if (bottom - top, right - left, components) != shape:
         raise ValueError("it is of another size")
     if sampling != {1}:
-        raise NotImplementedError("subsampled colours in JPEG 2000")
+        raise NotImplementedError("its colours are subsampled")
 
 
 def _rgb_of(pixels: NDArray[Any]) -> NDArray[np.uint8]:

@@ -1,0 +1,80 @@
+"""Mpx/s of whole slides by window, beside the libraries that read them whole: `python -m bench.slides FILE ...`.
+
+Process time of one core, the best of several, opening included. Windows are of whole tiles.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from encdec_batch.read.open import open_reader
+from encdec_batch.read.options import ReadOptions
+from encdec_batch.store.local import LocalStore
+from encdec_batch.window import Window
+
+REPEATS = 7
+TILES = 4
+"""Of a window, each way."""
+
+
+def by_window(path: Path, um_per_px: float | None = None) -> int:
+    """Pixels that came; opened as workers open a scene."""
+    options = ReadOptions(um_per_px=um_per_px)
+    reader = open_reader(LocalStore(str(path.parent.resolve())), path.name, options=options, whole=True)
+    header, pixels = reader.header, 0
+    height, width = TILES * header.tile_height, TILES * header.tile_width
+    for row in range(0, header.height, height):
+        for col in range(0, header.width, width):
+            window = Window(col, row, min(width, header.width - col), min(height, header.height - row))
+            reader.read(window, range(1, header.num_bands + 1), rule="any")
+            pixels += window.num_pixels
+    reader.close()
+    return pixels
+
+
+def by_tifffile(path: Path) -> int:
+    import tifffile
+
+    return int(np.prod(tifffile.imread(path, maxworkers=1).shape[:2]))
+
+
+def by_openslide(path: Path) -> int:
+    import openslide
+
+    with openslide.OpenSlide(path) as slide:
+        np.asarray(slide.read_region((0, 0), 0, slide.dimensions))
+        width, height = slide.dimensions
+    return width * height
+
+
+def rate(read: Callable[[], int]) -> float:
+    best = 0.0
+    for _ in range(REPEATS):
+        start = time.process_time()
+        pixels = read()
+        best = max(best, pixels / 1e6 / (time.process_time() - start))
+    return best
+
+
+def main() -> None:
+    for name in sys.argv[1:]:
+        path = Path(name)
+        finest = open_reader(LocalStore(str(path.parent.resolve())), path.name).header.pixel_size_um or (0.5, 0.5)
+        coarser = 1.4 * max(finest)
+        readers = {
+            "by window": partial(by_window, path),
+            f"by window, {coarser:.3g} um": partial(by_window, path, coarser),
+            "tifffile": partial(by_tifffile, path),
+            "openslide": partial(by_openslide, path),
+        }
+        print(path.name, {what: round(rate(read), 1) for what, read in readers.items()}, "Mpx/s")
+
+
+if __name__ == "__main__":
+    main()
