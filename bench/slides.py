@@ -1,4 +1,4 @@
-"""Mpx/s of whole slides by window, beside the libraries that read them whole: `python -m bench.slides FILE ...`.
+"""Mpx/s of small slides by window, beside the libraries that read them whole: `python -m bench.slides FILE ...`.
 
 Process time of one core, the best of several, opening included. Windows are of whole tiles.
 """
@@ -13,8 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from encdec_batch.read.geotiff import open_geotiff
+from encdec_batch.read.limits import DEFAULT_LIMITS
 from encdec_batch.read.open import open_reader
 from encdec_batch.read.options import ReadOptions
+from encdec_batch.read.ranges import PinnedObject
 from encdec_batch.store.local import LocalStore
 from encdec_batch.window import Window
 
@@ -36,6 +39,18 @@ def by_window(path: Path, um_per_px: float | None = None) -> int:
             pixels += window.num_pixels
     reader.close()
     return pixels
+
+
+def by_gdal(path: Path) -> int:
+    """The same file as if it were no slide."""
+    store = LocalStore(str(path.parent.resolve()))
+    source = PinnedObject(store, path.name, store.info(path.name), DEFAULT_LIMITS)
+    source.whole()
+    reader = open_geotiff(source)
+    header = reader.header
+    reader.read(Window(0, 0, header.width, header.height), range(1, header.num_bands + 1), rule="any")
+    reader.close()
+    return header.width * header.height
 
 
 def by_tifffile(path: Path) -> int:
@@ -70,6 +85,7 @@ def main() -> None:
         readers = {
             "by window": partial(by_window, path),
             f"by window, {coarser:.3g} um": partial(by_window, path, coarser),
+            "GDAL": partial(by_gdal, path),
             "tifffile": partial(by_tifffile, path),
             "openslide": partial(by_openslide, path),
         }
