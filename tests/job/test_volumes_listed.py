@@ -29,7 +29,7 @@ def test_slices_are_scenes(tmp_path, axis, count):
     spec = order(source=source, privacy={"hide": "off"}).spec
     listing = list_scenes(spec, FakeStore())
     assert listing.unnamed == ()
-    assert [group.group_id for group in listing.groups] == ["a", "b.nii", "c"]
+    assert [group.group_id for group in listing.groups] == ["a", "b", "c"]
     assert [len(group.scene_ids) for group in listing.groups] == [count, count, 2]
     assert [scene.scene_id for scene in listing.candidates[-3:]] == ["c-z0000", "c-z0001", "d"]
     across = {"axial": 2, "coronal": 1}[axis]
