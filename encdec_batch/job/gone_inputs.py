@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from encdec_batch.commit.marker import Marker
 from encdec_batch.errors import EncdecError
 from encdec_batch.job.plan import Prepared
+from encdec_batch.plan.public_spec import source_name
 
 USUAL_PERCENT = 10.0
 """More than this of an archive is seldom removed at once."""
@@ -44,7 +45,8 @@ class Sources:
 
     def __init__(self, prepared: Prepared) -> None:
         work, committed = prepared.work, prepared.known.committed
-        self._where = prepared.order.spec.source.uri if prepared.order.spec.source.kind != "list" else "the list"
+        spec = prepared.order.spec
+        self._where = "the list" if spec.source.kind == "list" else source_name(spec)
         self._named = frozenset([*work.keys, *(aside.scene_id for aside in work.set_aside)])
         self._with_outputs = frozenset(scene_id for scene_id, found in committed.items() if found.outputs)
         # A scene that goes on under another id is not gone before the other one is committed.

@@ -16,6 +16,7 @@ from encdec_batch.errors import EncdecError
 from encdec_batch.job.contents import list_scenes
 from encdec_batch.job.history import newest_spec
 from encdec_batch.plan.identity import apart_from
+from encdec_batch.plan.public_spec import source_name
 from encdec_batch.store.store import Store
 
 
@@ -48,7 +49,7 @@ def find_removed(store: Store, markers: Sequence[Marker]) -> Removed:
     listing = list_scenes(spec, store)
     unnamed = listing.unnamed
     if not listing.candidates and not unnamed:
-        where = "the list" if spec.source.kind == "list" else spec.source.uri
+        where = "the list" if spec.source.kind == "list" else source_name(spec)
         raise EncdecError(
             f"{where}: the source names no scene at all; nothing was removed",
             hint="check that it can be read from here; an output that is no longer wanted can be deleted by hand",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from encdec_batch.commit.lease import Lease
 from encdec_batch.commit.marker import Marker
-from encdec_batch.errors import EncdecError, StoreError, unexpected
+from encdec_batch.errors import CredentialsExpired, EncdecError, unexpected
 from encdec_batch.plan.expand import Group
 from encdec_batch.plan.recipe import Order
 from encdec_batch.plan.scene import SetAside, SourceImage
@@ -139,8 +139,8 @@ def _build(order: Order, volume: VolumeOrder) -> VolumeRecord | SetAside:
     try:
         output = order.spec.output
         return build_volume(open_store(output.uri, output.storage), volume, order.spec, order.card)
-    except StoreError:
-        raise
+    except CredentialsExpired:
+        raise  # no volume's fault, and the same for all of them
     except Exception as error:  # noqa: BLE001
         said = error if isinstance(error, EncdecError) else unexpected(error, "volume")
         return SetAside(

@@ -62,10 +62,12 @@ def veiled(found: Expanded, names: Pseudonyms) -> Expanded:
 
 def veiled_aside(aside: SetAside, names: Pseudonyms) -> SetAside:
     """What was set aside before it had a name that may be shown."""
-    shown = names.uri(aside.uri)
-    with hidden(aside.uri, shown):
+    shown, scene_id = names.uri(aside.uri), names.scene_id(aside.scene_id)
+    # Where several want one id, each has it with a hash behind, and the reason names it without.
+    wanted = aside.scene_id.rpartition("-")[0] or aside.scene_id
+    with hidden(aside.uri, shown), hidden(aside.scene_id, scene_id), hidden(wanted, scene_id):
         reason, hint = public_text(aside.reason), public_text(aside.hint)
-    return replace(aside, scene_id=names.scene_id(aside.scene_id), uri=shown, reason=reason, hint=hint)
+    return replace(aside, scene_id=scene_id, uri=shown, reason=reason, hint=hint)
 
 
 def _candidate(one: Candidate, names: Pseudonyms) -> Candidate:
