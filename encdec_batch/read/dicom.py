@@ -24,6 +24,7 @@ from encdec_batch.read.dicom_values import Meaning, meaning_of, scale_of
 from encdec_batch.read.header import SceneHeader
 from encdec_batch.read.options import ReadOptions
 from encdec_batch.read.patch import Patch
+from encdec_batch.read.pinned_reader import PinnedReader
 from encdec_batch.read.plane import WHOLE, Plane
 from encdec_batch.read.ranges import PinnedObject
 from encdec_batch.read.reader import Rule
@@ -31,28 +32,13 @@ from encdec_batch.read.request import check_request
 from encdec_batch.window import Window
 
 
-class DicomReader:
+class DicomReader(PinnedReader):
     """A `Reader` of one frame."""
 
     def __init__(self, source: PinnedObject, stored: FrameSource, meaning: Meaning, header: SceneHeader) -> None:
+        super().__init__(source, header)
         self._source, self._stored = source, stored
-        self._meaning, self._header = meaning, header
-
-    @property
-    def header(self) -> SceneHeader:
-        return self._header
-
-    @property
-    def etag(self) -> str:
-        return self._source.etag
-
-    @property
-    def size_bytes(self) -> int:
-        return self._source.size
-
-    @property
-    def bytes_read(self) -> int:
-        return self._source.bytes_read
+        self._meaning = meaning
 
     def read(self, window: Window, bands: Sequence[int], *, rule: Rule, nan_is_nodata: bool = True) -> Patch:
         """See `Reader.read`."""

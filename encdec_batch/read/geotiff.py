@@ -19,6 +19,7 @@ from encdec_batch.read.describe import BandPlan, FileLayout, plan_bands, scene_h
 from encdec_batch.read.header import SceneHeader
 from encdec_batch.read.jpeg_tables import stands_alone
 from encdec_batch.read.patch import Patch
+from encdec_batch.read.pinned_reader import PinnedReader
 from encdec_batch.read.ranges import PinnedObject
 from encdec_batch.read.reader import Rule
 from encdec_batch.read.request import check_request
@@ -79,33 +80,17 @@ class _Level:
         return refs
 
 
-class GeoTiffReader:
+class GeoTiffReader(PinnedReader):
     """A `Reader` of the first image of a TIFF.
 
     Keeps the encoded tiles of the last window, the right-hand ones first, for its neighbour to the right.
     """
 
     def __init__(self, source: PinnedObject, index: TiffIndex, level: _Level, header: SceneHeader) -> None:
+        super().__init__(source, header)
         self._source = source
         self._index = index
         self._main = level
-        self._header = header
-
-    @property
-    def header(self) -> SceneHeader:
-        return self._header
-
-    @property
-    def etag(self) -> str:
-        return self._source.etag
-
-    @property
-    def size_bytes(self) -> int:
-        return self._source.size
-
-    @property
-    def bytes_read(self) -> int:
-        return self._source.bytes_read
 
     def read(self, window: Window, bands: Sequence[int], *, rule: Rule, nan_is_nodata: bool = True) -> Patch:
         """See `Reader.read`."""
@@ -143,11 +128,7 @@ class GeoTiffReader:
             if number is not None:
                 level.decoder.close()
         self._source.keep(())
-        step = -(-max(window.width, window.height) // max_side)
-        return Patch(
-            pixels=np.ascontiguousarray(patch.pixels[:, ::step, ::step]),
-            valid_mask=np.ascontiguousarray(patch.valid_mask[::step, ::step]),
-        )
+        return patch.thinned(max_side)
 
     def close(self) -> None:
         """See `Reader.close`."""

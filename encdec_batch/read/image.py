@@ -16,6 +16,7 @@ from encdec_batch.read.decoder import Decoder
 from encdec_batch.read.describe import BandPlan, FileLayout, plan_bands, scene_header
 from encdec_batch.read.header import SceneHeader
 from encdec_batch.read.patch import Patch
+from encdec_batch.read.pinned_reader import PinnedReader
 from encdec_batch.read.ranges import PinnedObject
 from encdec_batch.read.reader import Rule
 from encdec_batch.read.request import check_request
@@ -51,33 +52,17 @@ class _Decoded:
     """By alpha or a mask of the whole image."""
 
 
-class ImageReader:
+class ImageReader(PinnedReader):
     """A `Reader` of a PNG, JPEG or WebP. The first read fetches and decodes all of it; it is kept until `close`."""
 
     def __init__(
         self, source: PinnedObject, driver: Format, decoder: Decoder, plan: BandPlan, header: SceneHeader
     ) -> None:
+        super().__init__(source, header)
         self._source, self._driver = source, driver
         self._decoder = decoder
         self._plan = plan
-        self._header = header
         self._decoded: _Decoded | None = None
-
-    @property
-    def header(self) -> SceneHeader:
-        return self._header
-
-    @property
-    def etag(self) -> str:
-        return self._source.etag
-
-    @property
-    def size_bytes(self) -> int:
-        return self._source.size
-
-    @property
-    def bytes_read(self) -> int:
-        return self._source.bytes_read
 
     def read(self, window: Window, bands: Sequence[int], *, rule: Rule, nan_is_nodata: bool = True) -> Patch:
         """See `Reader.read`."""
@@ -99,11 +84,7 @@ class ImageReader:
         height, width = self._header.height, self._header.width
         bands = range(1, self._header.num_bands + 1)
         patch = self.read(Window(0, 0, width, height), bands, rule="all")
-        step = -(-max(height, width) // max_side)
-        return Patch(
-            pixels=np.ascontiguousarray(patch.pixels[:, ::step, ::step]),
-            valid_mask=np.ascontiguousarray(patch.valid_mask[::step, ::step]),
-        )
+        return patch.thinned(max_side)
 
     def close(self) -> None:
         """See `Reader.close`."""

@@ -34,6 +34,7 @@ from encdec_batch.read.nifti_rows import RowsOfSlice
 from encdec_batch.read.nifti_volume import SliceOfVolume, VolumeSource
 from encdec_batch.read.options import ReadOptions
 from encdec_batch.read.patch import Patch
+from encdec_batch.read.pinned_reader import PinnedReader
 from encdec_batch.read.plane import WHOLE, Plane
 from encdec_batch.read.ranges import PAGE_BYTES, PinnedObject
 from encdec_batch.read.reader import Rule
@@ -59,27 +60,12 @@ class SliceSource(Protocol):
         """Forgets what it holds."""
 
 
-class NiftiReader:
+class NiftiReader(PinnedReader):
     """A `Reader` of one slice."""
 
     def __init__(self, source: PinnedObject, voxels: SliceSource, header: SceneHeader) -> None:
-        self._source, self._voxels, self._header = source, voxels, header
-
-    @property
-    def header(self) -> SceneHeader:
-        return self._header
-
-    @property
-    def etag(self) -> str:
-        return self._source.etag
-
-    @property
-    def size_bytes(self) -> int:
-        return self._source.size
-
-    @property
-    def bytes_read(self) -> int:
-        return self._source.bytes_read
+        super().__init__(source, header)
+        self._source, self._voxels = source, voxels
 
     def read(self, window: Window, bands: Sequence[int], *, rule: Rule, nan_is_nodata: bool = True) -> Patch:
         """See `Reader.read`."""
@@ -107,11 +93,7 @@ class NiftiReader:
                 uri=self._source.uri,
             )
         patch = self.read(Window(0, 0, header.width, header.height), range(1, header.num_bands + 1), rule="all")
-        step = -(-max(header.height, header.width) // max_side)
-        return Patch(
-            pixels=np.ascontiguousarray(patch.pixels[:, ::step, ::step]),
-            valid_mask=np.ascontiguousarray(patch.valid_mask[::step, ::step]),
-        )
+        return patch.thinned(max_side)
 
     def close(self) -> None:
         """See `Reader.close`."""

@@ -20,6 +20,7 @@ from encdec_batch.read.header import SceneHeader
 from encdec_batch.read.ome_metadata import Image, read_array, read_image, wanted_level
 from encdec_batch.read.options import ReadOptions
 from encdec_batch.read.patch import Patch
+from encdec_batch.read.pinned_reader import PinnedReader
 from encdec_batch.read.plane import WHOLE, Plane
 from encdec_batch.read.reader import Rule
 from encdec_batch.read.request import check_request
@@ -42,31 +43,15 @@ class _OpenLevel:
     voxels: ZarrPlane
 
 
-class OmeZarrReader:
+class OmeZarrReader(PinnedReader):
     """A `Reader` of one plane of one level; its bands are the channels.
 
     Keeps the packed chunks of the last window, the right-hand ones first, for its neighbour to the right.
     """
 
     def __init__(self, folder: PinnedFolder, image: Image, level: _OpenLevel, plane: Plane) -> None:
+        super().__init__(folder, _scene_header(image, level))
         self._folder, self._image, self._level, self._plane = folder, image, level, plane
-        self._header = _scene_header(image, level)
-
-    @property
-    def header(self) -> SceneHeader:
-        return self._header
-
-    @property
-    def etag(self) -> str:
-        return self._folder.etag
-
-    @property
-    def size_bytes(self) -> int:
-        return self._folder.size
-
-    @property
-    def bytes_read(self) -> int:
-        return self._folder.bytes_read
 
     def read(self, window: Window, bands: Sequence[int], *, rule: Rule, nan_is_nodata: bool = True) -> Patch:
         """See `Reader.read`."""
@@ -104,11 +89,7 @@ class OmeZarrReader:
         bands = range(1, self._header.num_bands + 1)
         patch = self._read(level.voxels, Window(0, 0, width, height), bands, rule="all", nan_is_nodata=True)
         self._folder.keep(())
-        step = -(-max(height, width) // max_side)
-        return Patch(
-            pixels=np.ascontiguousarray(patch.pixels[:, ::step, ::step]),
-            valid_mask=np.ascontiguousarray(patch.valid_mask[::step, ::step]),
-        )
+        return patch.thinned(max_side)
 
     def close(self) -> None:
         """See `Reader.close`."""

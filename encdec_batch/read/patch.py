@@ -16,3 +16,11 @@ class Patch:
     """(bands, height, width), the file's dtype, neither scaled nor normalised."""
     valid_mask: NDArray[np.bool_]
     """(height, width), True is valid (the inverse of numpy.ma's mask)."""
+
+    def thinned(self, max_side: int) -> Patch:
+        """Every n-th pixel, so that neither side is above `max_side`."""
+        step = -(-max(self.valid_mask.shape) // max_side)
+        return Patch(
+            pixels=np.ascontiguousarray(self.pixels[:, ::step, ::step]),
+            valid_mask=np.ascontiguousarray(self.valid_mask[::step, ::step]),
+        )

@@ -13,6 +13,7 @@ from encdec_batch.read.header import SceneHeader
 from encdec_batch.read.levels import choose_level
 from encdec_batch.read.options import ReadOptions
 from encdec_batch.read.patch import Patch
+from encdec_batch.read.pinned_reader import PinnedReader
 from encdec_batch.read.plane import WHOLE, Plane
 from encdec_batch.read.ranges import PinnedObject
 from encdec_batch.read.reader import Rule
@@ -36,33 +37,17 @@ _LAYOUTS: dict[Kind, Callable[[PinnedObject, Plane], Slide]] = {
 }
 
 
-class SlideReader:
+class SlideReader(PinnedReader):
     """A `Reader` of one level of a slide.
 
     Keeps the encoded tiles of the last window, the right-hand ones first, for its neighbour to the right.
     """
 
     def __init__(self, source: PinnedObject, slide: Slide, stored: StoredLevel, header: SceneHeader) -> None:
+        super().__init__(source, header)
         self._source = source
         self._slide = slide
         self._stored = stored
-        self._header = header
-
-    @property
-    def header(self) -> SceneHeader:
-        return self._header
-
-    @property
-    def etag(self) -> str:
-        return self._source.etag
-
-    @property
-    def size_bytes(self) -> int:
-        return self._source.size
-
-    @property
-    def bytes_read(self) -> int:
-        return self._source.bytes_read
 
     def read(self, window: Window, bands: Sequence[int], *, rule: Rule, nan_is_nodata: bool = True) -> Patch:
         """See `Reader.read`."""
@@ -96,11 +81,7 @@ class SlideReader:
         self._source.hold([ref.span for ref in stored.refs(window, bands)])
         patch = _patch(*stored.decode(window, bands, self._source), "all", nan_is_nodata=True)
         self._source.keep(())
-        step = -(-max(window.width, window.height) // max_side)
-        return Patch(
-            pixels=np.ascontiguousarray(patch.pixels[:, ::step, ::step]),
-            valid_mask=np.ascontiguousarray(patch.valid_mask[::step, ::step]),
-        )
+        return patch.thinned(max_side)
 
     def close(self) -> None:
         """See `Reader.close`."""

@@ -20,6 +20,7 @@ from encdec_batch.read.header import SceneHeader
 from encdec_batch.read.levels import choose_level
 from encdec_batch.read.options import ReadOptions
 from encdec_batch.read.patch import Patch
+from encdec_batch.read.pinned_reader import PinnedReader
 from encdec_batch.read.plane import WHOLE, Plane
 from encdec_batch.read.ranges import PinnedObject
 from encdec_batch.read.reader import Rule
@@ -35,30 +36,14 @@ places and blends what it draws relative to the region."""
 _INDEX_BYTES = 1 << 20
 
 
-class VendorSlideReader:
+class VendorSlideReader(PinnedReader):
     """A `Reader` of one level of a slide that openslide has open. Nothing is asked of the store but its etag."""
 
     def __init__(self, source: PinnedObject, slide: Any, header: SceneHeader, level: int) -> None:
+        super().__init__(source, header)
         self._source = source
         self._slide = slide
-        self._header = header
         self._level = level
-
-    @property
-    def header(self) -> SceneHeader:
-        return self._header
-
-    @property
-    def etag(self) -> str:
-        return self._source.etag
-
-    @property
-    def size_bytes(self) -> int:
-        return self._source.size
-
-    @property
-    def bytes_read(self) -> int:
-        return self._source.bytes_read
 
     def read(self, window: Window, bands: Sequence[int], *, rule: Rule, nan_is_nodata: bool = True) -> Patch:  # noqa: ARG002
         """See `Reader.read`."""
@@ -85,11 +70,7 @@ class VendorSlideReader:
                 uri=self._source.uri,
             )
         patch = self._read(level, Window(0, 0, width, height), _factor(sizes[0], sizes[level]))
-        step = -(-max(width, height) // max_side)
-        return Patch(
-            pixels=np.ascontiguousarray(patch.pixels[:, ::step, ::step]),
-            valid_mask=np.ascontiguousarray(patch.valid_mask[::step, ::step]),
-        )
+        return patch.thinned(max_side)
 
     def close(self) -> None:
         """See `Reader.close`."""
