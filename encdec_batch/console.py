@@ -115,6 +115,8 @@ def print_summary(console: Console, summary: RunSummary) -> None:
         console.print(
             f"certificates: {count(summary.checks, 'window')} checked, {share}", highlight=False, soft_wrap=True
         )
+    if summary.volumes_done:
+        console.print(f"volumes: {summary.volumes_done} have their files", highlight=False, soft_wrap=True)
     if number := len(summary.scenes_removed):
         gone = f"{count(number, 'scene')} taken out, as their input is gone"
         line = f"{gone}; their files stay a day for who reads them, and go with the next prune after it"

@@ -11,6 +11,7 @@ from encdec_batch.errors import CredentialsExpired, EncdecError, unexpected
 from encdec_batch.plan.expand import Group
 from encdec_batch.plan.recipe import Order
 from encdec_batch.plan.scene import SetAside, SourceImage
+from encdec_batch.spec.output import DicomSegFile, VolumeFile
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
 from encdec_batch.stream.calls import open_calls
@@ -63,7 +64,8 @@ def make_volumes(  # noqa: PLR0913, PLR0917  (all that a run has)
         LeaseHeld: another run has taken over.
         StoreError: the store does not answer.
     """
-    if not order.spec.output.volume_files or not groups:
+    groups = [group for group in groups if _files_of(order, group)]
+    if not groups:
         return VolumesMade()
     slices = _committed(order, groups, keys, markers)
     wanted, waiting = [], []
@@ -119,8 +121,14 @@ def _order_of(order: Order, group: Group, slices: Mapping[str, CommittedSlice]) 
         slices=tuple(slices[scene_id] for scene_id in group.scene_ids),
         product=order.products[0],
         geometry=group.geometry.scaled(order.card.geometry.scale) if group.geometry else None,
-        files=order.spec.output.volume_files,
+        files=_files_of(order, group),
     )
+
+
+def _files_of(order: Order, group: Group) -> tuple[VolumeFile, ...]:
+    """The files that this volume is to have: a segmentation refers to DICOM, and to nothing else."""
+    asked = order.spec.output.volume_files
+    return tuple(file for file in asked if group.is_dicom or not isinstance(file, DicomSegFile))
 
 
 def _is_done(volume: VolumeOrder, record: VolumeRecord | None) -> bool:

@@ -31,6 +31,8 @@ class Group:
     """Of each its own."""
     geometry: VolumeGeometry | None = None
     """Where they lie; None: nobody says."""
+    is_dicom: bool = False
+    """A DICOM segmentation can refer to them."""
 
     def renamed(self, ids: Mapping[str, str]) -> Group:
         """The same of scenes that have these ids now."""
@@ -110,7 +112,9 @@ class _Expansion:
             stacks[rest].append(replace(found, scene_id=scene_id, plane=plane))
         for rest, stack in stacks.items():
             group_id = f"{found.scene_id}-{_name(rest)}" if rest else found.scene_id
-            self._add_stack(stack, Group(group_id=group_id, geometry=contents.geometry) if axis else None)
+            self._add_stack(
+                stack, Group(group_id=group_id, geometry=contents.geometry, is_dicom=axis == "frame") if axis else None
+            )
 
     def _add_series(self, slices: Sequence[tuple[Candidate, SlicePlace]]) -> None:
         """Images of one series."""
@@ -129,6 +133,7 @@ class _Expansion:
             group = Group(
                 group_id=safe_id(f"{folder}-{digest}{several}"),
                 geometry=geometry_of([places[member] for member in stack.members], stack.step_mm),
+                is_dicom=True,
             )
             self._add_stack([slices[member][0] for member in stack.members], group if len(stack.members) > 1 else None)
 

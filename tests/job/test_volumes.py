@@ -7,6 +7,7 @@ from plan.recipes import order
 
 from encdec_batch.errors import CredentialsExpired, TransientStoreError, UnsupportedScene
 from encdec_batch.job import volumes
+from encdec_batch.plan.expand import Group
 from encdec_batch.plan.product import Product
 from encdec_batch.plan.scene import SetAside
 from encdec_batch.spec.output import NiftiFile
@@ -42,3 +43,11 @@ def test_it_is_set_aside_and_what_may_pass_is_taken_up_again(monkeypatch, error,
 def test_credentials_that_have_expired_end_the_run(monkeypatch):
     with pytest.raises(CredentialsExpired):
         build(monkeypatch, CredentialsExpired("expired"))
+
+
+@pytest.mark.parametrize(("is_dicom", "kinds"), [(True, ["nifti", "dicom_seg"]), (False, ["nifti"])])
+def test_a_segmentation_is_made_of_dicom_alone(is_dicom, kinds):
+    files = [{"kind": "cog"}, {"kind": "nifti"}, {"kind": "dicom_seg"}]
+    asked = order(output={"uri": "/out", "files": files})
+    group = Group(group_id="v", is_dicom=is_dicom)
+    assert [file.kind for file in volumes._files_of(asked, group)] == kinds

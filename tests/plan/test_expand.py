@@ -55,6 +55,7 @@ def test_each_plane_is_a_scene_and_each_point_in_time_a_group():
     ]
     assert [one.plane for one in found.candidates[:2]] == [Plane.of(t=0, z=0), Plane.of(t=0, z=1)]
     assert [(one.group_id, len(one.scene_ids)) for one in found.groups] == [("v-t0000", 3), ("v-t0001", 3)]
+    assert not any(one.is_dicom for one in found.groups)
 
 
 def test_neighbours_are_of_the_same_point_in_time_and_the_last_stands_for_what_is_missing():
@@ -74,6 +75,7 @@ def test_slices_of_a_series_are_neighbours_in_space_and_not_by_name():
     assert [image.uri.rpartition("/")[2] for image in found.candidates[1].stack] == ["a.dcm", "d.dcm", "b.dcm"]
     (group,) = found.groups
     assert group.scene_ids == ("a", "d", "b")
+    assert group.is_dicom
     # 3 mm from slice to slice, up; DICOM counts to the left and back, NIfTI to the right and forward.
     np.testing.assert_allclose(group.geometry.affine, [[-0.7, 0, 0, 120], [0, -0.7, 0, -80], [0, 0, 3, 10]])
 
