@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from encdec_batch.read.geotiff import open_geotiff
+from encdec_batch.read.gdal.geotiff import open_geotiff
 from encdec_batch.read.limits import DEFAULT_LIMITS
 from encdec_batch.read.open import open_reader
 from encdec_batch.read.options import ReadOptions

@@ -20,12 +20,11 @@ from encdec_batch.errors import (
 )
 from encdec_batch.read.contents import ONE_IMAGE, Contents
 from encdec_batch.read.folder import PinnedFolder, is_folder, open_folder
+from encdec_batch.read.gdal.image import open_image
 from encdec_batch.read.gunzip import MAGIC as GZIP_MAGIC
-from encdec_batch.read.image import open_image
 from encdec_batch.read.limits import DEFAULT_LIMITS, Limits
-from encdec_batch.read.nifti import contents_of_nifti, open_nifti
-from encdec_batch.read.nifti_header import is_nifti
-from encdec_batch.read.ome_zarr import contents_of_ome_zarr, open_ome_zarr
+from encdec_batch.read.nifti.header import is_nifti
+from encdec_batch.read.nifti.open import contents_of_nifti, open_nifti
 from encdec_batch.read.options import DEFAULT_OPTIONS, ReadOptions
 from encdec_batch.read.plane import WHOLE, Plane
 from encdec_batch.read.ranges import PinnedObject, scene_changed
@@ -33,6 +32,7 @@ from encdec_batch.read.reader import Reader
 from encdec_batch.read.resampled import resampled
 from encdec_batch.read.tiff import contents_of_tiff, open_tiff
 from encdec_batch.read.tissue import tissue_only
+from encdec_batch.read.zarr.open import contents_of_ome_zarr, open_ome_zarr
 from encdec_batch.store.object import ObjectInfo, join_uri
 from encdec_batch.store.store import Store
 
@@ -55,7 +55,7 @@ class Format:
 def _dicom(source: PinnedObject) -> ModuleType:
     """What reads DICOM, imported for the first of its objects."""
     try:
-        return importlib.import_module("encdec_batch.read.dicom")
+        return importlib.import_module("encdec_batch.read.dicom.open")
     except ModuleNotFoundError as error:
         raise ExtraMissing(
             f"{source.uri}: DICOM is read by {(error.name or '').partition('.')[0]}, which is not installed",
@@ -65,7 +65,7 @@ def _dicom(source: PinnedObject) -> ModuleType:
 
 
 def _open_vendor(source: PinnedObject, plane: Plane, options: ReadOptions) -> Reader:
-    from encdec_batch.read.vendor_slide import open_vendor_slide
+    from encdec_batch.read.slide.vendor import open_vendor_slide
 
     return open_vendor_slide(source, plane, options)
 

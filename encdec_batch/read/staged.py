@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encdec_batch.errors import SceneUnreadable, UnsupportedScene
+from encdec_batch.read.gdal.tiff_index import TilePage, kept_spans
 from encdec_batch.read.header import GroundControlPoint, SceneHeader
 from encdec_batch.read.limits import DEFAULT_LIMITS, Limits
 from encdec_batch.read.patch import Patch
@@ -22,7 +23,6 @@ from encdec_batch.read.ranges import PinnedObject
 from encdec_batch.read.reader import Rule
 from encdec_batch.read.request import check_request
 from encdec_batch.read.staging import MAGIC, TAIL, TILE, strips_of
-from encdec_batch.read.tiff_index import TilePage, kept_spans
 from encdec_batch.read.validity import valid_of_bands
 from encdec_batch.store.store import Store
 from encdec_batch.window import Window

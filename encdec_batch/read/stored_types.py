@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from encdec_batch.errors import UnsupportedScene
-from encdec_batch.read.describe import DTYPES
+from encdec_batch.read.gdal.describe import DTYPES
 
 _AS = {
     "bool": "uint8",

@@ -6,12 +6,12 @@ from typing import Literal
 
 from encdec_batch.errors import HeaderTooLarge
 from encdec_batch.read.contents import ONE_IMAGE, Contents
-from encdec_batch.read.geotiff import open_geotiff
+from encdec_batch.read.gdal.geotiff import open_geotiff
 from encdec_batch.read.options import ReadOptions
 from encdec_batch.read.plane import Plane
 from encdec_batch.read.ranges import PinnedObject
 from encdec_batch.read.reader import Reader
-from encdec_batch.read.tiff_directory import MALFORMED, Directory, first_directory
+from encdec_batch.read.slide.directory import MALFORMED, Directory, first_directory
 
 Kind = Literal["plain", "aperio", "ome", "philips", "vendor"]
 
@@ -26,10 +26,10 @@ def open_tiff(source: PinnedObject, plane: Plane, options: ReadOptions) -> Reade
     if kind == "plain":
         return open_geotiff(source)
     if kind == "vendor":
-        from encdec_batch.read.vendor_slide import open_vendor_slide
+        from encdec_batch.read.slide.vendor import open_vendor_slide
 
         return open_vendor_slide(source, plane, options)
-    from encdec_batch.read.slide import open_slide
+    from encdec_batch.read.slide.open import open_slide
 
     return open_slide(source, kind, plane, options)
 
@@ -38,7 +38,7 @@ def contents_of_tiff(source: PinnedObject, options: ReadOptions) -> Contents:  #
     """The planes of a TIFF. Raises as `open_reader`."""
     if tiff_kind(source) != "ome":
         return ONE_IMAGE
-    from encdec_batch.read.slide_ome import contents_of_ome
+    from encdec_batch.read.slide.ome import contents_of_ome
 
     return contents_of_ome(source)
 

@@ -251,7 +251,7 @@ def unmarked(frame: Any, **options: Any) -> bytes:
 
 def test_without_pydicom_a_dicom_asks_for_the_extra(monkeypatch):
     data = native(GREY)
-    for module in [name for name in sys.modules if name.startswith("encdec_batch.read.dicom")]:
+    for module in [name for name in sys.modules if name.startswith("encdec_batch.read.dicom.")]:
         monkeypatch.delitem(sys.modules, module)
     for module in [name for name in sys.modules if name.partition(".")[0] == "pydicom"]:
         monkeypatch.setitem(sys.modules, module, None)

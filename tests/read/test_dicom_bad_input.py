@@ -25,8 +25,8 @@ from read.test_dicom import BITS, BYTES, COLOUR, FRAMES, GREY, ONE_BIT, encoded,
 from read.test_dicom_frames import lossless
 
 from encdec_batch.errors import EncdecError, SceneError, SceneUnreadable, TransientStoreError, UnsupportedScene
-from encdec_batch.read.dicom_jpeg2000 import read_jpeg2000
-from encdec_batch.read.dicom_library import MALFORMED
+from encdec_batch.read.dicom.jpeg2000 import read_jpeg2000
+from encdec_batch.read.dicom.library import MALFORMED
 from encdec_batch.read.limits import DEFAULT_LIMITS, Limits
 from encdec_batch.read.open import contents_of, open_reader
 from encdec_batch.read.plane import Plane

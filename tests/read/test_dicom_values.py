@@ -13,7 +13,7 @@ from contracts import reader as contract
 from dicoms import by_pydicom, encapsulated, item, native
 from read.test_dicom import BYTES, COLOUR, FLOATS, FRAMES, GREY, SIGNED, opened, pixels_of, words_of
 
-from encdec_batch.read.dicom_colour import rgb_of_ybr
+from encdec_batch.read.dicom.colour import rgb_of_ybr
 from encdec_batch.read.plane import Plane
 
 TWELVE = {"BitsStored": 12, "HighBit": 11}

@@ -8,7 +8,7 @@ from rasters import tiny_tiff
 
 PROGRAM = """
 import sys
-from encdec_batch.read.gdal import rasterio
+from encdec_batch.read.gdal.settings import rasterio
 with rasterio.Env() as env:
     drivers = env.drivers()
 assert {"GTiff", "PNG", "JPEG", "MEM"} <= set(drivers), drivers

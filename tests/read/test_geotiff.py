@@ -14,7 +14,7 @@ from fakes import FakeStore
 from rasters import REFUSED_DTYPES, VARIANTS, Variant, coordinate_image, gtiff
 
 from encdec_batch.errors import UnsupportedScene, WindowError
-from encdec_batch.read.gdal_files import _objects
+from encdec_batch.read.gdal.files import _objects
 from encdec_batch.read.limits import Limits
 from encdec_batch.read.open import open_reader
 from encdec_batch.read.reader import Reader

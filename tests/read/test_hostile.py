@@ -16,7 +16,7 @@ from fakes import FakeStore
 from rasters import VARIANTS, tiny_png, tiny_tiff
 
 from encdec_batch.errors import SceneUnreadable, UnsupportedScene
-from encdec_batch.read.jpeg_tables import stands_alone
+from encdec_batch.read.gdal.jpeg_tables import stands_alone
 from encdec_batch.read.limits import DEFAULT_LIMITS, Limits
 from encdec_batch.read.open import open_reader
 from encdec_batch.read.reader import Reader

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from encdec_batch.read.limits import Limits
-from encdec_batch.read.nifti_header import read_nifti_header
-from encdec_batch.read.nifti_volume import _volumes
+from encdec_batch.read.nifti.header import read_nifti_header
+from encdec_batch.read.nifti.volume import _volumes
 from encdec_batch.read.open import contents_of, open_reader
 from encdec_batch.read.options import ReadOptions
 from encdec_batch.read.plane import WHOLE, Plane

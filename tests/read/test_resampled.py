@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encdec_batch.errors import UnsupportedScene
-from encdec_batch.read.describe import DTYPES
+from encdec_batch.read.gdal.describe import DTYPES
 from encdec_batch.read.limits import Limits
 from encdec_batch.read.resampled import Axis, resampled
 from encdec_batch.window import Window

@@ -19,7 +19,7 @@ from encdec_batch.read.limits import MIB, Limits
 from encdec_batch.read.open import contents_of, open_reader
 from encdec_batch.read.options import ReadOptions
 from encdec_batch.read.reader import Reader
-from encdec_batch.read.slide_layout import downsample_of
+from encdec_batch.read.slide.layout import downsample_of
 from encdec_batch.read.xml import parse_xml
 from encdec_batch.store.local import LocalStore
 from encdec_batch.window import Window

@@ -18,7 +18,7 @@ from encdec_batch.read.open import open_reader
 from encdec_batch.read.options import DEFAULT_OPTIONS, ReadOptions
 from encdec_batch.read.plane import WHOLE
 from encdec_batch.read.ranges import PinnedObject
-from encdec_batch.read.vendor_slide import open_vendor_slide
+from encdec_batch.read.slide.vendor import open_vendor_slide
 from encdec_batch.store.local import LocalStore
 
 LEVELS = pyramid_of(smooth(SIDE + 200, SIDE + 300), 3)

@@ -1,0 +1,66 @@
+"""All that the header of a DICOM image says, read once for the readers of its frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from encdec_batch.read.contents import SlicePlace
+from encdec_batch.read.dicom.contents import place_of
+from encdec_batch.read.dicom.dataset import PixelElement, read_dicom_dataset
+from encdec_batch.read.dicom.groups import FrameFacts, facts_without_groups
+from encdec_batch.read.dicom.image import DicomImage, read_dicom_image
+from encdec_batch.read.dicom.library import damaged, guarded
+from encdec_batch.read.dicom.recent import Recent
+from encdec_batch.read.dicom.syntax import TransferSyntax
+from encdec_batch.read.dicom.values import ValueTables, read_value_tables
+from encdec_batch.read.ranges import PinnedObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DicomFile:
+    """What the header of an object says; no part of it is changed."""
+
+    syntax: TransferSyntax
+    pixels: PixelElement
+    deflated_from: int
+    """Where the deflated part begins in the object, if the syntax has one."""
+    extended_offsets: bytes
+    """Extended Offset Table, as it stands there; empty where there is none."""
+    image: DicomImage
+    facts: tuple[FrameFacts, ...]
+    """Of each frame."""
+    tables: ValueTables
+    place: SlicePlace | None
+    """Of an object of one frame."""
+
+
+_RECENT: Recent[DicomFile] = Recent(4)
+"""One of a thousand frames takes half a second to parse."""
+
+
+def read_dicom_file(source: PinnedObject) -> DicomFile:
+    """The header of an image, which is read once while not too many others are.
+
+    Raises:
+        SceneUnreadable: it contradicts itself or the object's size.
+        UnsupportedScene: it is of a kind that is not read, or beyond the limits.
+    """
+    return _RECENT.get(source, lambda: guarded(source, "its DICOM header cannot be read", lambda: _read(source)))
+
+
+def _read(source: PinnedObject) -> DicomFile:
+    dataset = read_dicom_dataset(source)
+    image = read_dicom_image(dataset, source)
+    facts = dataset.groups or facts_without_groups(dataset.elements, dataset.shared, image.num_frames)
+    if len(facts) != image.num_frames:
+        raise damaged(source.uri, f"its header says {image.num_frames:,} frames, and has groups of {len(facts):,}")
+    return DicomFile(
+        syntax=dataset.syntax,
+        pixels=dataset.pixels,
+        deflated_from=dataset.deflated_from,
+        extended_offsets=dataset.elements.raw("ExtendedOffsetTable"),
+        image=image,
+        facts=facts,
+        tables=read_value_tables(dataset.elements, image, big_endian=dataset.syntax.big_endian, uri=source.uri),
+        place=place_of(dataset, image, facts[0]) if image.num_frames == 1 else None,
+    )
