@@ -68,8 +68,12 @@ def evaluate(*, spec_file: Path, overrides: tuple[str, ...], package: str, as_js
     from encdec_batch.train.running.collect import examples_for
 
     spec = load_train_spec(spec_file, overrides)
-    judged = load_package(package or spec.output.package, {} if package else spec.output.package_storage)
-    found = judge(judged, examples_for(judged.card, spec))
+    try:
+        judged = load_package(package or spec.output.package, {} if package else spec.output.package_storage)
+        found = judge(judged, examples_for(judged.card, spec))
+    except KeyboardInterrupt as error:
+        error.add_note("nothing is kept of an evaluation: the same command begins again")
+        raise
     if as_json:
         click.echo(json.dumps({"package": judged.uri, "digest": judged.digest, **found.to_dict()}))
     else:

@@ -12,6 +12,7 @@ from encdec_batch.models.registry import promote
 from encdec_batch.nightly.bands import check_few
 from encdec_batch.nightly.find import Labels, find_labels
 from encdec_batch.nightly.judge import Evaluator
+from encdec_batch.nightly.options import named_below_train
 from encdec_batch.nightly.pictures import draw, keep_pictures
 from encdec_batch.nightly.plan import (
     SAID,
@@ -59,6 +60,10 @@ class NightFlow:
         Raises:
             EncdecError: it comes to nothing; the same call goes on.
         """
+        with named_below_train():
+            return self._decide()
+
+    def _decide(self) -> Decision:
         spec, store, night = self.spec, self.store, self.night
         labels = find_labels(spec)
         check_groups(spec, labels)

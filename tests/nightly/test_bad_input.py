@@ -91,8 +91,8 @@ def test_bands_that_do_not_fit_are_told_before_there_are_labels_enough(folder):
     refused(
         ended,
         2,
-        "card.bands names 1 band (red); network.arguments.in_channels is 2; the network sees 3",
-        "in data.train.bands",
+        "train.card.bands names 1 band (red); train.network.arguments.in_channels is 2; the network sees 3",
+        "in train.data.train.bands",
         "And there are not labels enough: 4 held-out scenes can be judged on, 6 are asked for",
         "8 are asked for (new_scenes)",
     )

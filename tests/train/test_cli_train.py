@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 import rasterio
 import yaml
+from click.testing import CliRunner
 from e2e.made import command
 from servers import s3_server_process
 from train.squares import picture
 from train.trainings import CLASSES
+
+from encdec_batch.cli import main
 
 pytestmark = pytest.mark.integration
 
@@ -218,3 +221,13 @@ def test_pairs_checkpoints_and_package_may_lie_on_s3(tmp_path, spec):
         assert judged.result["overall"] == there.result["scores"] == here.result["scores"]
         again = command("train", spec, *words)
         assert "finished before" in again.stdout
+
+
+def test_an_interrupted_evaluation_says_that_nothing_of_it_is_kept(spec, monkeypatch):
+    def interrupted(*_given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("encdec_batch.models.package.load_package", interrupted)
+    ended = CliRunner().invoke(main, ["evaluate", str(spec)])
+    assert ended.exit_code == 1
+    assert ended.stderr == "interrupted; nothing is kept of an evaluation: the same command begins again\n"
