@@ -44,7 +44,7 @@ def measure(bench: Bench) -> Figure:
     for what, stage, model in (("network", {}, network), ("sleep", _sleeping(folder, side), package(folder, "least"))):
         each = {}
         for number in (1, 2):
-            with _nodes(cores[:number], stage) as cluster:
+            with _nodes([[core] for core in cores[:number]], stage) as cluster:
                 ran = _run(folder, source, model, cluster)
             each[number] = ran.seconds_each(bench.pick(START_UP, 1))
             predict_s = ran.stage_seconds()["predict"] / ran.summary["blocks"]
@@ -58,7 +58,9 @@ def measure(bench: Bench) -> Figure:
         "stream_s: from the first block's read to the last marker; predict_s: of a block, its sleep too"
     )
     figure.notes.append(f"s_each, two_against_one, overhead: from the marker of scene {START_UP} to the last one")
-    figure.notes.append(f"each node pinned to one of cores {cores}, head, driver and files to none")
+    figure.notes.append(
+        f"worker nodes pinned to cores {cores}, one to both or each to one of its own; head, driver and files to none"
+    )
     shutil.rmtree(folder, ignore_errors=True)
     return figure
 
@@ -75,13 +77,17 @@ def _overhead(bench: Bench, figure: Figure, network: Path, cores: list[int]) -> 
     from servers import s3_server_process
 
     # The server first: its keys are in the environment of every node.
-    with s3_server_process() as server, _nodes(cores, {}) as cluster:
-        ran = _run(folder, source, network, cluster)
-        figure.row(
-            scenes=ran.summary["scenes_committed"], local_s=local.seconds, cluster_s=ran.seconds,
-            overhead=ran.seconds_each(start_up) / local.seconds_each(start_up) - 1,
-        )  # fmt: skip
-        figure.row(submitted_to_first_part_s=_first_part(bench, source, network, server, cluster))
+    with s3_server_process() as server:
+        for nodes in ([cores], [[core] for core in cores]):
+            with _nodes(nodes, {}) as cluster:
+                ran = _run(folder, source, network, cluster)
+                figure.row(
+                    nodes=len(nodes), scenes=ran.summary["scenes_committed"],
+                    local_s=local.seconds, cluster_s=ran.seconds,
+                    overhead=ran.seconds_each(start_up) / local.seconds_each(start_up) - 1,
+                )  # fmt: skip
+                if nodes == [cores]:
+                    figure.row(submitted_to_first_part_s=_first_part(bench, source, network, server, cluster))
 
 
 def _run(folder: Path, source: Path, network: Path, cluster: Any) -> jobs.Ran:
@@ -118,13 +124,13 @@ def _first_part(bench: Bench, source: Path, network: Path, server: Any, cluster:
 
 
 @contextmanager
-def _nodes(cores: list[int], variables: dict[str, str]) -> Iterator[Any]:
-    """A head without CPUs, and a worker with one on each of these cores."""
+def _nodes(nodes: list[list[int]], variables: dict[str, str]) -> Iterator[Any]:
+    """A head without CPUs, and for each list of cores a worker that has them."""
     from tools.ray_cluster import ray_cluster
 
     with ray_cluster(variables=variables) as cluster:
-        for core in cores:
-            cluster.add(f"core-{core}", core=core)
+        for number, cores in enumerate(nodes):
+            cluster.add(f"worker-{number}", cpus=len(cores), cores=cores)
         yield cluster
 
 

@@ -18,7 +18,7 @@ import tempfile
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -94,9 +94,9 @@ class RayCluster:
         cpus: float = 1,
         labels: Mapping[str, str] | None = None,
         resources: str = "{}",
-        core: int | None = None,
+        cores: Sequence[int] = (),
     ) -> Node:
-        """One more worker node; returns when the head knows it. With `core` all of its processes share that one.
+        """One more worker node; returns when the head knows it. With `cores` all of its processes share those.
 
         Raises:
             NotStartedError: it does not come up.
@@ -104,7 +104,7 @@ class RayCluster:
         words = [f"--address={self.gcs_address}", f"--num-cpus={cpus:g}", f"--resources={resources}"]
         given = {"encdec-batch/node": name, **(labels or {})}
         words += ["--labels", ",".join(f"{key}={value}" for key, value in given.items())]
-        self.workers[name] = _start(self.folder, name, words, self.environment, core)
+        self.workers[name] = _start(self.folder, name, words, self.environment, cores)
         return self.workers[name]
 
     def take_back(self, node: Node, node_id: str, seconds: float) -> None:
@@ -200,7 +200,7 @@ def processes_of(mark: str, variable: str = MARK) -> list[int]:
     return sorted(found)
 
 
-def _start(folder: Path, name: str, words: list[str], environment: Environment, core: int | None = None) -> Node:
+def _start(folder: Path, name: str, words: list[str], environment: Environment, cores: Sequence[int] = ()) -> Node:
     """A node, once the head knows it. What was too slow for Ray is started anew: a machine is not always as busy.
 
     Raises:
@@ -208,7 +208,7 @@ def _start(folder: Path, name: str, words: list[str], environment: Environment, 
     """
     for number in range(1, TRIES + 1):
         mark = uuid.uuid4().hex
-        node = _launch(folder, name, words, environment | {START_MARK: mark}, core)
+        node = _launch(folder, name, words, environment | {START_MARK: mark}, cores)
         if _comes_up(node, partial(_says, node, b"Ray runtime started")):
             return node
         too_slow = node.process.poll() is None or _says(node, RAY_TOO_SLOW)
@@ -224,13 +224,13 @@ def _start(folder: Path, name: str, words: list[str], environment: Environment, 
     )
 
 
-def _launch(folder: Path, name: str, words: list[str], environment: Environment, core: int | None) -> Node:
+def _launch(folder: Path, name: str, words: list[str], environment: Environment, cores: Sequence[int]) -> Node:
     log = folder / f"{name}.log"
     own = [f"--node-ip-address={HOST}", f"--object-store-memory={STORE_BYTES}", "--disable-usage-stats", "--block"]
     # Each its own, as on machines of their own: Ray unpacks what jobs bring into it.
     own += [f"--temp-dir={folder}/{name}"]
     own += [f"--dashboard-agent-listen-port={_free_port()}", f"--metrics-export-port={_free_port()}"]
-    pinned = [] if core is None else ["taskset", "--cpu-list", str(core)]
+    pinned = ["taskset", "--cpu-list", ",".join(map(str, cores))] if cores else []
     with log.open("wb") as said:
         process = subprocess.Popen(
             [*pinned, _ray(), "start", *words, *own],
