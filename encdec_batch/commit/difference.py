@@ -112,11 +112,17 @@ class Comparison:
             given = step / 2 + np.finfo(np.float32).eps * max(abs(low), abs(high), high - low)
             excess: NDArray[np.float64] = np.abs(low + (values - 1) * step - own.clip(low, high)) - given
             return np.maximum(excess, 0.0)
+        turned = 0.0
+        if isinstance(self.output, ImageOutput) and (self.output.scale, self.output.offset) != (1.0, 0.0):
+            # Results are in other units than tolerances, and were turned into them in float32.
+            values = (values - self.output.offset) / self.output.scale
+            largest = np.abs(written, where=np.isfinite(written), out=np.zeros(written.shape)).max(initial=0.0)
+            turned = 2 * float(np.finfo(np.float32).eps) * max(largest, abs(self.output.offset)) / self.output.scale
         with np.errstate(invalid="ignore"):
             off: NDArray[np.float64] = np.abs(values - own)
         # An infinity that both have is no difference.
         off[values == own] = 0.0
-        return off
+        return np.maximum(off - turned, 0.0)
 
 
 def total(windows: Sequence[Difference]) -> Difference:

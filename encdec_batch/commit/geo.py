@@ -191,6 +191,8 @@ def _write(product: Product, geo: Geo, codec: Codec, crs: CRS | None, tags: dict
 def _describe(file: rasterio.io.DatasetWriter, product: Product) -> None:
     for band, name in enumerate(product.band_names, 1):
         file.set_band_description(band, name)
+    if (product.scale, product.offset) != (1.0, 0.0):
+        file.scales, file.offsets = (product.scale,) * product.num_bands, (product.offset,) * product.num_bands
     if product.kind != "classes":
         return
     names = {str(number): name for number, name in zip(product.class_ids, product.class_names, strict=True)}

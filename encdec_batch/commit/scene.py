@@ -238,7 +238,7 @@ def _files(order: CommitOrder, parts: Parts, coarse: Parts | None) -> Iterator[t
 def _value_range(recipe: Recipe, main: Product) -> tuple[float, float] | None:
     """Float images are shown between the ends of the card's range."""
     if main.dtype == "float32" and isinstance(recipe.card.output, ImageOutput):
-        return recipe.card.output.range
+        return recipe.card.output.units_range
     return None
 
 

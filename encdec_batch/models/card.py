@@ -139,6 +139,10 @@ class ImageOutput(CardModel):
     dtype: Literal["float32", "uint8", "uint16"]
     range: tuple[Number, Number]
     """The network's values of the least and the greatest output; integers are quantised linearly between them."""
+    scale: Annotated[Number, Field(gt=0)] = 1.0
+    """A value of the network means value * scale + offset: what float32 results hold, and what the header of integer
+    ones gives back. A network that gives its normalised input back has the standard deviation and mean of that."""
+    offset: Number = 0.0
 
     @field_validator("range")
     @classmethod
@@ -150,6 +154,12 @@ class ImageOutput(CardModel):
     @property
     def num_channels(self) -> int:
         return len(self.band_names)
+
+    @property
+    def units_range(self) -> tuple[float, float]:
+        """`range` in units of results."""
+        low, high = self.range
+        return low * self.scale + self.offset, high * self.scale + self.offset
 
 
 Output = Annotated[ClassesOutput | ImageOutput, Field(discriminator="kind")]

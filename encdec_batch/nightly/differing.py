@@ -153,7 +153,7 @@ def _look(shared: _Looking, sampled: _Sampled) -> Differing:
         return Differing()
     differs = before != after
     if isinstance(new.card.output, ImageOutput):
-        dtype, (low, high) = new.card.output.dtype, new.card.output.range
+        dtype, (low, high) = new.card.output.dtype, new.card.output.units_range
         span = high - low if dtype == "float32" else float(np.iinfo(dtype).max)
         far = np.abs(before.astype(np.float64) - after.astype(np.float64)) > _SAME * span
         differs = far.any(axis=0)

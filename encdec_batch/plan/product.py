@@ -21,6 +21,9 @@ class Product:
     """One name per band of the raster."""
     nodata: float | None
     """The value that stands for "no data"; NaN for float32; None where no value can (alpha is never written)."""
+    scale: float = 1.0
+    """Of integers that stand for other values: stored * scale + offset."""
+    offset: float = 0.0
     class_ids: tuple[int, ...] = ()
     class_names: tuple[str, ...] = ()
     class_colors: tuple[tuple[int, int, int], ...] = ()

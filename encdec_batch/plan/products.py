@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import nan
 
 from encdec_batch.models.card import Card, ClassesOutput, ImageOutput
-from encdec_batch.plan.product import MARGIN, Product
+from encdec_batch.plan.product import MARGIN, Product, quantum_levels
 from encdec_batch.spec.output import OutputSpec
 
 QUICKLOOK = "quicklook.png"
@@ -72,5 +72,18 @@ def _class_products(classes: ClassesOutput, output: OutputSpec) -> tuple[Product
 
 
 def _image(image: ImageOutput) -> Product:
-    nodata = nan if image.dtype == "float32" else 0
-    return Product(name="image", kind="image", dtype=image.dtype, band_names=image.band_names, nodata=nodata)
+    if image.dtype == "float32" or (image.scale, image.offset) == (1.0, 0.0):
+        nodata = nan if image.dtype == "float32" else 0
+        return Product(name="image", kind="image", dtype=image.dtype, band_names=image.band_names, nodata=nodata)
+    (low, high), levels = image.units_range, quantum_levels(image.dtype)
+    step = (high - low) / levels
+    # Stored 1 is the least value, as 0 is nodata.
+    return Product(
+        name="image",
+        kind="image",
+        dtype=image.dtype,
+        band_names=image.band_names,
+        nodata=0,
+        scale=step,
+        offset=low - step,
+    )

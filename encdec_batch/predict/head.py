@@ -132,11 +132,12 @@ class ClassHead:
 
 
 class ImageHead:
-    """Values as they are (float32), or quantised between the ends of the card's range."""
+    """Values in the card's units (float32), or quantised between the ends of its range."""
 
     def __init__(self, output: ImageOutput, product: Product) -> None:
         self.num_channels, self.num_classes = output.num_channels, 0
         self._low, self._high = output.range
+        self._scale, self._offset = output.scale, output.offset
         self._product = product
 
     def __call__(self, logits_CHW: Tensor, valid_HW: Tensor) -> Verdict:
@@ -145,6 +146,8 @@ class ImageHead:
             gain = quantum_levels(self._product.dtype) / (self._high - self._low)
             # Stored 0 is nodata, so values take 1 and up: a value at the low end is never mistaken for a hole.
             values = 1 + torch.floor((values.clamp(self._low, self._high) - self._low) * gain + 0.5)
+        elif (self._scale, self._offset) != (1.0, 0.0):
+            values = values * self._scale + self._offset
         rasters = {self._product.name: _stored(values, valid_HW, self._product)}
         return Verdict(rasters=rasters, class_counts=(), probability_sum=nan)
 

@@ -161,6 +161,9 @@ class DataSpec(Spec):
     input: Input = PixelsInput()
     expand_single_band: bool = False
     """An image of one band stands for as many equal ones as the others have."""
+    values: Literal["stored", "physical"] = "stored"
+    """What the network sees of images, and of images as targets: numbers as they are stored, or what they mean by scale
+    and offset of their file: Hounsfield units, reflectance."""
     normalization: Normalizing = EstimateNormalization()
     nodata: NodataSpec = NodataSpec()
     sampling: SamplingSpec = SamplingSpec()
@@ -176,6 +179,10 @@ class DataSpec(Spec):
     def _of_use(self) -> DataSpec:
         self._check_split()
         self._check_made()
+        if self.values == "physical" and self.input.kind == "labels":
+            raise ValueError("values has no effect: labels have no unit")
+        if self.values == "physical" and isinstance(self.normalization, PercentilesNormalization):
+            raise ValueError("values has no effect: percentiles of a scene are the same pixels in any unit")
         if self.sampling.class_balance and not isinstance(self.target, MaskTarget):
             raise ValueError("sampling.class_balance has no effect: only a mask has classes")
         if self.input.kind == "labels":
@@ -206,10 +213,19 @@ class DataSpec(Spec):
 
     def _check_made(self) -> None:
         """Where the target is made from the image itself, whatever changes the input alone is noise to be removed."""
-        if not isinstance(self.target, CleanTarget | HighResolutionTarget):
-            return
-        if self.augment.noise or self.augment.blur:
+        made = isinstance(self.target, CleanTarget | HighResolutionTarget)
+        if made and (self.augment.noise or self.augment.blur):
             raise ValueError(f"augment.noise and blur would be part of a target of kind {self.target.kind}")
+        if made and self.values == "physical" and getattr(self.target, "quantise", False):
+            raise ValueError("set target.quantise: false: physical values are not rounded as those of a file are")
+        in_units_of_input = isinstance(self.target, ImageTarget) and self.target.in_units_of_input
+        if in_units_of_input and self.input.kind == "labels":
+            raise ValueError("target.to: input has no meaning: labels have no unit")
+        changes = self.augment.brightness, self.augment.colour
+        if in_units_of_input and (any(changes) or self.augment.contrast != 1):
+            raise ValueError("augment.brightness, contrast and colour would change the image and not its target")
+        if not made and not in_units_of_input:
+            return
         kind = self.normalization
         if isinstance(kind, EstimateNormalization) and kind.per_band:
             raise ValueError(

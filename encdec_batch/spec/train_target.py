@@ -133,15 +133,20 @@ class ImageTarget(Spec):
     """Of the target; None: all."""
     range: tuple[float, float] = (0.0, 255.0)
     """Stored values of the target that become the ends of `to`."""
-    to: tuple[float, float] = (-1.0, 1.0)
-    """In the network's units."""
+    to: tuple[float, float] | Literal["input"] = (-1.0, 1.0)
+    """In the network's units. `input`: the target is normalised as the image is, so that a network that gives back its
+    input with a change, as denoisers do, has little to learn; `range` is then what results may hold."""
 
     @field_validator("range", "to")
     @classmethod
-    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if value[0] >= value[1]:
+    def _ordered(cls, value: tuple[float, float] | str) -> tuple[float, float] | str:
+        if isinstance(value, tuple) and value[0] >= value[1]:
             raise ValueError(f"the range {value} is empty")
         return value
+
+    @property
+    def in_units_of_input(self) -> bool:
+        return self.to == "input"
 
 
 Target = Annotated[MaskTarget | CleanTarget | HighResolutionTarget | ImageTarget, Field(discriminator="kind")]

@@ -102,7 +102,7 @@ def _header(rasters: SliceRasters, geometry: VolumeGeometry) -> bytes:
     header.set_qform(affine, code="scanner" if known else "unknown", strip_shears=True)
     header.set_sform(affine, code="scanner" if known else "unknown")
     header.set_xyzt_units("mm" if known else "unknown")
-    header["scl_slope"], header["scl_inter"] = 1.0, 0.0
+    header["scl_slope"], header["scl_inter"] = product.scale, product.offset
     header["vox_offset"] = 352
     header["magic"] = b"n+1"
     # Four zeros: no extensions follow.

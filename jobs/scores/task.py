@@ -75,7 +75,7 @@ class Task:
 
     def stored(self, values_CHW: NDArray[Any]) -> NDArray[np.float64]:
         """Images in the network's units, as the files have them."""
-        if isinstance(self.target, ImageTarget):
+        if isinstance(self.target, ImageTarget) and not isinstance(self.target.to, str):
             (low, high), (first, last) = self.target.range, self.target.to
             return (values_CHW.astype(np.float64) - first) * ((high - low) / (last - first)) + low
         spread, centre = (one.reshape(-1, 1, 1) for one in (self.units.spread, self.units.centre))

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -325,3 +326,11 @@ def test_a_file_above_4_gib_is_a_bigtiff_with_room_for_every_tile() -> None:
 
 def _coarse(pixels: np.ndarray) -> MemoryParts | None:
     return coarse_of(in_memory(encode_blocks(pixels, MASK, side=512, levels=0)), MASK)
+
+
+def test_integers_say_what_they_stand_for(tmp_path: Path) -> None:
+    path = tmp_path / "scene.tif"
+    product = replace(image_product("uint16", 2, 0), scale=0.0625, offset=-1024.0625)
+    path.write_bytes(cog_bytes(scene_tiles(patches(product, 30, 40), product, side=512, levels=0)))
+    with rasterio.open(path) as file:
+        assert (file.scales, file.offsets) == ((0.0625,) * 2, (-1024.0625,) * 2)

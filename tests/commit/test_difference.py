@@ -149,3 +149,14 @@ def test_classes_have_the_tolerance_of_margins_and_images_that_of_values():
     assert tolerance_for(CLASSES, both) == 0.02
     assert tolerance_for(image("uint8"), both) == 0.01
     assert tolerance_for(CLASSES, None) is None
+
+
+def test_values_in_other_units_are_compared_in_those_of_the_tolerance():
+    output = ImageOutput(kind="image", band_names=("a",), dtype="float32", range=(-3, 3), scale=500, offset=40)
+    compared = Comparison(output=output, product=image_product("float32", 1, np.nan), tolerance=1e-4)
+    own = [-2.0, 0.1234567, 3.0, np.nan]
+    written = np.float32(own) * np.float32(500) + np.float32(40)
+    found = compared.of(written[None, None], values(own))
+    assert (found.pixels, found.holes, found.worst) == (3, 0, 0)
+    found = compared.of((written + np.float32([0, 1, 0, 0]))[None, None], values(own))
+    assert (found.differing, found.worst) == (1, pytest.approx(1 / 500, rel=0.01))

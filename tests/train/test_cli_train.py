@@ -231,3 +231,48 @@ def test_an_interrupted_evaluation_says_that_nothing_of_it_is_kept(spec, monkeyp
     ended = CliRunner().invoke(main, ["evaluate", str(spec)])
     assert ended.exit_code == 1
     assert ended.stderr == "interrupted; nothing is kept of an evaluation: the same command begins again\n"
+
+
+def test_a_network_of_physical_values_gives_physical_values(tmp_path):
+    """Trained on files of one scale and offset, run on one of others."""
+
+    def write(path, units, scale, offset):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.rint((units - offset) / scale).astype(np.int16)
+        with rasterio.open(path, "w", driver="GTiff", count=1, height=64, width=64, dtype="int16") as file:
+            file.write(pixels[None])
+            file.scales, file.offsets = (scale,), (offset,)
+
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        clean = 400 * picture(rng, 64)[1][0]
+        write(tmp_path / f"images/{number}.tif", clean + rng.normal(0, 30, clean.shape), 0.5, -1000)
+        write(tmp_path / f"targets/{number}.tif", clean, 0.25, 100)
+    values = yaml.safe_load(write_spec(tmp_path).read_text())
+    values["data"] |= {
+        "values": "physical",
+        "target": {"kind": "image", "to": "input", "range": [-1000, 1000]},
+        "normalization": {"kind": "estimate", "per_band": False},
+    }
+    values["network"] = {"architecture": "unet-denoiser", "arguments": {"width": 4, "depth": 1}}
+    values["learn"] |= {"losses": [{"kind": "l1"}], "steps": 10}
+    values["card"]["task"] = "denoising"
+    (tmp_path / "train.yaml").write_text(yaml.safe_dump(values))
+    ended = command("train", tmp_path / "train.yaml")
+    assert ended.code == 0, ended.stderr
+    clean = 400 * picture(rng, 64)[1][0]
+    noisy = clean + rng.normal(0, 30, clean.shape)
+    write(tmp_path / "new/scene.tif", noisy, 2.0, 50)
+    job = {
+        "source": {"kind": "prefix", "uri": f"{tmp_path}/new"},
+        "model": {"package": f"{tmp_path}/package"},
+        "output": {"uri": f"{tmp_path}/out", "files": [{"kind": "cog"}]},
+        "tiling": {"core": 64},
+        "compute": {"stream": {"kind": "local"}},
+    }
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
+    assert command("run", tmp_path / "job.yaml").code == 0
+    [made] = (tmp_path / "out/scenes/scene").glob("*/image.tif")
+    with rasterio.open(made) as file:
+        # What is stored is some hundreds away, and normalised values too.
+        assert np.abs(file.read(1) - clean).mean() < 2 * np.abs(noisy - clean).mean()

@@ -38,7 +38,9 @@ class Inspected:
     version: Version
     bands: tuple[int, ...]
     dtype: str
-    """Of the image."""
+    """Of the image's file."""
+    value_dtype: str
+    """Of its pixels as they are learned from."""
     target_bands: int
     """Of another image as target; 0 otherwise."""
     region: Window
@@ -122,6 +124,7 @@ def _looked_through(reader: PairReader, data: DataSpec, *, learns: bool) -> Insp
         version=reader.version,
         bands=reader.bands,
         dtype=header.dtype,
+        value_dtype="float32" if data.values == "physical" else header.dtype,
         target_bands=tally.target_bands,
         region=region,
         lattice=lattice,

@@ -126,13 +126,14 @@ def _predict(
 
 
 def _in_network_units(made: NDArray[np.generic], output: ImageOutput) -> NDArray[np.float32]:
-    """Float32 images as they are; quantised ones back between the ends of the card's range."""
+    """Float32 images out of the card's units; quantised ones back between the ends of its range."""
     if output.dtype == "float32":
-        return np.nan_to_num(made.astype(np.float32))
+        values = (np.nan_to_num(made.astype(np.float64), nan=output.offset) - output.offset) / output.scale
+        return values.astype(np.float32)
     low, high = output.range
     levels = quantum_levels(output.dtype)
-    values: NDArray[np.float32] = (low + (made.astype(np.float32) - 1) * ((high - low) / levels)).astype(np.float32)
-    return np.where(made == 0, np.float32(0), values)
+    quantised: NDArray[np.float32] = (low + (made.astype(np.float32) - 1) * ((high - low) / levels)).astype(np.float32)
+    return np.where(made == 0, np.float32(0), quantised)
 
 
 def _row_length(card: Card) -> int:

@@ -105,7 +105,32 @@ def output_of(spec: TrainSpec, facts: Facts) -> Output:
             raise SpecError(f"network.arguments.out_channels is {channels}, the target has {len(classes)} classes")
         return ClassesOutput(kind="classes", activation="sigmoid" if channels == 1 else "softmax", classes=classes)
     names = tuple(f"band{number}" for number in range(1, channels + 1))
-    return ImageOutput(kind="image", band_names=names, dtype=spec.card.dtype, range=_range(spec, facts))
+    scale, offset = 1.0, 0.0
+    if (constants := _units_of_input(spec, facts)) is not None:
+        offset, scale = constants
+        if facts.target_bands not in (0, facts.num_bands):
+            raise SpecError(
+                f"the target has {bands_said(facts.target_bands)} and the image {facts.num_bands}: other units",
+                hint="leave out data.target.to: input, or choose bands (data.train.bands, data.target.bands)",
+            )
+    return ImageOutput(
+        kind="image",
+        band_names=names,
+        dtype=spec.card.dtype,
+        range=_range(spec, facts),
+        scale=scale,
+        offset=offset,
+    )
+
+
+def _units_of_input(spec: TrainSpec, facts: Facts) -> tuple[float, float] | None:
+    """Mean and standard deviation, the same for all bands, where the network gives its normalised input back."""
+    target, normalization = spec.data.target, facts.normalization
+    if isinstance(target, MaskTarget) or isinstance(normalization, PercentileNormalization):
+        return None
+    if isinstance(target, ImageTarget) and not target.in_units_of_input:
+        return None
+    return normalization.mean[0], normalization.std[0]
 
 
 def _class_card(one: MaskClass) -> ClassCard:
@@ -116,9 +141,14 @@ def _class_card(one: MaskClass) -> ClassCard:
 def _range(spec: TrainSpec, facts: Facts) -> tuple[float, float]:
     if spec.card.range is not None:
         return spec.card.range
-    if isinstance(spec.data.target, ImageTarget):
-        return spec.data.target.to
+    target = spec.data.target
+    if isinstance(target, ImageTarget) and not isinstance(target.to, str):
+        return target.to
     normalization, ends = facts.normalization, [_RANGES.get(dtype) for dtype in facts.dtypes]
+    if isinstance(target, ImageTarget):
+        ends = [target.range]
+    elif spec.data.values == "physical":
+        ends = [None]
     if isinstance(normalization, PercentileNormalization) or None in ends:
         raise SpecError(
             f"the range of the output is not known for {', '.join(facts.dtypes)} images",

@@ -64,7 +64,8 @@ def _bands(spec: TrainSpec, facts: Facts) -> tuple[BandCard, ...]:
         names = spec.card.bands
     elif isinstance(seen, LabelsInput) and seen.code == "one_hot":
         names = [one.name for one in seen.classes]
-    return tuple(BandCard(name=name) for name in names)
+    physical = spec.data.values == "physical"
+    return tuple(BandCard(name=name, unit="scaled" if physical else "raw") for name in names)
 
 
 def _nodata(spec: TrainSpec) -> NodataRule:

@@ -24,8 +24,7 @@ from encdec_batch.read.limits import Limits
 from encdec_batch.read.open import open_reader
 from encdec_batch.read.patch import Patch
 from encdec_batch.read.reader import Reader
-from encdec_batch.spec.job import LimitsSpec
-from encdec_batch.spec.train_data import NodataSpec
+from encdec_batch.spec.train_data import DataSpec, NodataSpec
 from encdec_batch.store.open import locate
 from encdec_batch.store.store import Store
 from encdec_batch.train.pairs.pair import File
@@ -44,10 +43,12 @@ class Reading:
 
     limits: Limits
     nodata: NodataSpec
+    physical: bool
+    """Numbers as the file means them, in float32."""
 
     @classmethod
-    def of(cls, limits: LimitsSpec, nodata: NodataSpec) -> Reading:
-        return cls(limits=limits_of(limits), nodata=nodata)
+    def of(cls, data: DataSpec) -> Reading:
+        return cls(limits=limits_of(data.limits), nodata=data.nodata, physical=data.values == "physical")
 
     def patch(self, reader: Reader, window: Window, bands: Sequence[int], uri: str) -> Patch:
         """Pixels of a window, and which are valid by the rule for nodata.
@@ -62,7 +63,13 @@ class Reading:
             raise UnsupportedScene(
                 f"{uri}: NaN among its pixels", hint="set data.nodata.nan: nodata, if it means that", uri=uri
             )
-        return patch
+        if not self.physical:
+            return patch
+        scales, offsets = (
+            np.array([of_file[band - 1] for band in bands], np.float32).reshape(-1, 1, 1)
+            for of_file in (reader.header.scales, reader.header.offsets)
+        )
+        return Patch(pixels=patch.pixels.astype(np.float32) * scales + offsets, valid_mask=patch.valid_mask)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ _BANDS = "data.train.bands (a grey image gives three by [1, 1, 1]), or the table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Raw:
-    """A window of a pair, as stored."""
+    """A window of a pair, as stored, or as its numbers mean it (data.values)."""
 
     pixels: NDArray[Any]
     """(bands, height, width); of labels as input: uint8 (1, height, width), channels."""
@@ -75,7 +75,7 @@ class PairReader:
     ) -> None:
         version = version or Version()
         self.pair, self._data = pair, data
-        self._reading = Reading.of(data.limits, data.nodata)
+        self._reading = Reading.of(data)
         with ExitStack() as stack:
             self._image: Reader = open_held(pair.image, self._reading, etag=version.etag)
             stack.callback(self._image.close)

@@ -38,12 +38,12 @@ class SceneExamples:
             raw = reader.read(scene.region)
         seed = int.from_bytes(hashlib.sha256(scene.pair.scene.encode()).digest()[:8])
         units = units_of(self._normalization, scene.value_range)
-        posed = pose(raw, data, units, scene.dtype, np.random.default_rng(seed))
+        posed = pose(raw, data, units, scene.value_dtype, np.random.default_rng(seed))
         target = data.target
         as_file = isinstance(target, CleanTarget | HighResolutionTarget) and target.quantise
         return Example(
             name=uri,
-            pixels=posed.seen.astype(scene.dtype) if as_file else posed.seen,
+            pixels=posed.seen.astype(scene.value_dtype) if as_file else posed.seen,
             valid_mask=posed.valid,
             target=posed.target.astype(np.int64) if isinstance(target, MaskTarget) else posed.target,
             target_valid=posed.counts,

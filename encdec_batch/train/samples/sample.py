@@ -83,12 +83,12 @@ class Samples:
             labels_wanted=isinstance(data.target, MaskTarget),
         )
         if not isinstance(data.input, LabelsInput):
-            raw = replace(raw, pixels=light.lit(raw.pixels.astype(np.float32), units, scene.dtype))
+            raw = replace(raw, pixels=light.lit(raw.pixels.astype(np.float32), units, scene.value_dtype))
         if grown == window:
             # Before anything is drawn for single pixels, which are the result's.
-            posed = pose(geometry.applied(raw), data, units, scene.dtype, rng)
+            posed = pose(geometry.applied(raw), data, units, scene.value_dtype, rng)
         else:
-            posed = _moved(_inner(pose(raw, data, units, scene.dtype, rng), window, grown, scene.scale), geometry)
+            posed = _moved(_inner(pose(raw, data, units, scene.value_dtype, rng), window, grown, scene.scale), geometry)
         image = light.disturbed(units.normalised(posed.seen), rng)
         # As predict/normalize.py: NaN in its own band, what is invalid in all.
         image = np.where(posed.valid & ~np.isnan(image), image, np.float32(data.nodata.fill))

@@ -54,7 +54,8 @@ def pose(raw: Raw, data: DataSpec, units: Units, dtype: str, rng: np.random.Gene
         # Where the image is invalid the result will be nodata, whatever the label says.
         wanted = np.where(raw.counts, _read(raw), np.uint8(IGNORE))
     else:
-        wanted = _masked(_stretched(_read(raw), target), raw.counts)
+        in_units = units.normalised(_read(raw)) if target.in_units_of_input else _stretched(_read(raw), target)
+        wanted = _masked(in_units, raw.counts)
     return Posed(seen=seen, valid=raw.valid, target=wanted, counts=raw.counts)
 
 
@@ -65,6 +66,8 @@ def _read(raw: Raw) -> NDArray[Any]:
 
 
 def _stretched(pixels: NDArray[Any], target: ImageTarget) -> NDArray[np.float32]:
+    if isinstance(target.to, str):
+        raise TypeError("a target in units of the input is normalised as that is")
     (low, high), (first, last) = target.range, target.to
     gain = (last - first) / (high - low)
     return pixels.astype(np.float32) * np.float32(gain) + np.float32(first - low * gain)
