@@ -17,7 +17,7 @@ from pathlib import Path
 from rasterio.errors import NotGeoreferencedWarning
 from rich.console import Console
 
-from jobs.demo import denoising, enlarging, infrared, segmentation
+from jobs.demo import denoising, enlarging, infrared, segmentation, tissue, tomography
 from jobs.demo.archive import run_archive
 from jobs.demo.command import OUTPUT, DemoFailedError, say, shown
 from jobs.demo.page import render_page
@@ -32,6 +32,8 @@ TASKS = {
     denoising.TASK: denoising.denoising,
     enlarging.TASK: enlarging.enlarging,
     infrared.TASK: infrared.infrared,
+    tissue.TASK: tissue.slides,
+    tomography.TASK: tomography.tomography,
 }
 
 

@@ -33,9 +33,20 @@ def result(output: str, scene_id: str, name: str) -> NDArray[Any]:
     Raises:
         DemoFailedError: the scene is not done.
     """
+    return read(path_of(output, scene_id, name))
+
+
+def path_of(output: str, scene_id: str, name: str) -> Path:
+    """A file of a scene that is done.
+
+    Raises:
+        DemoFailedError: the scene is not done, or has no such file.
+    """
     found = {marker["scene_id"]: marker for marker in map(_read, (OUTPUT / output / "markers").glob("*.json"))}
     check(scene_id in found, f"{output}: the scene {scene_id} should be committed")
-    return read(OUTPUT / output / found[scene_id]["outputs"][name]["path"])
+    outputs = found[scene_id]["outputs"]
+    check(name in outputs, f"{output}: the scene {scene_id} should have a file {name}")
+    return OUTPUT / output / outputs[name]["path"]
 
 
 def as_pixels(stored: NDArray[np.uint8]) -> NDArray[np.float64]:

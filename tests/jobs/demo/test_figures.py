@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jobs.demo import denoising, enlarging, infrared, segmentation
+from jobs.demo import denoising, enlarging, infrared, segmentation, tissue, tomography
 from jobs.demo.record import Figure
 from jobs.demo.results import as_pixels
 
@@ -77,3 +77,39 @@ def test_infrared_is_judged_by_the_band_and_by_the_index():
 
 def test_made_images_are_read_in_units_of_their_input():
     assert as_pixels(np.array([1, 128, 255], np.uint8)).tolist() == pytest.approx([0, 127.5, 255])
+
+
+def test_slides_are_judged_by_their_nuclei():
+    truth = np.zeros((8, 10), bool)
+    truth[:, :4] = True
+    judged = tissue.figure(truth, {"Otsu": ~truth, "U-Net": np.roll(truth, 2, axis=1)})
+    assert judged.plain == {"Otsu": 0}
+    assert judged.networks == {"U-Net": 16 / 48}
+
+
+def test_haematoxylin_is_told_from_eosin():
+    image = np.full((3, 20, 20), 245, np.uint8)
+    image[:, :8] = np.array([225, 90, 150])[:, None, None]  # eosin
+    image[:, 12:] = np.array([80, 50, 140])[:, None, None]  # haematoxylin
+    stained = tissue.plain_masks(image)[tissue.HAEMATOXYLIN]
+    assert stained[12:].all()
+    assert not stained[:12].any()
+
+
+def test_tomography_is_judged_in_bodies_alone():
+    full = np.full((2, 16, 16), -1000, np.float32)
+    full[:, 4:12, 4:12] = 40
+    noisy, made = full + 30, full + 3
+    noisy[full < -500] = 500
+    error, ssim = tomography.judge(full, {"Low dose": noisy, "U-Net": made})
+    assert (error.plain, error.networks) == ({"Low dose": pytest.approx(30)}, {"U-Net": pytest.approx(3)})
+    assert ssim.networks["U-Net"] > ssim.plain["Low dose"]
+
+
+def test_the_gaussian_is_the_best_there_is():
+    low, full = (
+        np.random.default_rng(3).normal(0, 40, (1, 32, 32)).astype(np.float32),
+        np.zeros((1, 32, 32), np.float32),
+    )
+    made = tomography.plain(low, full)
+    assert np.std(made[tomography.GAUSS]) < np.std(made[tomography.MEDIAN]) < np.std(low)
