@@ -1,4 +1,5 @@
-"""Mpx/s of small slides by window, beside the libraries that read them whole: `python -m bench.slides FILE ...`.
+"""Mpx/s of small slides by window, beside the libraries that read them whole: `python -m bench.slides FILE ...`; with
+`--as-dicom` before the files, of the finest level of each as a slide in DICOM, JPEG in tiles of 256 px.
 
 Process time of one core, the best of several, opening included. Windows are of whole tiles.
 """
@@ -6,6 +7,7 @@ Process time of one core, the best of several, opening included. Windows are of 
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -68,6 +70,27 @@ def by_openslide(path: Path) -> int:
     return width * height
 
 
+def by_wsidicom(path: Path) -> int:
+    from wsidicom import WsiDicom
+
+    with WsiDicom.open(path) as slide:
+        size = slide.size
+        slide.read_region((0, 0), 0, (size.width, size.height), threads=1, as_array=True)
+    return int(size.width * size.height)
+
+
+def as_dicom(path: Path, folder: str) -> Path:
+    """The finest level, encoded anew."""
+    sys.path.append(str(Path(__file__).parents[1] / "tests"))
+    import tifffile
+    from dicom_slides import slide
+    from dicoms import JPEG
+
+    made = Path(folder) / f"{path.stem}.dcm"
+    made.write_bytes(slide(tifffile.imread(path)[..., :3], JPEG, tile=256))
+    return made
+
+
 def rate(read: Callable[[], int]) -> float:
     best = 0.0
     for _ in range(REPEATS):
@@ -77,19 +100,27 @@ def rate(read: Callable[[], int]) -> float:
     return best
 
 
+def readers_of(path: Path) -> dict[str, Callable[[], int]]:
+    finest = open_reader(LocalStore(str(path.parent.resolve())), path.name).header.pixel_size_um or (0.5, 0.5)
+    coarser = 1.4 * max(finest)
+    ours: dict[str, Callable[[], int]] = {
+        "by window": partial(by_window, path),
+        f"by window, {coarser:.3g} um": partial(by_window, path, coarser),
+    }
+    if path.suffix == ".dcm":
+        return ours | {"wsidicom": partial(by_wsidicom, path)}
+    others = {"GDAL": by_gdal, "tifffile": by_tifffile, "openslide": by_openslide}
+    return ours | {name: partial(read, path) for name, read in others.items()}
+
+
 def main() -> None:
-    for name in sys.argv[1:]:
-        path = Path(name)
-        finest = open_reader(LocalStore(str(path.parent.resolve())), path.name).header.pixel_size_um or (0.5, 0.5)
-        coarser = 1.4 * max(finest)
-        readers = {
-            "by window": partial(by_window, path),
-            f"by window, {coarser:.3g} um": partial(by_window, path, coarser),
-            "GDAL": partial(by_gdal, path),
-            "tifffile": partial(by_tifffile, path),
-            "openslide": partial(by_openslide, path),
-        }
-        print(path.name, {what: round(rate(read), 1) for what, read in readers.items()}, "Mpx/s")
+    names = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as folder:
+        paths = (
+            [as_dicom(Path(name), folder) for name in names[1:]] if names[:1] == ["--as-dicom"] else map(Path, names)
+        )
+        for path in paths:
+            print(path.name, {what: round(rate(read), 1) for what, read in readers_of(path).items()}, "Mpx/s")
 
 
 if __name__ == "__main__":

@@ -151,7 +151,12 @@ def status(*, uri: str, storage: tuple[str, ...], address: str, as_json: bool) -
 @main.command()
 @_output_uri
 @_options
-@click.option("--digest", "digest_only", is_flag=True, help="Print the digest alone, from the markers; read no file.")
+@click.option(
+    "--digest",
+    "digest_only",
+    is_flag=True,
+    help="Print the digest of all scenes alone, from the markers; read no file. Volumes do not count in it.",
+)
 @click.option("--deep", is_flag=True, help="Also compute a sample of windows again from the input, and compare.")
 @click.option("--repair", is_flag=True, help="Take scenes with bad files out, so that the next run makes them again.")
 @_as_json
@@ -183,17 +188,23 @@ def verify(  # noqa: PLR0913  (one parameter an option)
 
         with console.progress_bar(console.stderr(), "windows") as advance:
             found = verify_deep(uri, options, on_scene=advance)
-    repaired = repair_output(uri, verdict.bad_files, options) if repair else Repaired(taken_out=(), left={})
+    repaired = (
+        repair_output(uri, verdict.bad_files + verdict.bad_volume_files, options)
+        if repair
+        else Repaired(taken_out=(), left={})
+    )
     if as_json:
-        files = {"digest": verdict.digest, "files": verdict.files, "bad": verdict.bad, "why": verdict.why}
-        files |= {"catalogue": verdict.catalogue}
+        files: dict[str, object] = {"digest": verdict.digest, "files": verdict.files, "bad": verdict.bad}
+        files |= {"why": verdict.why, "volume_files": verdict.volume_files, "catalogue": verdict.catalogue}
         more = {"deep": found.to_dict()} if found else {}
         more |= {"repaired": asdict(repaired)} if repair else {}
         click.echo(json.dumps(files | more))
     else:
         console.print_verdict(console.stdout(), verdict, found)
         console.print_repaired(console.stdout(), repaired)
-    still_bad = repaired.left or len(verdict.bad) > len(verdict.bad_files) if repair else verdict.bad
+    still_bad = (
+        repaired.left or len(verdict.bad) > len(verdict.bad_files + verdict.bad_volume_files) if repair else verdict.bad
+    )
     return COULD_NOT_RUN if still_bad or (found and found.differ) else 0
 
 

@@ -186,11 +186,14 @@ def print_verdict(console: Console, verdict: Verdict, deep: DeepVerdict | None =
         console.print(f"bad  {path}: {verdict.why[path]}", highlight=False, soft_wrap=True)
     for line in deep.differ if deep else ():
         console.print(f"differs  {line}", highlight=False, soft_wrap=True)
-    bad = len(verdict.bad_files)
+    bad = len(verdict.bad_files) + len(verdict.bad_volume_files)
     unread = len(verdict.bad) - bad
     more = f"; {count(unread, 'marker')} cannot be read" if unread else ""
     well = f"{bad:,} of them not what their markers say" if bad else "each what its marker says"
     console.print(f"{count(verdict.files, 'file')}, {well}{more}", highlight=False)
+    if verdict.volume_files:
+        of_volumes = f"{verdict.volume_files:,} of these are files of volumes, which do not count in the digest"
+        console.print(of_volumes, highlight=False)
     if deep:
         print_deep(console, deep)
     if verdict.catalogue:
@@ -203,6 +206,8 @@ def print_repaired(console: Console, repaired: Repaired) -> None:
         console.print(f"left as it is  {scene_id}: {why}", highlight=False, soft_wrap=True)
     for scene_id in repaired.taken_out:
         console.print(f"taken out  {scene_id}", highlight=False, soft_wrap=True)
+    for volume_id in repaired.volumes:
+        console.print(f"taken out  volume {volume_id}, to be made again by the next run", highlight=False)
     if number := len(repaired.taken_out):
         console.print(f"{count(number, 'scene')} taken out, to be made again by the next run", highlight=False)
 

@@ -37,6 +37,19 @@ class Pseudonyms:
         """For the URI of an object."""
         return f"{PRIVATE_SCHEME}{self._hash('uri', uri)[:32]}"
 
+    def patient(self, name: str) -> str:
+        """For the id of a person: the same in every output by this key."""
+        return f"p{self._hash('patient', name)[:24]}"
+
+    def uid(self, uid: str) -> str:
+        """For a UID of DICOM."""
+        return uid_from(bytes.fromhex(self._hash("uid", uid))[:16])
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells keys apart, and tells none: 16 hex digits."""
+        return self._hash("key", "")[:16]
+
     def encrypted(self, data: bytes) -> bytes:
         """For nobody without the key (Fernet: AES-128-CBC and HMAC-SHA256)."""
         return bytes(self._fernet().encrypt(data))
@@ -61,6 +74,12 @@ class Pseudonyms:
         from cryptography.fernet import Fernet
 
         return Fernet(base64.urlsafe_b64encode(self._contents))
+
+
+def uid_from(digest: bytes) -> str:
+    """A UID of DICOM (PS3.5, B.2) from 16 bytes, as a UUID of version 8 (RFC 9562), whose other bits are free."""
+    number = int.from_bytes(digest) & ~(0xF << 76) & ~(0x3 << 62) | (0x8 << 76) | (0x2 << 62)
+    return f"2.25.{number}"
 
 
 def pseudonyms_of(variable: str) -> Pseudonyms | None:

@@ -15,6 +15,7 @@ from typing import Any
 import dicoms
 import nibabel
 import numpy as np
+from dicom_slides import slide
 from PIL import Image, PngImagePlugin
 from rasters import REFUSED_DTYPES, VARIANTS, blocky_image, coordinate_image, tiny_png, tiny_tiff
 from slides import pyramid_of, smooth, write_aperio, write_ome, write_philips
@@ -127,6 +128,9 @@ def _dicoms() -> Iterator[Seed]:
         yield Seed(name=f"{syntax}.dcm", data=dicoms.encapsulated(one, syntax, encode))
         data = dicoms.encapsulated(np.stack([one] * 3), syntax, encode, extended=syntax == dicoms.JPEG_2000)
         yield Seed(name=f"{syntax}_frames.dcm", data=data)
+    tissue = dicoms.ramp(100, 150, dtype="uint8", samples=3)
+    yield Seed(name="slide.dcm", data=slide(tissue, sparse=[0, 2, 5, 1]))
+    yield Seed(name="slide_jpeg.dcm", data=slide(tissue, dicoms.JPEG))
     for syntax in (dicoms.JPEG, dicoms.JPEG_LS, dicoms.JPEG_2000, dicoms.RLE):
         yield Seed(name=f"{syntax}_rgb.dcm", data=dicoms.encapsulated(colour, syntax, dicoms.ENCODERS[syntax]))
 

@@ -9,11 +9,11 @@ from itertools import islice
 from encdec_batch.commit.catalogue_paths import is_of_catalogue
 from encdec_batch.commit.generation import OutputFolder, is_scene_id
 from encdec_batch.commit.marker import MARKER_PREFIX
-from encdec_batch.commit.volume_paths import folder_of, volume_of_record
+from encdec_batch.commit.volume_paths import VOLUMES_TABLE, folder_of, volume_of_record
 from encdec_batch.store.object import ObjectInfo
 
 OWN_PREFIX = ".encdec/"
-DERIVED = frozenset({"scenes.parquet", "quarantine.parquet", "report/index.html"})
+DERIVED = frozenset({"scenes.parquet", "quarantine.parquet", "report/index.html", VOLUMES_TABLE})
 SHOWN = 3
 
 

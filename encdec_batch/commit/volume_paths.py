@@ -9,6 +9,7 @@ import re
 from encdec_batch.commit.generation import check_scene_id, is_scene_id
 
 VOLUMES_PREFIX, DICOM_PREFIX = "volumes/", "dicom/"
+VOLUMES_TABLE = "volumes.parquet"
 _FOLDER = re.compile(r"[0-9a-f]{16}-[0-9a-f]{8}")
 
 

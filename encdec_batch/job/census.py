@@ -25,6 +25,8 @@ class Census:
         """Scene id to the key of its marker."""
         self.whole: set[str] = set()
         """Scenes whose marker has all outputs that are wanted, of whatever key."""
+        self.removed: set[str] = set()
+        """Scenes whose marker has no outputs."""
         self.markers = PackedMarkers()
         self.in_table = False
         """The last table of scenes holds these very markers."""
@@ -49,5 +51,7 @@ class Census:
         self._digest.add(marker)
         self.markers.append(marker)
         self.committed[marker.scene_id] = marker.scene_key
+        if not marker.outputs:
+            self.removed.add(marker.scene_id)
         if marker.outputs.keys() >= self._wanted:
             self.whole.add(marker.scene_id)

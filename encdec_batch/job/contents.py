@@ -88,7 +88,7 @@ class _Looking:
 
     @property
     def found_dicom(self) -> bool:
-        return any(contents.place is not None for contents in self.known.values())
+        return any((contents.place or contents.level) is not None for contents in self.known.values())
 
     def __call__(self, candidates: Sequence[Candidate]) -> list[Seen]:
         privacy = self._spec.privacy

@@ -36,6 +36,9 @@ from encdec_batch.report.stac_network import network_of
 from encdec_batch.report.tables import StoredMarkers, gone_scenes, write_quarantine_table, write_scenes
 from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.store import Store
+from encdec_batch.volume.record import read_records
+from encdec_batch.volume.removed import take_out_volumes
+from encdec_batch.volume.table import write_volumes_table
 
 TABLES_S = 600.0
 """Between two times that the derived tables are made anew while a run goes on."""
@@ -95,7 +98,10 @@ class Ending:
             self._lease,
         )
         asides.add_all(self._volumes.set_aside, {})
+        if self._removing.takes_out:
+            take_out_volumes(self._store, census.removed, lease_n=self._lease.n)
         self._lease.check()
+        write_volumes_table(self._store, [record for record, _ in read_records(self._store)])
         write_quarantine_table(self._store, list_quarantine(self._store))
         self._remove_work({scene_id: census.committed[scene_id] for scene_id in census.whole})
         self._forget_attempts()

@@ -34,6 +34,9 @@ from encdec_batch.report.stac_network import Network, network_of
 from encdec_batch.report.tables import markers_of, write_quarantine_table
 from encdec_batch.spec.base import StorageOptions
 from encdec_batch.store.store import Store
+from encdec_batch.volume.record import read_records
+from encdec_batch.volume.removed import take_out_volumes
+from encdec_batch.volume.table import write_volumes_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +117,8 @@ def prune_output(
                 renew_derived(store, census.noting(markers_of(store)), lease.check)
                 if removed.scene_ids:
                     renew_page(store, census.markers)
+                    take_out_volumes(store, census.removed, lease_n=lease.n)
+                    _renew_volumes(store)
             # Found before parts are deleted: a plan goes at the prune after its last part.
             folders = list(prune(store, lease_n=lease.n, rules=rules, also=find_forgettable(store)))
     return Pruned(folders=tuple(folders), removed=removed.scene_ids, foreign=find_foreign(store.list()))
@@ -146,8 +151,13 @@ def rebuild_report(uri: str, options: StorageOptions | None = None) -> str:
         lease.check()
         renew_derived(store, census.noting(markers_of(store)), lease.check, network=_network(store), anew=True)
         write_quarantine_table(store, list_quarantine(store))
+        _renew_volumes(store)
         rewrite_page(store, census.markers)
     return f"{store.uri}/{REPORT}"
+
+
+def _renew_volumes(store: Store) -> None:
+    write_volumes_table(store, [record for record, _ in read_records(store)])
 
 
 def _network(store: Store) -> Network | None:

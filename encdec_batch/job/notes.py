@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from encdec_batch.commit.foreign import find_foreign
 from encdec_batch.job.gone_inputs import Removing, Sources
 from encdec_batch.job.plan import Prepared
+from encdec_batch.job.volumes import volumes_note
 from encdec_batch.store.store import Store
 
 LOOKED_AT = 1000
@@ -22,6 +23,8 @@ def _notes(prepared: Prepared, store: Store, removing: Removing) -> Iterator[str
     known = prepared.known
     if prepared.note:
         yield prepared.note
+    if idle := volumes_note(prepared.order, prepared.groups):
+        yield idle
     if not removing.prune and (lost := lost_note(removing.sources)):  # held back, the removal itself says it
         yield lost
     # An output that is in use is not listed for this at each run; `prune` says it of the whole.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from encdec_batch.commit.generation import OutputFolder
 from encdec_batch.commit.marker import Marker, read_marker
 from encdec_batch.commit.prune import take_out
+from encdec_batch.commit.volume_paths import folder_of
 from encdec_batch.errors import SceneUnreadable
 from encdec_batch.job.history import newest_spec
 from encdec_batch.job.maintain import leased
@@ -21,6 +22,7 @@ from encdec_batch.report.derived import renew_derived
 from encdec_batch.report.tables import markers_of
 from encdec_batch.spec.base import StorageOptions
 from encdec_batch.store.store import Store
+from encdec_batch.volume.removed import take_out_damaged
 
 NOTE = "taken out to be made again: a file of it was damaged"
 
@@ -31,6 +33,8 @@ class Repaired:
 
     taken_out: tuple[str, ...]
     """Ids of scenes that the next run makes again."""
+    volumes: tuple[str, ...] = ()
+    """Ids of volumes that it makes again."""
     left: Mapping[str, str]
     """Scene id to why it was left as it is."""
 
@@ -64,7 +68,9 @@ def repair_output(uri: str, bad: Collection[str], options: StorageOptions | None
         if damaged:
             take_out(store, damaged, lease_n=lease.n, note=NOTE)
             renew_derived(store, markers_of(store), lease.check)
-    return Repaired(taken_out=tuple(damaged), left=left)
+        damaged_files = [path for path in bad if folder_of(path) is not None]
+        volumes = take_out_damaged(store, damaged_files, lease_n=lease.n) if damaged_files else ()
+    return Repaired(taken_out=tuple(damaged), volumes=volumes, left=left)
 
 
 def _scenes_of(paths: Iterable[str]) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from encdec_batch.commit.digest import digest_of_markers
@@ -16,6 +16,7 @@ from encdec_batch.commit.generation import SCENES_PREFIX
 from encdec_batch.commit.marker import Marker, OutputFile, list_markers, marker_path, read_marker
 from encdec_batch.commit.packed import PackedMarkers
 from encdec_batch.commit.quarantine import count_quarantine
+from encdec_batch.commit.volume_paths import VOLUMES_PREFIX, folder_of
 from encdec_batch.errors import CommitError, EncdecError, ObjectMissing, PreconditionFailed
 from encdec_batch.job.runlog import run_folder
 from encdec_batch.report.catalogue_check import catalogue_fault
@@ -23,6 +24,7 @@ from encdec_batch.report.tables import removed_scenes
 from encdec_batch.spec.base import StorageOptions
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
+from encdec_batch.volume.record import read_records
 
 RUNS = ".encdec/runs/"
 DEAD_AFTER_S = 45.0
@@ -65,6 +67,8 @@ class Verdict:
     """Paths whose bytes are not those the marker names, or that are missing; markers that cannot be read."""
     why: Mapping[str, str] = field(default_factory=dict)
     """For each bad path, what is wrong."""
+    volume_files: int = 0
+    """Of the files: those of volumes. They are derived from those of scenes, and are not in the digest."""
     catalogue: str = ""
     """What is wrong with the catalogue, which is derived and can be made anew; empty: nothing."""
 
@@ -72,6 +76,11 @@ class Verdict:
     def bad_files(self) -> tuple[str, ...]:
         """Those of `bad` that are outputs of scenes."""
         return tuple(path for path in self.bad if path.startswith(SCENES_PREFIX))
+
+    @property
+    def bad_volume_files(self) -> tuple[str, ...]:
+        """Those of `bad` that are files of volumes."""
+        return tuple(path for path in self.bad if folder_of(path) is not None)
 
 
 def open_output(uri: str, options: StorageOptions | None = None) -> Store:
@@ -115,7 +124,7 @@ def status(uri: str, options: StorageOptions | None = None) -> Status:
 def verify(
     uri: str, options: StorageOptions | None = None, *, on_bytes: Callable[[int, int], None] = lambda *_: None
 ) -> Verdict:
-    """Reads every committed file and compares its sha256 with the marker's.
+    """Reads every committed file, of scenes and of volumes, and compares its sha256 with the one that is written down.
 
     Args:
         uri: of the output.
@@ -134,14 +143,26 @@ def verify(
         else:
             markers.append(marker)
     digest = "" if why else digest_of_markers(markers)
-    total, done, files = sum(file.size for file in _files(markers)), 0, 0
-    for file, fault in _faults(store, _files(markers)):
+    volumes = _volume_files(store, why)
+    total, done, files = sum(file.size for file in chain(_files(markers), volumes)), 0, 0
+    for file, fault in _faults(store, chain(_files(markers), volumes)):
         done, files = done + file.size, files + 1
         on_bytes(done, total)
         if fault:
             why[file.path] = fault
     fault = "" if not digest else catalogue_fault(store, markers)
-    return Verdict(uri=store.uri, digest=digest, files=files, bad=tuple(why), why=why, catalogue=fault)
+    return Verdict(
+        uri=store.uri, digest=digest, files=files, volume_files=len(volumes), bad=tuple(why), why=why, catalogue=fault
+    )
+
+
+def _volume_files(store: Store, why: dict[str, str]) -> list[OutputFile]:
+    """Files of volumes; what is wrong with a record that cannot be read is noted."""
+    try:
+        return [file for record, _ in read_records(store) for file in record.outputs.values()]
+    except CommitError as error:
+        why[VOLUMES_PREFIX] = str(error)
+        return []
 
 
 def _files(markers: PackedMarkers) -> Iterator[OutputFile]:

@@ -9,9 +9,10 @@ from encdec_batch.commit.lease import Lease
 from encdec_batch.commit.marker import Marker
 from encdec_batch.errors import CredentialsExpired, EncdecError, unexpected
 from encdec_batch.plan.expand import Group
+from encdec_batch.plan.private import names_of
 from encdec_batch.plan.recipe import Order
 from encdec_batch.plan.scene import SetAside, SourceImage
-from encdec_batch.spec.output import DicomSegFile, VolumeFile
+from encdec_batch.spec.output import DicomFile, VolumeFile, replaces_patients
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
 from encdec_batch.stream.calls import open_calls
@@ -40,6 +41,18 @@ class VolumesMade:
         number, first = len(self.waiting), min(self.waiting)
         text = f"{number} volumes wait for slices that were set aside (the first is {first}); files of before stay"
         return (text,)
+
+
+def volumes_note(order: Order, groups: Sequence[Group]) -> str:
+    """Which files of volumes are asked for and can be made of nothing; empty: none."""
+    asked = order.spec.output.volume_files
+    made = {file.kind for group in groups for file in _files_of(order, group)}
+    idle = [file for file in asked if file.kind not in made]
+    if not idle:
+        return ""
+    kinds = " and ".join(file.kind for file in idle)
+    what = "an image of DICOM" if all(isinstance(file, DicomFile) for file in idle) else "a slice of a volume"
+    return f"output.files asks for {kinds}, and no scene of the source is {what}: none will be made"
 
 
 def make_volumes(  # noqa: PLR0913, PLR0917  (all that a run has)
@@ -116,23 +129,27 @@ def _order_of(order: Order, group: Group, slices: Mapping[str, CommittedSlice]) 
     """None: slices are missing."""
     if any(scene_id not in slices for scene_id in group.scene_ids):
         return None
+    files = _files_of(order, group)
     return VolumeOrder(
         volume_id=group.group_id,
         slices=tuple(slices[scene_id] for scene_id in group.scene_ids),
         product=order.products[0],
         geometry=group.geometry.scaled(order.card.geometry.scale) if group.geometry else None,
-        files=_files_of(order, group),
+        files=files,
+        package=order.package_digest,
+        pseudonyms=names_of(order.spec.privacy).fingerprint if replaces_patients(files) else "",
+        reach=order.spec.source.context_slices if group.is_stack else 0,
     )
 
 
 def _files_of(order: Order, group: Group) -> tuple[VolumeFile, ...]:
-    """The files that this volume is to have: a segmentation refers to DICOM, and to nothing else."""
+    """The files that this volume is to have: those of DICOM refer to DICOM, others are of several slices."""
     asked = order.spec.output.volume_files
-    return tuple(file for file in asked if group.is_dicom or not isinstance(file, DicomSegFile))
+    return tuple(file for file in asked if (group.is_dicom if isinstance(file, DicomFile) else group.is_stack))
 
 
 def _is_done(volume: VolumeOrder, record: VolumeRecord | None) -> bool:
-    return record is not None and record.volume_key == volume.key
+    return record is not None and record.volume_key == volume.key and bool(record.outputs)
 
 
 def _built(order: Order, todo: Sequence[VolumeOrder]) -> list[VolumeRecord | SetAside]:

@@ -23,7 +23,7 @@ from encdec_batch.store.store import Store
 
 PATH = ".encdec/contents.parquet"
 PRIVATE_PATH = f"{PRIVATE_PREFIX}contents"
-CONTENTS_FORMAT = "1"
+CONTENTS_FORMAT = "2"
 """Raised when a field of `Contents` changes, or what it means, or how a reader finds it."""
 _SCHEMA = pa.schema([("uri", pa.string()), ("etag", pa.string()), ("contents", pa.string())])
 

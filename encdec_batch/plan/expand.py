@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from encdec_batch.plan.identity import distinct_id, safe_id
 from encdec_batch.plan.scene import Candidate, SetAside, SourceImage
 from encdec_batch.plan.series import Faulty, geometry_of, group_by_series, stacks_of
-from encdec_batch.read.contents import ONE_IMAGE, Contents, SlicePlace
+from encdec_batch.read.contents import ONE_IMAGE, Contents, SlicePlace, SlideLevel
 from encdec_batch.read.geometry import VolumeGeometry
+from encdec_batch.read.levels import choose_level
 from encdec_batch.spec.source import IMAGE_SUFFIXES, Source
 
 Seen = tuple[Candidate, Contents] | SetAside
@@ -23,7 +24,7 @@ Look = Callable[[Sequence[Candidate]], list[Seen]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Scenes that are slices of one volume, in the order of space."""
+    """Scenes that have files together: slices of one volume, in the order of space, or all of one object of DICOM."""
 
     group_id: str
     scene_ids: tuple[str, ...] = ()
@@ -32,7 +33,9 @@ class Group:
     geometry: VolumeGeometry | None = None
     """Where they lie; None: nobody says."""
     is_dicom: bool = False
-    """A DICOM segmentation can refer to them."""
+    """Results in DICOM can refer to them."""
+    is_stack: bool = True
+    """They are slices of one volume."""
 
     def renamed(self, ids: Mapping[str, str]) -> Group:
         """The same of scenes that have these ids now."""
@@ -78,7 +81,9 @@ class _Expansion:
         self._candidates: list[Candidate] = []
         self._aside: list[SetAside] = []
         self._groups: list[Group] = []
+        self._group_ids: set[str] = set()
         self._slices: list[tuple[Candidate, SlicePlace]] = []
+        self._levels: dict[str, list[tuple[Candidate, SlideLevel]]] = defaultdict(list)
         self._taken = {scene_id.casefold() for scene_id in seen}
 
     def add(self, found: Candidate) -> None:
@@ -88,18 +93,22 @@ class _Expansion:
             self._aside.append(seen)
             return
         found, contents = seen
-        if contents.planes != ONE_IMAGE.planes:
+        if contents.level is not None:
+            self._levels[contents.level.series or found.uri].append((found, contents.level))
+        elif contents.planes != ONE_IMAGE.planes:
             self._add_planes(found, contents)
         elif contents.place is not None and self._source.series == "whole":
             self._slices.append((found, contents.place))
         else:
-            self._add_stack([found], None)
+            alone = Group(group_id=found.scene_id, is_dicom=True, is_stack=False)
+            self._add_stack([found], alone if contents.place is not None else None)
 
     def result(self) -> Expanded:
         """All of it."""
         for members in group_by_series(place for _, place in self._slices):
             self._add_series([self._slices[number] for number in members])
-        self._slices = []
+        for parts in self._levels.values():
+            self._add_slide(parts)
         return Expanded(candidates=tuple(self._candidates), set_aside=tuple(self._aside), groups=tuple(self._groups))
 
     def _add_planes(self, found: Candidate, contents: Contents) -> None:
@@ -115,6 +124,10 @@ class _Expansion:
             self._add_stack(
                 stack, Group(group_id=group_id, geometry=contents.geometry, is_dicom=axis == "frame") if axis else None
             )
+        if axis is None and contents.planes[0].axes == ("frame",):
+            # Of DICOM: frames that are no stack are one object all the same.
+            frames = [one for stack in stacks.values() for one in stack]
+            self._add_group(frames, Group(group_id=found.scene_id, is_dicom=True, is_stack=False))
 
     def _add_series(self, slices: Sequence[tuple[Candidate, SlicePlace]]) -> None:
         """Images of one series."""
@@ -135,19 +148,51 @@ class _Expansion:
                 geometry=geometry_of([places[member] for member in stack.members], stack.step_mm),
                 is_dicom=True,
             )
-            self._add_stack([slices[member][0] for member in stack.members], group if len(stack.members) > 1 else None)
+            members = [slices[member][0] for member in stack.members]
+            if len(members) == 1:
+                group = replace(group, group_id=members[0].scene_id, is_stack=False)
+            self._add_stack(members, group)
+
+    def _add_slide(self, parts: Sequence[tuple[Candidate, SlideLevel]]) -> None:
+        """A slide, each level an object: the one that is wanted is the scene; pictures beside them are none."""
+        levels = sorted(
+            ((f, one) for f, one in parts if one.is_level), key=lambda part: -part[1].shape[0] * part[1].shape[1]
+        )
+        shapes = [one.shape for _, one in levels]
+        if len(set(shapes)) < len(shapes):
+            self._aside += [
+                SetAside(
+                    scene_id=found.scene_id,
+                    uri=found.uri,
+                    stage="plan",
+                    reason=f"its slide has {len(levels)} levels, and several of one size",
+                    hint="put focal planes, optical paths and copies into series of their own",
+                )
+                for found, _ in levels
+            ]
+        elif levels:
+            sizes = [one.pixel_size_um for _, one in levels]
+            known = [size for size in sizes if size is not None]
+            at = choose_level(known if len(known) == len(sizes) else None, self._source.um_per_px)
+            self._add_stack([levels[at][0]], None)
 
     def _add_stack(self, stack: Sequence[Candidate], group: Group | None) -> None:
         """Scenes in the order of space; without a group, one by one."""
         self._candidates += _with_neighbours(stack, self._source.context_slices)
         if group is not None:
-            self._groups.append(
-                replace(
-                    group,
-                    scene_ids=tuple(one.scene_id for one in stack),
-                    images=tuple(one.images[len(one.images) // 2] for one in stack),
-                )
+            self._add_group(stack, group)
+
+    def _add_group(self, members: Sequence[Candidate], group: Group) -> None:
+        group_id = distinct_id(group.group_id, f"volume {members[0].uri} {members[0].plane}", self._group_ids)
+        self._group_ids.add(group_id.casefold())
+        self._groups.append(
+            replace(
+                group,
+                group_id=group_id,
+                scene_ids=tuple(one.scene_id for one in members),
+                images=tuple(one.images[len(one.images) // 2] for one in members),
             )
+        )
 
     def _id(self, wanted: str, what: str) -> str:
         scene_id = distinct_id(wanted, what, self._taken)

@@ -19,6 +19,7 @@ from encdec_batch.plan.overlap import check_apart
 from encdec_batch.plan.product import Product
 from encdec_batch.plan.products import CELLS, needed_products, products_of, wanted_outputs
 from encdec_batch.plan.scene import ScenePlan, SourceImage
+from encdec_batch.plan.volume_files import check_volume_files
 from encdec_batch.read.plane import WHOLE
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.spec.output import CogFile
@@ -82,6 +83,7 @@ class Order:
             SpecError: an option that has no effect, or no meaning, for this network.
         """
         asked, name = self.spec, self.card.name
+        check_volume_files(asked, self.card)
         if isinstance(asked.source, PrefixSource | GlobSource):
             check_apart(asked.source, asked.output)
         if self.card.geometry.exactness == "global" and asked.tiling.stitch.kind == "crop":

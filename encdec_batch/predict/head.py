@@ -42,6 +42,8 @@ class Wanted:
     products: tuple[Product, ...]
     cells: bool = False
     """The mean probability of each core too; it costs more than the mask itself."""
+    as_check: bool = False
+    """For a comparison: images in the network's own values, as tolerances are."""
 
 
 class Head(Protocol):
@@ -58,7 +60,7 @@ class Head(Protocol):
 def make_head(card: Card, wanted: Wanted) -> Head:
     """The head for what the card says the network's channels mean."""
     if isinstance(card.output, ImageOutput):
-        return ImageHead(card.output, wanted.products[0])
+        return ImageHead(card.output, wanted.products[0], in_units=not wanted.as_check)
     return ClassHead(card.output, wanted)
 
 
@@ -134,10 +136,10 @@ class ClassHead:
 class ImageHead:
     """Values in the card's units (float32), or quantised between the ends of its range."""
 
-    def __init__(self, output: ImageOutput, product: Product) -> None:
+    def __init__(self, output: ImageOutput, product: Product, *, in_units: bool = True) -> None:
         self.num_channels, self.num_classes = output.num_channels, 0
         self._low, self._high = output.range
-        self._scale, self._offset = output.scale, output.offset
+        self._scale, self._offset = (output.scale, output.offset) if in_units else (1.0, 0.0)
         self._product = product
 
     def __call__(self, logits_CHW: Tensor, valid_HW: Tensor) -> Verdict:

@@ -45,7 +45,7 @@ class BlockPredictor:
         """A check window by itself; a batch filled up with copies of it would cost as much as a batch."""
         grid = check_grid(scene.grid(), scene.checks, number)
         block = check_block(scene.grid(), scene.checks, number)
-        predictor = self._for(Wanted(products=check_products(self._recipe.products[0])), 1)
+        predictor = self._for(Wanted(products=check_products(self._recipe.products[0]), as_check=True), 1)
         return predictor.predict(patch, grid, block, self._affine(scene))
 
     def _affine(self, scene: ScenePlan) -> Affine:

@@ -74,7 +74,7 @@ def predict_window(ready: ReadyNetwork, patch: Patch, affine: Affine, window: Wi
         [logits_CHW] = engine.cores(x_CHW[None], [window.scale(geometry.scale)])
     valid = patch.valid_mask[window.rows, window.cols].repeat(geometry.scale, 0).repeat(geometry.scale, 1)
     inside = torch.from_numpy(valid).to(engine.device)
-    arrays = transfer.download(make_head(card, Wanted(products=products))(logits_CHW, inside).rasters)
+    arrays = transfer.download(make_head(card, Wanted(products=products, as_check=True))(logits_CHW, inside).rasters)
     return {product.name: arrays[product.name].astype(product.dtype, copy=False) for product in products}
 
 

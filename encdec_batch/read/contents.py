@@ -37,6 +37,20 @@ class SlicePlace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SlideLevel:
+    """Which part of a slide an object is, where a slide is several objects."""
+
+    series: str = field(repr=False)
+    """SeriesInstanceUID, shown to nobody."""
+    shape: tuple[int, int]
+    """Rows and columns."""
+    pixel_size_um: tuple[float, float] | None
+    """Height and width of a pixel."""
+    is_level: bool
+    """A picture of the label or of the whole glass is none, and never a scene."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
     """What an object holds."""
 
@@ -48,6 +62,8 @@ class Contents:
     """Of such a stack, where the object says where it lies."""
     place: SlicePlace | None = None
     """Of an image that may be one slice of a series of objects."""
+    level: SlideLevel | None = None
+    """Of an object that is one level of a slide, or a picture beside."""
 
 
 ONE_IMAGE = Contents()

@@ -36,6 +36,11 @@ class Plane:
     def __str__(self) -> str:
         return ",".join(f"{axis}={index}" for axis, index in self.indices)
 
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(axis for axis, _ in self.indices)
+
     def __getitem__(self, axis: str) -> int:
         return dict(self.indices)[axis]
 

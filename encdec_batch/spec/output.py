@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
@@ -45,7 +46,15 @@ class NiftiFile(Spec):
     """As .nii.gz."""
 
 
-class DicomSegFile(Spec):
+class DicomFile(Spec):
+    """What the files of DICOM have in common."""
+
+    patient_module: Literal["keep", "replace"] = "keep"
+    """`keep`: patient and study are those of the source. `replace`: they and every UID become keyed hashes, and of the
+    rest of the header only what describes pixels stays."""
+
+
+class DicomSegFile(DicomFile):
     """Of each series of DICOM a segmentation, which refers to its images."""
 
     kind: Literal["dicom_seg"]
@@ -53,10 +62,20 @@ class DicomSegFile(Spec):
     """Names of the classes that become segments; None: all but the one of id 0."""
 
 
+class DicomImageFile(DicomFile):
+    """Of each object of DICOM a derived one: a new series, whose images refer to those they were made from."""
+
+    kind: Literal["dicom_image"]
+    values: Literal["source", "network"] | None = None
+    """What results are. `source`: values in the unit of the input, stored as the source's are. `network`: a quantity of
+    its own, stored over the card's range. None: `source` where the card says that the network gives its normalised
+    input back (`output.scale` and `output.offset` are deviation and mean of that), else `network`."""
+
+
 WAIT_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 WAIT = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?[smhd]")
 
-VolumeFile = NiftiFile | DicomSegFile
+VolumeFile = NiftiFile | DicomSegFile | DicomImageFile
 """Of a whole volume, made from the COGs of its slices."""
 OutputFile = Annotated[CogFile | PngFile | QuicklookFile | CellsFile | VolumeFile, Field(discriminator="kind")]
 
@@ -116,16 +135,21 @@ class OutputSpec(Spec):
     @property
     def volume_files(self) -> tuple[VolumeFile, ...]:
         """Those of a whole volume."""
-        return tuple(file for file in self.files if isinstance(file, NiftiFile | DicomSegFile))
+        return tuple(file for file in self.files if isinstance(file, VolumeFile))
 
     @field_validator("files")
     @classmethod
     def _volumes_have_slices(cls, files: tuple[OutputFile, ...]) -> tuple[OutputFile, ...]:
         kinds = [file.kind for file in files]
-        of_volumes = [kind for kind in kinds if kind in ("nifti", "dicom_seg")]
+        of_volumes = [file.kind for file in files if isinstance(file, VolumeFile)]
         if of_volumes and "cog" not in kinds:
             raise ValueError(f"{of_volumes[0]} is made from the COGs of slices, and there are none: add {{kind: cog}}")
         return files
 
     def file(self, kind: str) -> OutputFile | None:
         return next((file for file in self.files if file.kind == kind), None)
+
+
+def replaces_patients(files: Iterable[OutputFile]) -> bool:
+    """Whether any of them names its patient otherwise than its source does."""
+    return any(isinstance(file, DicomFile) and file.patient_module == "replace" for file in files)

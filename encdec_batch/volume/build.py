@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import metadata
 
 from encdec_batch.commit.marker import OutputFile
 from encdec_batch.commit.volume_paths import DICOM_PREFIX, VOLUMES_PREFIX, folder_path
 from encdec_batch.models.card import Card
 from encdec_batch.plan.keys import canonical_json
+from encdec_batch.plan.private import names_of
 from encdec_batch.plan.scene import SourceImage
 from encdec_batch.spec.job import JobSpec
-from encdec_batch.spec.output import NiftiFile
+from encdec_batch.spec.output import DicomSegFile, NiftiFile
 from encdec_batch.store.store import Store
+from encdec_batch.volume.dicom_image import derived_objects, write_dicom_image
 from encdec_batch.volume.dicom_seg import write_dicom_seg
 from encdec_batch.volume.dicom_source import read_source
 from encdec_batch.volume.nifti import write_nifti
@@ -36,6 +39,7 @@ def build_volume(store: Store, order: VolumeOrder, spec: JobSpec, card: Card) ->
     Raises:
         CommitError: the slices are not those of one volume.
         UnsupportedScene: a format cannot hold it.
+        SpecError: its patient is to be replaced, and there is no key.
         SceneError, TransientStoreError: its source cannot be read again.
     """
     rasters, made = SliceRasters(store, order), {}
@@ -62,10 +66,17 @@ def _files(
     for file in order.files:
         if isinstance(file, NiftiFile):
             name = f"{order.product.name}.nii.gz" if file.packed else f"{order.product.name}.nii"
-            yield name, lambda sink, f=file: write_nifti(sink, rasters, packed=f.packed)  # type: ignore[misc]
-        else:
-            sources = [read_source(spec, image) for image in _objects(order)]
-            yield "seg.dcm", lambda sink, f=file, s=sources: write_dicom_seg(sink, rasters, f, card, s)  # type: ignore[misc]
+            yield name, partial(write_nifti, rasters=rasters, packed=file.packed)
+            continue
+        names = names_of(spec.privacy) if file.patient_module == "replace" else None
+        sources = [read_source(spec, image, names) for image in _objects(order)]
+        if isinstance(file, DicomSegFile):
+            headers = [source.header for source in sources]
+            yield "seg.dcm", partial(write_dicom_seg, rasters=rasters, file=file, card=card, sources=headers)
+            continue
+        for number, derived in enumerate(derived_objects(order, sources), 1):
+            name = "image.dcm" if len(sources) == 1 else f"image-{number:04d}.dcm"
+            yield name, partial(write_dicom_image, rasters=rasters, file=file, card=card, derived=derived)
 
 
 def _objects(order: VolumeOrder) -> list[SourceImage]:

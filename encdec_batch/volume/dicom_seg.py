@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from encdec_batch.errors import UnsupportedScene
 from encdec_batch.models.card import Card, ClassCard, ClassesOutput, Code
+from encdec_batch.privacy import uid_from
 from encdec_batch.spec.output import DicomSegFile
 from encdec_batch.volume.order import VolumeOrder
 from encdec_batch.volume.slices import SliceRasters
@@ -147,11 +148,8 @@ def _segmentation(
 
 
 def uid_of(what: str, key: str) -> str:
-    """A UID that is a function of these: PS3.5, B.2, from 128 bits of their sha256."""
-    digest = hashlib.sha256(f"{what} {key}".encode()).digest()[:16]
-    # As a UUID of version 8 (RFC 9562), which leaves the other bits to us.
-    number = int.from_bytes(digest) & ~(0xF << 76) & ~(0x3 << 62) | (0x8 << 76) | (0x2 << 62)
-    return f"2.25.{number}"
+    """A UID that is a function of these: from 128 bits of their sha256."""
+    return uid_from(hashlib.sha256(f"{what} {key}".encode()).digest()[:16])
 
 
 def _coded(code: Code) -> Any:

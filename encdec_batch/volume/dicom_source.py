@@ -1,47 +1,76 @@
-"""What DICOM files of a volume say beside their pixels: results refer to them, and are filed with their patient."""
+"""What DICOM objects of a volume say beside their pixels: results refer to them, and are filed with their patient."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, BinaryIO, cast
 
-from encdec_batch.errors import SceneUnreadable
 from encdec_batch.plan.open import as_image_errors, pinned
 from encdec_batch.plan.scene import SourceImage
-from encdec_batch.read.ranges import View
+from encdec_batch.privacy import Pseudonyms
+from encdec_batch.read.dicom.file import DicomFile, read_dicom_file
+from encdec_batch.read.dicom.library import guarded
+from encdec_batch.read.dicom.stream import HeaderStream, Inflater
+from encdec_batch.read.ranges import PinnedObject, View
 from encdec_batch.spec.job import JobSpec
+from encdec_batch.volume.patient import replaced
 
 _MAY_BE_MISSING = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
     "StudyTime", "ReferringPhysicianName",
 )  # fmt: skip
 """Elements of type 2: they must be there, may be empty, and are missing in many files."""
+_PIXELS = 0x7FE00001
+"""From here on it is pixels and what leads to them."""
 
 
-def read_source(spec: JobSpec, image: SourceImage) -> Any:
-    """The whole header of a DICOM file, a pydicom `Dataset` without pixels.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DicomSource:
+    """One object."""
+
+    header: Any
+    """A pydicom `Dataset` without pixels."""
+    dicom: DicomFile
+    """What its pixels are."""
+
+
+def read_source(spec: JobSpec, image: SourceImage, names: Pseudonyms | None = None) -> DicomSource:
+    """The whole header of a DICOM object.
+
+    Args:
+        spec: of the job.
+        image: of the object; its plane does not matter.
+        names: by which its patient gets another name; None: it keeps its own.
 
     Raises:
         SceneError, TransientStoreError: it cannot be read.
     """
-    from pydicom import dcmread
-    from pydicom.errors import InvalidDicomError
-
     with as_image_errors(image):
         source = pinned(spec, image)
-        try:
-            dataset = dcmread(View(source), stop_before_pixels=True)
-        except (InvalidDicomError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
-            raise _unreadable(image) from error
-        if source.failure is not None:
-            raise source.failure
+        dicom = read_dicom_file(source)
+        header = guarded(source, "its DICOM header cannot be read", lambda: _header(source, dicom))
         source.forget()
+    if names is not None:
+        header = replaced(header, names)
     for keyword in _MAY_BE_MISSING:
-        if keyword not in dataset:
-            setattr(dataset, keyword, "")
-    return dataset
+        if keyword not in header:
+            setattr(header, keyword, "")
+    return DicomSource(header=header, dicom=dicom)
 
 
-def _unreadable(image: SourceImage) -> SceneUnreadable:
-    return SceneUnreadable(
-        f"{image.uri}: it is no DICOM file any more", hint="restore it; the next run takes it up", uri=image.uri
-    )
+def _header(source: PinnedObject, dicom: DicomFile) -> Any:
+    """All of its elements, each in its own type: none is left for later, when nobody would catch what it raises."""
+    from pydicom import dcmread
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.filereader import read_dataset
+
+    if dicom.syntax.deflated:
+        # dcmread would inflate all that follows, whatever that comes to.
+        stream = HeaderStream(source, Inflater(source, dicom.deflated_from).bytes_at, 0)
+        header: Any = read_dataset(cast("BinaryIO", stream), False, True, stop_when=lambda tag, *_: tag >= _PIXELS)
+        header.file_meta = FileMetaDataset()
+    else:
+        header = dcmread(View(source), stop_before_pixels=True)
+    for _ in header.iterall():
+        pass
+    return header

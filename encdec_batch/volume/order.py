@@ -9,7 +9,7 @@ from encdec_batch.plan.keys import canonical_json
 from encdec_batch.plan.product import Product
 from encdec_batch.plan.scene import SourceImage
 from encdec_batch.read.geometry import VolumeGeometry
-from encdec_batch.spec.output import VolumeFile
+from encdec_batch.spec.output import DicomFile, VolumeFile
 
 VOLUME_FORMAT = 1
 """Of the record and of what decides files; a newer one makes volumes again."""
@@ -38,6 +38,12 @@ class VolumeOrder:
     geometry: VolumeGeometry | None
     """Of the output's voxels; None: nobody knows where they lie."""
     files: tuple[VolumeFile, ...]
+    package: str = ""
+    """Digest of the network's package."""
+    pseudonyms: str = ""
+    """Fingerprint of the key by which patients get other names; empty: they keep theirs."""
+    reach: int = 0
+    """So many slices before and after it each was made from too."""
 
     @property
     def key(self) -> str:
@@ -50,4 +56,7 @@ class VolumeOrder:
             "geometry": asdict(self.geometry) if self.geometry else None,
             "files": [file.model_dump(mode="json") for file in self.files],
         }
+        if any(isinstance(file, DicomFile) for file in self.files):
+            # Headers of the source and names of the card are in these files.
+            asked["dicom"] = [self.package, self.pseudonyms, self.reach, [one.image.etag for one in self.slices]]
         return hashlib.sha256(canonical_json(asked)).hexdigest()

@@ -12,15 +12,21 @@ from encdec_batch.volume.record import read_records
 
 
 def find_superseded(store: Store, keep_s: float) -> Iterator[PrunableFolder]:
-    """What `prune` may delete now: idle for `keep_s`, in which a reader of the record before may want it. A run that
-    makes the volume again writes it anew.
+    """What `prune` may delete now: idle for `keep_s`, as its volume's record is, in which a reader of the record before
+    may want it. A run that makes the volume again writes it anew.
     """
-    now = store.now()
-    named = {folder_of(file.path) for record, _ in read_records(store) for file in record.outputs.values()}
+    now, named, moved = store.now(), set[str | None](), dict[str, float]()
+    for record, info in read_records(store):
+        named |= {folder_of(file.path) for file in record.outputs.values()}
+        moved[record.volume_id] = info.modified
     listed_all = chain(store.list(VOLUMES_PREFIX), store.list(DICOM_PREFIX))
     for folder, listed in groupby(listed_all, key=lambda info: folder_of(info.path)):
         objects = tuple(listed)
-        idle_s = now - max(info.modified for info in objects)
+        since = max(info.modified for info in objects)
+        if folder is not None:
+            # Whoever read the record before it was moved may still want them.
+            since = max(since, moved.get(folder.split("/")[1], since))
+        idle_s = now - since
         if folder is not None and folder not in named and idle_s >= keep_s:
             yield PrunableFolder(
                 path=folder,

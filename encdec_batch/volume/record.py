@@ -31,6 +31,9 @@ class VolumeRecord(BaseModel):
     slices: tuple[str, ...]
     """Ids of its scenes, in the order of space."""
     outputs: dict[str, OutputFile]
+    """By name; none, where the volume was taken out."""
+    notes: tuple[str, ...] = ()
+    """Why it was."""
 
     def to_json(self) -> bytes:
         return plain_json(self.model_dump(mode="json"))

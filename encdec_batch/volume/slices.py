@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,19 +38,27 @@ class SliceRasters:
 
     def band(self, number: int) -> Iterator[NDArray[np.generic]]:
         """One band, counted from 1, of each slice in the order of space: (height, width)."""
-        for one in self.order.slices:
-            reader = open_reader(self._store, one.path, limits=_OURS)
-            try:
-                height, width = reader.header.height, reader.header.width
-                if (height, width) != self.shape:
-                    raise CommitError(
-                        f"{self.order.volume_id}: slice {one.scene_id} has {width} x {height} px, the first one "
-                        f"{self.shape[1]} x {self.shape[0]}",
-                        hint="the slices are of different volumes: tell them apart in a table (source.kind: table)",
-                    )
-                yield reader.read(Window(0, 0, width, height), [number], rule="any", nan_is_nodata=False).pixels[0]
-            finally:
-                reader.close()
+        for at in range(self.num_slices):
+            yield self._read(at, [number])[0]
+
+    def slice(self, number: int) -> NDArray[np.generic]:
+        """All bands of one slice, counted from 0 in the order of space: (bands, height, width)."""
+        return self._read(number, range(1, self.order.product.num_bands + 1))
+
+    def _read(self, at: int, bands: Sequence[int]) -> NDArray[np.generic]:
+        one = self.order.slices[at]
+        reader = open_reader(self._store, one.path, limits=_OURS)
+        try:
+            height, width = reader.header.height, reader.header.width
+            if (height, width) != self.shape:
+                raise CommitError(
+                    f"{self.order.volume_id}: slice {one.scene_id} has {width} x {height} px, the first one "
+                    f"{self.shape[1]} x {self.shape[0]}",
+                    hint="the slices are of different volumes: tell them apart in a table (source.kind: table)",
+                )
+            return reader.read(Window(0, 0, width, height), bands, rule="any", nan_is_nodata=False).pixels
+        finally:
+            reader.close()
 
 
 _OURS = Limits(max_decoded_bytes=1 << 40)

@@ -99,6 +99,22 @@ def classes_package(
 
 
 @cache
+def denoiser_package() -> str:
+    """Folder of a package that gives its normalised input back, and whose card turns it into that one's units."""
+    changes: dict[str, Any] = {
+        "name": "denoiser",
+        "arguments": {"in_channels": 1, "out_channels": 1, "width": 1, "depth": 1, "norm": "none"},
+        "dtypes": ("int16", "uint16"),
+        "bands": (BandCard(name="ct", unit="scaled"),),
+        "normalization": ConstantNormalization(kind="constants", mean=(-3000.0,), std=(500.0,)),
+        "output": ImageOutput(
+            kind="image", band_names=("ct",), dtype="float32", range=(0, 20), scale=500.0, offset=-3000.0
+        ),
+    }
+    return _published(identity_network(1), 1, changes)
+
+
+@cache
 def stretch_package(dtypes: tuple[str, ...] = ("uint8", "uint16", "float32"), upper: float = 99.0) -> str:
     """Folder of a package whose float32 image is the scene as it was normalised: its least value 0, percentile
     `upper` 1.

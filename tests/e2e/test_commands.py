@@ -125,7 +125,7 @@ def test_scenes_whose_files_were_damaged_are_made_again(tmp_path):
     (out / gone).unlink()
     ended = command("verify", out, "--repair", "--json")
     assert (ended.code, ended.result["bad"]) == (0, [changed, gone])
-    assert ended.result["repaired"] == {"taken_out": ["s01", "s02"], "left": {}}
+    assert ended.result["repaired"] == {"taken_out": ["s01", "s02"], "volumes": [], "left": {}}
     assert command("status", out, "--json").result["scenes_with_outputs"] == 2
     again = run(spec).result
     assert (again["scenes_committed"], again["digest"]) == (2, digest)

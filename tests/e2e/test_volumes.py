@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pydicom
 import pytest
-from e2e.made import classes_package, image_of, markers, plain_labels, run, write_spec
+from e2e.made import classes_package, denoiser_package, image_of, markers, plain_labels, run, write_spec
 from pydicom.dataset import Dataset
 from volume.made import ct_slice
 
@@ -64,8 +64,8 @@ def network(bands: int = 1) -> str:
     return classes_package(bands, ("int16",), unit="scaled", seed=2)
 
 
-def job(tmp_path, package: str, slices: int = 0, **changes):
-    files = [{"kind": "cog"}, {"kind": "nifti"}, {"kind": "dicom_seg"}]
+def job(tmp_path, package: str, slices: int = 0, patient: str = "keep", **changes):
+    files = [{"kind": "cog"}, {"kind": "nifti"}, {"kind": "dicom_seg", "patient_module": patient}]
     output = {"files": files, "catalogue": True}
     source = {"kind": "prefix", "uri": str(tmp_path / "pacs"), "context_slices": slices}
     return write_spec(tmp_path, source, package, output=output, **changes)
@@ -91,6 +91,26 @@ def test_a_series_becomes_a_volume_and_a_segmentation(tmp_path, series):
     assert seg.PatientID == "MRN-77"
     sources = [f"1.2.3.9.{number}" for number in range(NUM_SLICES)]
     np.testing.assert_array_equal(seg.get_pixels_by_source_instance(sources, combine_segments=True), wanted)
+
+
+def test_an_image_of_its_own_is_derived_and_certified_in_its_units(tmp_path):
+    """Of several tiles, which are compared before it is committed."""
+    source = ct_slice(0, shape=(200, 300))
+    stored = np.random.default_rng(5).integers(0, 3000, (200, 300)).astype(np.int16)
+    source.PixelData = stored.tobytes()
+    (tmp_path / "pacs").mkdir()
+    pydicom.dcmwrite(tmp_path / "pacs" / "1.dcm", source, enforce_file_format=True)
+    files = [{"kind": "cog"}, {"kind": "nifti"}, {"kind": "dicom_image"}]
+    where = {"kind": "prefix", "uri": str(tmp_path / "pacs")}
+    ended = run(write_spec(tmp_path, where, denoiser_package(), output={"files": files}))
+    assert (ended.code, ended.result["checks"] > 0) == (0, True), ended
+    assert ended.result["notes"] == [
+        "output.files asks for nifti, and no scene of the source is a slice of a volume: none will be made"
+    ]
+    (volume,) = volumes(tmp_path / "out")
+    made = pydicom.dcmread(tmp_path / "out" / volume["outputs"]["image.dcm"]["path"])
+    np.testing.assert_array_equal(made.pixel_array, stored)
+    assert made.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
 
 
 def test_neighbours_are_read_as_bands(tmp_path, series):
@@ -121,6 +141,13 @@ def test_a_series_with_a_gap_is_set_aside_and_goes_on_when_it_is_whole(tmp_path,
     assert len(volumes(tmp_path / "out")[0]["slices"]) == NUM_SLICES
     again = run(spec)
     assert (again.code, again.result["scenes_committed"]) == (0, 0)
+    assert pq.read_table(tmp_path / "out" / "volumes.parquet")["output"].to_pylist() == ["mask.nii.gz", "seg.dcm"]
+    # A slice whose input is gone is in the files of its volume too: they are taken out with it.
+    missing.unlink()
+    assert run(spec, "--prune", "--expect", str(NUM_SLICES - 1)).code == 3
+    (volume,) = volumes(tmp_path / "out")
+    assert (volume["outputs"], volume["notes"]) == ({}, ["removed"])
+    assert pq.read_table(tmp_path / "out" / "volumes.parquet").num_rows == 0
 
 
 def clear_texts(path: Path) -> bytes:
@@ -138,7 +165,8 @@ def clear_texts(path: Path) -> bytes:
 def test_no_identifier_leaves_but_where_it_must(tmp_path, series, hidden, caplog):
     broken = tmp_path / "pacs" / "Doe_Jane" / "Burnt Umber.dcm"
     broken.write_bytes((tmp_path / "pacs" / "Doe_Jane" / "MRN-77 0.dcm").read_bytes()[:900])
-    spec = job(tmp_path, network(), **({} if hidden else {"privacy": "off"}))
+    changes = {} if hidden else {"privacy": "off"}
+    spec = job(tmp_path, network(), patient="replace" if hidden else "keep", **changes)
     with caplog.at_level(logging.INFO):
         ended = run(spec, "-v")
     assert ended.code == 3, ended
@@ -147,11 +175,13 @@ def test_no_identifier_leaves_but_where_it_must(tmp_path, series, hidden, caplog
     out = tmp_path / "out"
     for path in (path for path in out.rglob("*") if path.is_file()):
         name = path.relative_to(out).as_posix()
-        if not name.startswith(("dicom/", ".encdec/private/")):
+        # With their patients replaced, files of DICOM name nobody either.
+        if not name.startswith(".encdec/private/" if hidden else ("dicom/", ".encdec/private/")):
             said[name] = name.encode() + clear_texts(path)
     found = {(name, word) for name, text in said.items() for word in PLANTED if word.encode() in text}
     assert bool(found) == (not hidden), sorted(found)
-    assert any("seg.dcm" in path.name for path in (out / "dicom").rglob("*"))
+    (seg,) = (out / "dicom").rglob("seg.dcm")
+    assert (pydicom.dcmread(seg).get("PatientIdentityRemoved") == "YES") == hidden
 
 
 def test_without_a_key_nothing_is_begun(tmp_path, series, monkeypatch):

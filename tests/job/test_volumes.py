@@ -51,3 +51,18 @@ def test_a_segmentation_is_made_of_dicom_alone(is_dicom, kinds):
     asked = order(output={"uri": "/out", "files": files})
     group = Group(group_id="v", is_dicom=is_dicom)
     assert [file.kind for file in volumes._files_of(asked, group)] == kinds
+
+
+@pytest.mark.parametrize(
+    ("group", "said"),
+    [
+        (None, "dicom_seg, and no scene of the source is an image of DICOM"),
+        (Group(group_id="v"), "dicom_seg, and no scene of the source is an image of DICOM"),
+        (Group(group_id="v", is_dicom=True, is_stack=False), ""),
+    ],
+)
+def test_files_that_nothing_can_have_are_said(group, said):
+    asked = order(output={"uri": "/out", "files": [{"kind": "cog"}, {"kind": "dicom_seg"}]})
+    note = volumes.volumes_note(asked, [group] if group else [])
+    assert said in note
+    assert bool(note) == bool(said)

@@ -93,7 +93,19 @@ def test_as_images_each_is_taken_by_itself():
     gap = {f"{n}.dcm": Contents(place=place(n)) for n in (0, 1, 2, 4)}
     found = expanded(gap | {"v.zarr": VOLUME}, series="images")
     assert len(found.candidates) == 4 + 6
-    assert (found.groups, found.set_aside) == ((), ())
+    assert found.set_aside == ()
+    # Of DICOM each may have a file of its own; nothing is a stack.
+    assert [(group.scene_ids, group.is_dicom, group.is_stack) for group in found.groups] == [
+        ((name,), True, False) for name in "0124"
+    ]
+
+
+def test_frames_that_are_no_stack_are_one_object():
+    frames = tuple(Plane.of(frame=n) for n in (0, 1))
+    found = expanded({"us.dcm": Contents(planes=frames), "x.zarr": Contents(planes=(Plane.of(t=0), Plane.of(t=1)))})
+    (group,) = found.groups
+    assert (group.group_id, group.scene_ids) == ("us", ("us-frame0000", "us-frame0001"))
+    assert (group.is_dicom, group.is_stack) == (True, False)
 
 
 def test_what_cannot_be_looked_into_is_set_aside():

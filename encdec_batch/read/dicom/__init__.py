@@ -5,5 +5,5 @@ Must not know series, patients' names or any other text of a header: numbers alo
 
 Reading order: open.py, file.py (all that a header says: dataset.py, image.py, groups.py), rows.py or fragments.py and
 decoded.py (where a frame lies, and its bytes), codec.py, values.py (from stored values to pixels), contents.py (which
-frames there are). library.py keeps in what pydicom says.
+frames there are). Of whole slides, whose frames are tiles: slide.py, tiled.py. library.py keeps in what pydicom says.
 """

@@ -41,6 +41,7 @@ _IMAGE = (
     *(f"Segmented{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
 )  # fmt: skip
 _SPACE = (
+    "TotalPixelMatrixRows", "TotalPixelMatrixColumns", "ImageType", "ConcatenationUID",
     "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "ImagePositionPatient",
     "ImageOrientationPatient", "GridFrameOffsetVector", "SharedFunctionalGroupsSequence",
 )  # fmt: skip
@@ -56,8 +57,6 @@ _CHARACTERS = "iso8859"
 """Of text, of which none is used."""
 Stop = Callable[[Any, str | None, int], bool]
 """Tag, type and length of an element: whether to stop before it."""
-_WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
-"""VL Whole Slide Microscopy Image Storage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +79,8 @@ class DicomDataset:
     elements: Elements
     syntax: TransferSyntax
     pixels: PixelElement
+    sop_class: str
+    """SOPClassUID."""
     instance: str
     """SOPInstanceUID."""
     shared: FrameFacts
@@ -105,7 +106,6 @@ def _read(source: PinnedObject) -> DicomDataset:
     stream = HeaderStream(source, source.bytes_at, _META_START)
     explicit = TransferSyntax(codec="native", name="")
     meta = Elements(_parsed(stream, _META, explicit, stop=lambda tag, *_: tag >> 16 != 2), uri)
-    _refuse_slide(meta.text("MediaStorageSOPClassUID"), uri)
     syntax = _syntax(meta.text("TransferSyntaxUID"), uri)
     start = stream.tell()
     if syntax.deflated:
@@ -124,7 +124,6 @@ def _read(source: PinnedObject) -> DicomDataset:
     instance = elements.text("SOPInstanceUID") or meta.text("MediaStorageSOPInstanceUID")
     if not sop_class or not instance:
         raise damaged(uri, "it has no SOP Class UID or no SOP Instance UID, so that nothing can refer to it")
-    _refuse_slide(sop_class, uri)
     if end.pixels is None:
         raise UnsupportedScene(
             f"{uri}: a DICOM object that holds no image",
@@ -136,6 +135,7 @@ def _read(source: PinnedObject) -> DicomDataset:
         elements=elements,
         syntax=syntax,
         pixels=end.pixels,
+        sop_class=sop_class,
         instance=instance,
         shared=shared,
         groups=groups,
@@ -201,12 +201,3 @@ def _syntax(uid: str, uri: str) -> TransferSyntax:
             uri=uri,
         )
     return SYNTAXES[uid]
-
-
-def _refuse_slide(sop_class: str, uri: str) -> None:
-    if sop_class == _WHOLE_SLIDE:
-        raise UnsupportedScene(
-            f"{uri}: a whole slide in DICOM is not read in this version",
-            hint="convert it to a pyramid in TIFF, or leave it out",
-            uri=uri,
-        )

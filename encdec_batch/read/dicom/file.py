@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from encdec_batch.read.contents import SlicePlace
+from encdec_batch.read.contents import SlicePlace, SlideLevel
 from encdec_batch.read.dicom.contents import place_of
 from encdec_batch.read.dicom.dataset import PixelElement, read_dicom_dataset
 from encdec_batch.read.dicom.groups import FrameFacts, facts_without_groups
-from encdec_batch.read.dicom.image import DicomImage, read_dicom_image
+from encdec_batch.read.dicom.image import WHOLE_SLIDE, DicomImage, read_dicom_image
 from encdec_batch.read.dicom.library import damaged, guarded
 from encdec_batch.read.dicom.recent import Recent
+from encdec_batch.read.dicom.slide import DicomSlide, level_of, read_slide
 from encdec_batch.read.dicom.syntax import TransferSyntax
 from encdec_batch.read.dicom.values import ValueTables, read_value_tables
 from encdec_batch.read.ranges import PinnedObject
@@ -28,10 +29,14 @@ class DicomFile:
     """Extended Offset Table, as it stands there; empty where there is none."""
     image: DicomImage
     facts: tuple[FrameFacts, ...]
-    """Of each frame."""
+    """Of each frame; of a slide, which may have 100,000, of the first."""
     tables: ValueTables
     place: SlicePlace | None
     """Of an object of one frame."""
+    slide: DicomSlide | None
+    """Of a part of a slide: its frames are tiles."""
+    level: SlideLevel | None
+    """Likewise: which part it is."""
 
 
 _RECENT: Recent[DicomFile] = Recent(4)
@@ -54,13 +59,17 @@ def _read(source: PinnedObject) -> DicomFile:
     facts = dataset.groups or facts_without_groups(dataset.elements, dataset.shared, image.num_frames)
     if len(facts) != image.num_frames:
         raise damaged(source.uri, f"its header says {image.num_frames:,} frames, and has groups of {len(facts):,}")
+    is_slide = dataset.sop_class == WHOLE_SLIDE
+    slide = read_slide(dataset, image, facts, source) if is_slide else None
     return DicomFile(
         syntax=dataset.syntax,
         pixels=dataset.pixels,
         deflated_from=dataset.deflated_from,
         extended_offsets=dataset.elements.raw("ExtendedOffsetTable"),
         image=image,
-        facts=facts,
+        facts=facts[:1] if slide else facts,
         tables=read_value_tables(dataset.elements, image, big_endian=dataset.syntax.big_endian, uri=source.uri),
-        place=place_of(dataset, image, facts[0]) if image.num_frames == 1 else None,
+        place=place_of(dataset, image, facts[0]) if image.num_frames == 1 and not is_slide else None,
+        slide=slide,
+        level=level_of(slide, dataset, facts[0]) if slide else None,
     )

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from encdec_batch.errors import SceneUnreadable, UnsupportedScene
 from encdec_batch.read.dicom.file import DicomFile
@@ -28,6 +29,7 @@ _END_OF_IMAGE = b"\xff\xd9"
 _MOST_FRAGMENTS = 1 << 18
 _FORGET_EVERY = 256
 """Fragments of a walk: pages on the way are not kept."""
+_SPANS: Recent[tuple[NDArray[np.int64], NDArray[np.int64]]] = Recent(4)
 _RECENT: Recent[list[list[Span]]] = Recent(4)
 """Of objects without a table: to find one frame is to find all, by a request for each that is large."""
 
@@ -57,6 +59,28 @@ def frame_fragments(source: PinnedObject, dicom: DicomFile, frame: int) -> list[
         if found:
             return _full(found, source.uri)
     return _full(_RECENT.get(source, lambda: _all(source, value, dicom))[frame], source.uri)
+
+
+def spans_of_frames(source: PinnedObject, dicom: DicomFile) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of each frame where its first item begins and its last one ends: of a slide, which has very many.
+
+    A table is believed if it proves right for the first and the last of them; what it says of the others is seen when
+    they are read.
+
+    Raises:
+        SceneUnreadable, UnsupportedScene: as `frame_fragments`.
+    """
+    return _SPANS.get(source, lambda: _spans(source, dicom))
+
+
+def _spans(source: PinnedObject, dicom: DicomFile) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    value, last = _value(source, dicom), dicom.image.num_frames - 1
+    for starts in _tables(source, dicom, value):
+        if _checked(source, value, starts, 0) and (end := _checked(source, value, starts, last)):
+            return np.array(starts, np.int64), np.array([*starts[1:], end[-1][1]], np.int64)
+    found = _all(source, value, dicom)
+    starts = [spans[0][0] - ITEM_BYTES for spans in found]
+    return np.array(starts, np.int64), np.array([spans[-1][1] for spans in found], np.int64)
 
 
 def _all(source: PinnedObject, value: _Value, dicom: DicomFile) -> list[list[Span]]:

@@ -42,6 +42,8 @@ class FrameFacts:
     """Of what comes out: HU, OD, US (unspecified), ..."""
     time: int = 0
     """Temporal position index."""
+    tile: tuple[int, int] | None = None
+    """Of a slide: row and column of its first pixel, from 0."""
 
 
 def shared_facts(elements: Elements, *, uri: str) -> FrameFacts:
@@ -78,6 +80,10 @@ def grouped(facts: FrameFacts, group: Elements, *, uri: str) -> FrameFacts:
         facts = replace(facts, orientation=_orientation(item))
     for item in _first(group, "PixelValueTransformationSequence"):
         facts = _rescaled(facts, item, uri)
+    for item in _first(group, "PlanePositionSlideSequence"):
+        first = [item.vector(f"{axis}PositionInTotalImagePixelMatrix", 1) for axis in ("Row", "Column")]
+        if first[0] and first[1]:
+            facts = replace(facts, tile=(int(first[0][0]) - 1, int(first[1][0]) - 1))
     for item in _first(group, "FrameContentSequence"):
         time = item.vector("TemporalPositionIndex", 1)
         facts = replace(facts, time=int(time[0])) if time else facts

@@ -25,6 +25,10 @@ _SAMPLES: dict[str, int] = {
 _MOST_SIDE = 65535
 MOST_FRAMES = 1 << 16
 """In one object: each is a scene."""
+MOST_TILES = 1 << 20
+"""Of a slide."""
+WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+"""VL Whole Slide Microscopy Image Storage."""
 ITEM_BYTES = 8
 """Of a fragment, at least: its tag and its length."""
 _FLOATS: dict[str, tuple[str, int]] = {"FloatPixelData": ("f4", 32), "DoubleFloatPixelData": ("f8", 64)}
@@ -81,10 +85,10 @@ def read_dicom_image(dataset: DicomDataset, source: PinnedObject) -> DicomImage:
     frames = elements.integer("NumberOfFrames", 1) or 1
     if frames < 1:
         raise damaged(uri, f"its header says {frames:,} frames")
-    if frames > MOST_FRAMES:
-        raise UnsupportedScene(
-            f"{uri}: it promises {frames:,} frames, more than {MOST_FRAMES:,}", hint="divide it", uri=uri
-        )
+    # A slide is one scene, however many tiles it has.
+    most = MOST_TILES if dataset.sop_class == WHOLE_SLIDE else MOST_FRAMES
+    if frames > most:
+        raise UnsupportedScene(f"{uri}: it promises {frames:,} frames, more than {most:,}", hint="divide it", uri=uri)
     photometric = _photometric(elements, uri)
     samples = elements.integer("SamplesPerPixel", _SAMPLES[photometric])
     if samples != _SAMPLES[photometric]:

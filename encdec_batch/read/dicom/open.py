@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
 
 from encdec_batch.errors import UnsupportedScene
 from encdec_batch.read.contents import Contents
@@ -15,6 +17,8 @@ from encdec_batch.read.dicom.groups import FrameFacts
 from encdec_batch.read.dicom.image import DicomImage
 from encdec_batch.read.dicom.native import frame_span, is_swapped
 from encdec_batch.read.dicom.rows import RowsOfFrame
+from encdec_batch.read.dicom.slide import DicomSlide
+from encdec_batch.read.dicom.tiled import TiledFrames
 from encdec_batch.read.dicom.values import Meaning, meaning_of, scale_of
 from encdec_batch.read.header import SceneHeader
 from encdec_batch.read.options import ReadOptions
@@ -24,7 +28,10 @@ from encdec_batch.read.plane import WHOLE, Plane
 from encdec_batch.read.ranges import PinnedObject
 from encdec_batch.read.reader import Rule
 from encdec_batch.read.request import check_request
+from encdec_batch.read.slide.tile import decoder_name
 from encdec_batch.window import Window
+
+Layout = Literal["striped", "whole", "tiled"]
 
 
 class DicomReader(PinnedReader):
@@ -65,6 +72,30 @@ class DicomReader(PinnedReader):
         self._source.forget()
 
 
+class DicomSlideReader(DicomReader):
+    """A `Reader` of one level of a slide."""
+
+    def __init__(self, source: PinnedObject, tiles: TiledFrames, meaning: Meaning, header: SceneHeader) -> None:
+        super().__init__(source, tiles, meaning, header)
+        self._tiles = tiles
+
+    def read(self, window: Window, bands: Sequence[int], *, rule: Rule, nan_is_nodata: bool = True) -> Patch:
+        """See `Reader.read`."""
+        patch = super().read(window, bands, rule=rule, nan_is_nodata=nan_is_nodata)
+        return (
+            patch if self._tiles.is_whole else replace(patch, valid_mask=patch.valid_mask & self._tiles.there(window))
+        )
+
+    def thumbnail(self, max_side: int) -> Patch:
+        """See `Reader.thumbnail`. Of this level: the others are objects of their own."""
+        patch = super().thumbnail(max_side)
+        if self._tiles.is_whole:
+            return patch
+        step = -(-max(self._header.height, self._header.width) // max_side)
+        there = self._tiles.there(Window(0, 0, self._header.width, self._header.height))[::step, ::step]
+        return replace(patch, valid_mask=patch.valid_mask & there)
+
+
 def open_dicom(source: PinnedObject, plane: Plane, options: ReadOptions) -> DicomReader:  # noqa: ARG001
     """A reader of one frame.
 
@@ -73,14 +104,27 @@ def open_dicom(source: PinnedObject, plane: Plane, options: ReadOptions) -> Dico
         UnsupportedScene: it is of a kind that is not read, or beyond the limits; there is no such frame.
     """
     dicom = read_dicom_file(source)
+    if dicom.slide is not None:
+        return _open_slide(source, dicom, dicom.slide, plane)
     frame = _frame(dicom.image, plane, source.uri)
     facts = dicom.facts[frame]
     meaning = meaning_of(dicom.image, dicom.tables, facts)
     stored, encoded_bytes = _stored(source, dicom, frame)
-    by_rows = isinstance(stored, RowsOfFrame)
+    layout: Layout = "striped" if isinstance(stored, RowsOfFrame) else "whole"
+    header = _header(dicom, meaning, facts, layout, encoded_bytes)
+    return DicomReader(source, stored, meaning, header)
+
+
+def _header(
+    dicom: DicomFile,
+    meaning: Meaning,
+    facts: FrameFacts,
+    layout: Layout,
+    encoded_bytes: int,
+) -> SceneHeader:
     slope, intercept = scale_of(meaning, facts)
-    bands = meaning.num_bands
-    header = SceneHeader(
+    bands, by_rows = meaning.num_bands, layout == "striped"
+    return SceneHeader(
         driver="DICOM",
         height=dicom.image.rows,
         width=dicom.image.columns,
@@ -95,7 +139,7 @@ def open_dicom(source: PinnedObject, plane: Plane, options: ReadOptions) -> Dico
         transform=None,
         gcps=(),
         gcps_crs_wkt=None,
-        layout="striped" if by_rows else "whole",
+        layout=layout,
         tile_height=1 if by_rows else dicom.image.rows,
         tile_width=dicom.image.columns,
         compression=dicom.syntax.name,
@@ -103,7 +147,6 @@ def open_dicom(source: PinnedObject, plane: Plane, options: ReadOptions) -> Dico
         encoded_bytes=encoded_bytes,
         pixel_size_um=_pixel_size_um(facts),
     )
-    return DicomReader(source, stored, meaning, header)
 
 
 def contents_of_dicom(source: PinnedObject, options: ReadOptions) -> Contents:  # noqa: ARG001
@@ -113,9 +156,33 @@ def contents_of_dicom(source: PinnedObject, options: ReadOptions) -> Contents:  
         SceneUnreadable, UnsupportedScene: as `open_dicom`.
     """
     dicom = read_dicom_file(source)
+    if dicom.level is not None:
+        return Contents(level=dicom.level)
     if dicom.image.num_frames > 1:
         return contents_of_frames(dicom.image, dicom.facts)
     return Contents(place=dicom.place)
+
+
+def _open_slide(source: PinnedObject, dicom: DicomFile, slide: DicomSlide, plane: Plane) -> DicomSlideReader:
+    if plane != WHOLE or not slide.is_level:
+        what = "its frames are tiles of one image" if plane != WHOLE else "a picture of a slide's label or glass"
+        raise UnsupportedScene(f"{source.uri}: {what}", hint="ask for a level of the slide as a whole", uri=source.uri)
+    meaning = meaning_of(dicom.image, dicom.tables, dicom.facts[0])
+    tiles = TiledFrames(source, dicom, slide)
+    header = _header(dicom, meaning, dicom.facts[0], "tiled", tiles.num_bytes)
+    return DicomSlideReader(
+        source,
+        tiles,
+        meaning,
+        replace(
+            header,
+            height=slide.height,
+            width=slide.width,
+            tile_height=dicom.image.rows,
+            mask=header.mask if tiles.is_whole else "internal",
+            decoder=decoder_name() if dicom.syntax.codec != "native" else "",
+        ),
+    )
 
 
 def _frame(image: DicomImage, plane: Plane, uri: str) -> int:
