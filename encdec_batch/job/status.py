@@ -145,7 +145,8 @@ def verify(
 
 
 def _files(markers: PackedMarkers) -> Iterator[OutputFile]:
-    return (file for marker in markers for file in marker.outputs.values())
+    """Every object that a marker names."""
+    return (one for marker in markers for file in marker.outputs.values() for one in file.objects())
 
 
 def output_digest(uri: str, options: StorageOptions | None = None) -> str:

@@ -6,17 +6,20 @@ import hashlib
 from collections.abc import Callable, Iterator
 from importlib import metadata
 
+from encdec_batch.commit.files import write_object
 from encdec_batch.commit.marker import OutputFile
 from encdec_batch.commit.volume_paths import DICOM_PREFIX, VOLUMES_PREFIX, folder_path
 from encdec_batch.models.card import Card
 from encdec_batch.plan.keys import canonical_json
+from encdec_batch.plan.products import ome_zarr_name
 from encdec_batch.plan.scene import SourceImage
 from encdec_batch.spec.job import JobSpec
-from encdec_batch.spec.output import NiftiFile
+from encdec_batch.spec.output import DicomSegFile, NiftiFile, OmeZarrVolumeFile
 from encdec_batch.store.store import Store
 from encdec_batch.volume.dicom_seg import write_dicom_seg
 from encdec_batch.volume.dicom_source import read_source
 from encdec_batch.volume.nifti import write_nifti
+from encdec_batch.volume.ome_zarr import write_volume_zarr
 from encdec_batch.volume.order import VolumeOrder
 from encdec_batch.volume.record import VolumeRecord
 from encdec_batch.volume.slices import SliceRasters
@@ -38,15 +41,15 @@ def build_volume(store: Store, order: VolumeOrder, spec: JobSpec, card: Card) ->
         UnsupportedScene: a format cannot hold it.
         SceneError, TransientStoreError: its source cannot be read again.
     """
-    rasters, made = SliceRasters(store, order), {}
+    rasters, made = SliceRasters(store, order), dict[str, OutputFile]()
+    if any(isinstance(file, OmeZarrVolumeFile) for file in order.files):
+        path = folder_path(order.volume_id, order.key, _content(), VOLUMES_PREFIX) + ome_zarr_name(order.product)
+        made[ome_zarr_name(order.product)] = _folder(store, path, rasters)
     for name, fill in _files(order, rasters, spec, card):
         # What names its patient, as DICOM must, lies apart from all else.
         prefix = DICOM_PREFIX if name.endswith(".dcm") else VOLUMES_PREFIX
         path = folder_path(order.volume_id, order.key, _content(), prefix) + name
-        with store.open_writer(path, expected_size=0) as writer:
-            written = fill(writer)
-            # False: the file is there already. Its bytes are a function of its name, so it is this one.
-            writer.finish()
+        written = write_object(store, path, fill, expected_size=0)
         made[name] = OutputFile(path=path, size=written.size_bytes, sha256=written.sha256)
     return VolumeRecord(
         volume_id=order.volume_id,
@@ -56,6 +59,16 @@ def build_volume(store: Store, order: VolumeOrder, spec: JobSpec, card: Card) ->
     )
 
 
+def _folder(store: Store, path: str, rasters: SliceRasters) -> OutputFile:
+    members = dict[str, Written]()
+
+    def put(member: str, fill: Callable[[Sink], Written]) -> None:
+        members[member] = write_object(store, f"{path}/{member}", fill, expected_size=0)
+
+    write_volume_zarr(put, rasters)
+    return OutputFile.of_folder(path, members)
+
+
 def _files(
     order: VolumeOrder, rasters: SliceRasters, spec: JobSpec, card: Card
 ) -> Iterator[tuple[str, Callable[[Sink], Written]]]:
@@ -63,7 +76,7 @@ def _files(
         if isinstance(file, NiftiFile):
             name = f"{order.product.name}.nii.gz" if file.packed else f"{order.product.name}.nii"
             yield name, lambda sink, f=file: write_nifti(sink, rasters, packed=f.packed)  # type: ignore[misc]
-        else:
+        elif isinstance(file, DicomSegFile):
             sources = [read_source(spec, image) for image in _objects(order)]
             yield "seg.dcm", lambda sink, f=file, s=sources: write_dicom_seg(sink, rasters, f, card, s)  # type: ignore[misc]
 
