@@ -55,7 +55,7 @@ def write_geojson(sink: Sink, tiles: SceneTiles, file: GeojsonFile, size: PixelS
     for number, polygon in _polygons(tiles, tracers):
         if polygon.area < file.min_area_px:
             continue
-        waiting += separator + _feature(polygon, _properties(tiles, number, file), file.tolerance_px, size)
+        waiting += separator + feature(polygon, _properties(tiles, number, file), file.tolerance_px, size)
         separator = b",\n"
         if len(waiting) >= _PIECE_BYTES:
             counting.write(bytes(waiting))
@@ -65,6 +65,13 @@ def write_geojson(sink: Sink, tiles: SceneTiles, file: GeojsonFile, size: PixelS
     about = b',"encdec":' + _json({"cut_at_rows": cuts}) if cuts else b""
     counting.write(bytes(waiting) + b"\n]" + about + b"}\n")
     return counting.written
+
+
+def feature(polygon: Polygon, properties: dict[str, object], tolerance: float, size: PixelSize) -> bytes:
+    """One polygon, on one line."""
+    rings = [_coordinates(simplified(ring, tolerance), size) for ring in polygon.rings]
+    geometry = {"type": "Polygon", "coordinates": rings}
+    return _json({"type": "Feature", "geometry": geometry, "properties": properties})
 
 
 def _polygons(tiles: SceneTiles, tracers: dict[int, Tracer]) -> Iterator[tuple[int, Polygon]]:
@@ -84,12 +91,6 @@ def _properties(tiles: SceneTiles, number: int, file: GeojsonFile) -> dict[str, 
     return {"objectType": file.objects, "classification": {"name": name, "color": color}}
 
 
-def _feature(polygon: Polygon, properties: dict[str, object], tolerance: float, size: PixelSize) -> bytes:
-    rings = [_coordinates(simplified(ring, tolerance), size) for ring in polygon.rings]
-    geometry = {"type": "Polygon", "coordinates": rings}
-    return _json({"type": "Feature", "geometry": geometry, "properties": properties})
-
-
 def _coordinates(ring: Ring, size: PixelSize) -> list[list[float]]:
     """Closed, as GeoJSON wants it."""
     closed = np.concatenate([ring, ring[:1]])
@@ -102,4 +103,4 @@ def _coordinates(ring: Ring, size: PixelSize) -> list[list[float]]:
 
 def _json(value: object) -> bytes:
     # Names of classes as they are: readers take UTF-8.
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")

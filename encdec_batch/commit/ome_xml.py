@@ -5,6 +5,7 @@ Source: OME-XML 2016-06; OME-TIFF specification 6.0.
 
 from __future__ import annotations
 
+import re
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from encdec_batch.plan.product import Product
 
 _NAMESPACE = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TYPES = {"uint8": "uint8", "uint16": "uint16", "float32": "float"}
 
 
@@ -44,8 +46,8 @@ def ome_xml(product: Product, shape: tuple[int, int], size_um: tuple[float, floa
         '<TiffData IFD="0" PlaneCount="1"/></Pixels>'
         f"{_annotated(product)}</OME>"
     )
-    # TIFF's texts have 7 bits; XML has names for all else.
-    return text.encode("ascii", "xmlcharrefreplace") + b"\0"
+    # TIFF's texts have 7 bits; XML has names for all else, but for control characters, which it forbids.
+    return _FORBIDDEN.sub("?", text).encode("ascii", "xmlcharrefreplace") + b"\0"
 
 
 def _annotated(product: Product) -> str:
