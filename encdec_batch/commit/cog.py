@@ -8,6 +8,8 @@ it: other readers do not, and an empty tile of 256 KiB costs some 300 bytes.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,13 @@ from encdec_batch.write.tiff import LEADER, Tag, header_bytes, long8_tag, long_t
 _CLASSIC_LIMIT = 2**32
 
 
+class LayOut(Protocol):
+    """Header and directories of a file."""
+
+    def __call__(self, levels: Sequence[Sequence[Tag]], *, big: bool) -> bytes:
+        """`levels` has of each level, the full one first, its size and where its tiles lie."""
+
+
 def write_cog(sink: Sink, tiles: SceneTiles, geo: Geo) -> Written:
     """Writes the file of one product; memory holds one row of encoded tiles.
 
@@ -28,8 +37,23 @@ def write_cog(sink: Sink, tiles: SceneTiles, geo: Geo) -> Written:
         PartMissing: names every part that is gone or damaged.
         UnsupportedScene: GDAL does not know the CRS.
     """
+    full, overview = image_tags(tiles.product, geo, tiles.codec)
+
+    def lay_out(levels: Sequence[Sequence[Tag]], *, big: bool) -> bytes:
+        reduced = [[long_tag(254, [1]), *overview, *level] for level in levels[1:]]
+        return header_bytes([[*full, *levels[0]], *reduced], big=big)
+
+    return write_tiled(sink, tiles, lay_out)
+
+
+def write_tiled(sink: Sink, tiles: SceneTiles, lay_out: LayOut) -> Written:
+    """The same for any order of directories.
+
+    Raises:
+        PartMissing: names every part that is gone or damaged.
+    """
     counting = CountingSink(sink)
-    header, size = _header(tiles, geo)
+    header, size = _header(tiles, lay_out)
     counting.write(header)
     for level in reversed(range(len(tiles.shapes))):
         for row in range(tiles.num_rows(level)):
@@ -43,18 +67,17 @@ def _framed(tile: bytes) -> bytes:
     return struct.pack("<I", len(tile)) + tile + tile[-LEADER:]
 
 
-def _header(tiles: SceneTiles, geo: Geo) -> tuple[bytes, int]:
+def _header(tiles: SceneTiles, lay_out: LayOut) -> tuple[bytes, int]:
     """The bytes before the first tile, and the size of the whole file."""
-    tags = image_tags(tiles.product, geo, tiles.codec)
     lengths = [tiles.lengths(level) for level in range(len(tiles.shapes))]
     pixels = sum(int(level.sum()) + 2 * LEADER * level.size for level in lengths)
     # A header's size does not depend on the offsets in it: it is laid out once to know where tiles begin.
     zeros = [np.zeros_like(level) for level in lengths]
-    start = len(_lay_out(tiles, lengths, zeros, tags, big=False))
+    start = len(lay_out(_places(tiles, lengths, zeros, big=False), big=False))
     big = start + pixels >= _CLASSIC_LIMIT
     if big:
-        start = len(_lay_out(tiles, lengths, zeros, tags, big=True))
-    return _lay_out(tiles, lengths, _offsets(lengths, start), tags, big=big), start + pixels
+        start = len(lay_out(_places(tiles, lengths, zeros, big=True), big=True))
+    return lay_out(_places(tiles, lengths, _offsets(lengths, start), big=big), big=big), start + pixels
 
 
 def _offsets(lengths: list[NDArray[np.int64]], start: int) -> list[NDArray[np.int64]]:
@@ -67,19 +90,17 @@ def _offsets(lengths: list[NDArray[np.int64]], start: int) -> list[NDArray[np.in
     return offsets[::-1]
 
 
-def _lay_out(
-    tiles: SceneTiles,
-    lengths: list[NDArray[np.int64]],
-    offsets: list[NDArray[np.int64]],
-    tags: tuple[tuple[Tag, ...], tuple[Tag, ...]],
-    *,
-    big: bool,
-) -> bytes:
-    full, overview = tags
+def _places(
+    tiles: SceneTiles, lengths: list[NDArray[np.int64]], offsets: list[NDArray[np.int64]], *, big: bool
+) -> list[list[Tag]]:
+    """Of each level its size and where its tiles lie."""
     place = long8_tag if big else long_tag
-    directories = []
-    for number, (height, width) in enumerate(tiles.shapes):
-        size = [long_tag(256, [width]), long_tag(257, [height])]
-        data = [place(324, offsets[number]), long_tag(325, lengths[number])]
-        directories.append([*([long_tag(254, [1]), *overview] if number else full), *size, *data])
-    return header_bytes(directories, big=big)
+    return [
+        [
+            long_tag(256, [width]),
+            long_tag(257, [height]),
+            place(324, offsets[number]),
+            long_tag(325, lengths[number]),
+        ]
+        for number, (height, width) in enumerate(tiles.shapes)
+    ]

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from encdec_batch.errors import SpecError
 
 SCENES_PREFIX = "scenes/"
+FOLDER_ENDING = ".ome.zarr"
+"""Of outputs that are folders."""
 
 _SCENE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _FOLDER = re.compile(r"(?P<g>[1-9][0-9]*)-(?P<key>[0-9a-f]{16})-(?P<d>[0-9a-f]{8})")
@@ -46,9 +48,11 @@ class OutputFolder:
 
     @classmethod
     def parse(cls, path: str) -> OutputFolder | None:
-        """The folder that an object's path lies in; None where this is no folder of ours."""
+        """The folder that an object's path lies in, within an OME-Zarr at any depth; None: in no folder of ours."""
         steps = path.split("/")
-        if len(steps) != 4 or f"{steps[0]}/" != SCENES_PREFIX or not _SCENE_ID.fullmatch(steps[1]):
+        if len(steps) < 4 or f"{steps[0]}/" != SCENES_PREFIX or not _SCENE_ID.fullmatch(steps[1]):
+            return None
+        if len(steps) > 4 and not steps[3].endswith(FOLDER_ENDING):
             return None
         match = _FOLDER.fullmatch(steps[2])
         if match is None:

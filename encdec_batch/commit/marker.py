@@ -8,14 +8,24 @@ overtaken, however late it wakes up.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from encdec_batch.commit.generation import OutputFolder, check_scene_id, is_scene_id
 from encdec_batch.commit.lease import check_lease
@@ -26,6 +36,7 @@ from encdec_batch.plan.scene import SourceImage
 from encdec_batch.read.plane import Plane
 from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.store import Store
+from encdec_batch.write.sink import Written
 
 MARKER_PREFIX = "markers/"
 
@@ -40,14 +51,64 @@ class _Stored(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
+class Member(_Stored):
+    """One object of an output that is a folder."""
+
+    size: int = Field(ge=0)
+    """Bytes."""
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
 class OutputFile(_Stored):
-    """One committed file."""
+    """One committed file, or folder of files."""
 
     path: str
     """From the root of the output; in the folder of this generation or of an earlier one."""
     size: int = Field(ge=0)
-    """Bytes."""
+    """Bytes, of all members together."""
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Of a folder that of the lines `path,size,sha256` of its members, sorted, each ended by a newline."""
+    members: dict[str, Member] = Field(default_factory=dict)
+    """Of a folder all objects that are of it, by path below it; a file has none."""
+
+    @classmethod
+    def of_folder(cls, path: str, members: Mapping[str, Written]) -> Self:
+        """A folder of these objects."""
+        stored = {name: Member(size=one.size_bytes, sha256=one.sha256) for name, one in sorted(members.items())}
+        return cls(
+            path=path,
+            size=sum(one.size for one in stored.values()),
+            sha256=_digest_of(stored),
+            members=stored,
+        )
+
+    @model_validator(mode="after")
+    def _is_what_its_members_are(self) -> Self:
+        if not self.members:
+            return self
+        if any(step in ("", ".", "..") for name in self.members for step in name.split("/")):
+            raise ValueError(f"{self.path}: a member lies elsewhere")
+        if (self.size, self.sha256) != (sum(one.size for one in self.members.values()), _digest_of(self.members)):
+            raise ValueError(f"{self.path}: size and sha256 are not those of its members")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_no_members(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        said: dict[str, Any] = dump(self)
+        # Files stay what they were before there were folders.
+        return {key: value for key, value in said.items() if key != "members" or value}
+
+    def objects(self) -> Iterator[OutputFile]:
+        """What there is to look at in the store: itself, or its members."""
+        if not self.members:
+            yield self
+        for name, one in self.members.items():
+            yield OutputFile(path=f"{self.path}/{name}", size=one.size, sha256=one.sha256)
+
+
+def _digest_of(members: Mapping[str, Member]) -> str:
+    lines = (f"{name},{one.size},{one.sha256}\n" for name, one in sorted(members.items()))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 class InputImage(_Stored):

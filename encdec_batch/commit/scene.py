@@ -5,40 +5,29 @@ The steps, and what a reader sees after a death at each of them: docs/format.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 
 from pydantic import JsonValue
 
-from encdec_batch.commit.cells import write_cells
 from encdec_batch.commit.certificate import certify, without_checks
 from encdec_batch.commit.checks import stored_checks
-from encdec_batch.commit.cog import write_cog
-from encdec_batch.commit.generation import OutputFolder, output_folder
-from encdec_batch.commit.geo import geo_of
-from encdec_batch.commit.marker import InputObject, Marker, MoveResult, OutputFile, carry_on, move_marker, read_marker
+from encdec_batch.commit.files import FileOrder, file_notes, file_options, write_files
+from encdec_batch.commit.generation import output_folder
+from encdec_batch.commit.marker import InputObject, Marker, MoveResult, carry_on, move_marker, read_marker
 from encdec_batch.commit.parts import MemoryParts, Parts, SceneTiles, StoredParts, digest_d
-from encdec_batch.commit.png import write_png, write_quicklook
 from encdec_batch.commit.prune import PARTS_PREFIX
 from encdec_batch.commit.pyramid import COARSE, has_coarse, write_coarse
 from encdec_batch.commit.summary import scene_summary
 from encdec_batch.errors import CertificateFailed, CommitConflict, PartMissing
-from encdec_batch.models.card import ImageOutput
 from encdec_batch.plan.output_size import largest_cog
-from encdec_batch.plan.product import Product
-from encdec_batch.plan.products import CELLS, QUICKLOOK, needed_products
+from encdec_batch.plan.products import needed_products
 from encdec_batch.plan.recipe import Recipe
 from encdec_batch.plan.scene import ScenePlan
-from encdec_batch.spec.output import PngFile, QuicklookFile
 from encdec_batch.store.store import Store
 from encdec_batch.write.check import Check
-from encdec_batch.write.sink import Sink, Written
 from encdec_batch.write.versions import encoder_versions
-
-FILES_AT_ONCE = 4
-"""Files of a scene that are written together: for small scenes the store's latency is most of a commit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +86,9 @@ def commit_scene(store: Store, order: CommitOrder, parts: Parts, checks: Sequenc
         scene.scene_id,
         generation=scene.generation,
         scene_key=scene.scene_key,
-        content=digest_d(parts, encoder_versions() | _file_options(order)),
+        content=digest_d(parts, encoder_versions() | file_options(order.recipe)),
     )
-    made = _write_files(store, order, folder, parts, coarse)
+    made = write_files(store, FileOrder(recipe=order.recipe, scene=scene, parts=parts, coarse=coarse), folder)
     asked = order.recipe.order.wanted
     marker = Marker(
         scene_id=scene.scene_id,
@@ -109,7 +98,7 @@ def commit_scene(store: Store, order: CommitOrder, parts: Parts, checks: Sequenc
         input=InputObject.of(scene.images),
         certificate=certificate,
         summary=_summary(order, parts, previous),
-        notes=tuple(_notes(order)),
+        notes=tuple(file_notes(order.recipe, scene)),
     )
     return move_marker(store, marker, expected_etag=scene.marker_etag, lease_n=order.lease_n)
 
@@ -130,12 +119,6 @@ def _certificate(
         return found
     carried = main in needed_products(recipe.products, tuple(previous.outputs))
     return previous.certificate if carried else found
-
-
-def _file_options(order: CommitOrder) -> dict[str, str]:
-    """What of the spec decides bytes of a file and is in no part: without it a folder's name would not name them."""
-    files = order.recipe.spec.output.files
-    return {f"{file.kind}.max_side": str(file.max_side) for file in files if isinstance(file, PngFile | QuicklookFile)}
 
 
 def _summary(order: CommitOrder, parts: Parts, previous: Marker | None) -> dict[str, JsonValue]:
@@ -182,69 +165,3 @@ def _coarse(store: Store, order: CommitOrder, parts: Parts) -> Parts | None:
         write_coarse(writer, products, parts)
         writer.finish()
     return StoredParts(store, part_path(scene.part_key, ""), [COARSE])
-
-
-def _write_files(
-    store: Store, order: CommitOrder, folder: OutputFolder, parts: Parts, coarse: Parts | None
-) -> dict[str, OutputFile]:
-    sizes = {f"{product.name}.tif": largest_cog(order.scene, product) for product in order.recipe.products}
-
-    def write(file: tuple[str, Callable[[Sink], Written]]) -> tuple[str, OutputFile]:
-        name, fill = file
-        path = folder.path + name
-        # A multipart upload has 10,000 parts: too small ones would end it short of a giant.
-        with store.open_writer(path, expected_size=sizes.get(name, 0)) as writer:
-            written = fill(writer)
-            # False: the file is there already. Its bytes are a function of its name, so it is this one.
-            writer.finish()
-        return name, OutputFile(path=path, size=written.size_bytes, sha256=written.sha256)
-
-    files = list(_files(order, parts, coarse))
-    if len(files) == 1:
-        return dict(map(write, files))
-    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
-        return dict(pool.map(write, files))
-
-
-def _files(order: CommitOrder, parts: Parts, coarse: Parts | None) -> Iterator[tuple[str, Callable[[Sink], Written]]]:
-    """Name and writer of each file that is to be made."""
-    scene, recipe = order.scene, order.recipe
-    shape = scene.grid().output_shape
-    geo = geo_of(scene.header, scene.geometry.scale)
-    main, png, quicklook = recipe.products[0], recipe.spec.output.file("png"), recipe.spec.output.file("quicklook")
-    span = _value_range(recipe, main)
-
-    def tiles(product: Product) -> SceneTiles:
-        return SceneTiles(product, shape, parts, coarse)
-
-    for product in recipe.products:
-        if f"{product.name}.tif" in scene.outputs:
-            yield f"{product.name}.tif", lambda sink, p=product: write_cog(sink, tiles(p), geo)  # type: ignore[misc]
-    if f"{main.name}.png" in scene.outputs and isinstance(png, PngFile):
-        if max(shape) <= png.max_side:
-            yield f"{main.name}.png", lambda sink: write_png(sink, tiles(main), value_range=span)
-        else:
-            side = min(png.max_side, quicklook.max_side if isinstance(quicklook, QuicklookFile) else 2048)
-            yield f"{main.name}.png", lambda sink: write_quicklook(sink, tiles(main), max_side=side, value_range=span)
-    if QUICKLOOK in scene.outputs and isinstance(quicklook, QuicklookFile):
-        yield (
-            QUICKLOOK,
-            lambda sink: write_quicklook(sink, tiles(main), max_side=quicklook.max_side, value_range=span),
-        )
-    if CELLS in scene.outputs:
-        yield CELLS, lambda sink: write_cells(sink, main, parts, geo, scene_id=scene.scene_id)
-
-
-def _value_range(recipe: Recipe, main: Product) -> tuple[float, float] | None:
-    """Float images are shown between the ends of the card's range."""
-    if main.dtype == "float32" and isinstance(recipe.card.output, ImageOutput):
-        return recipe.card.output.units_range
-    return None
-
-
-def _notes(order: CommitOrder) -> Iterator[str]:
-    png = order.recipe.spec.output.file("png")
-    side = max(order.scene.grid().output_shape)
-    if isinstance(png, PngFile) and side > png.max_side:
-        name = order.recipe.products[0].name
-        yield f"{name}.png is a quicklook: the scene's side of {side} px is above png.max_side {png.max_side}"

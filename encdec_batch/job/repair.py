@@ -80,7 +80,8 @@ def _scenes_of(paths: Iterable[str]) -> list[str]:
 
 def _is_damaged(store: Store, marker: Marker, bad: Collection[str]) -> bool:
     """Still: a run may have made the scene again since it was looked at."""
-    return any(fault_of(store, file) for file in marker.outputs.values() if file.path in bad)
+    named = (one for file in marker.outputs.values() for one in file.objects())
+    return any(fault_of(store, one) for one in named if one.path in bad)
 
 
 def _not_again(inputs: Inputs, marker: Marker) -> str:

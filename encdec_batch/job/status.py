@@ -159,14 +159,15 @@ def verify(
 def _volume_files(store: Store, why: dict[str, str]) -> list[OutputFile]:
     """Files of volumes; what is wrong with a record that cannot be read is noted."""
     try:
-        return [file for record, _ in read_records(store) for file in record.outputs.values()]
+        return [one for record, _ in read_records(store) for file in record.outputs.values() for one in file.objects()]
     except CommitError as error:
         why[VOLUMES_PREFIX] = str(error)
         return []
 
 
 def _files(markers: PackedMarkers) -> Iterator[OutputFile]:
-    return (file for marker in markers for file in marker.outputs.values())
+    """Every object that a marker names."""
+    return (one for marker in markers for file in marker.outputs.values() for one in file.objects())
 
 
 def output_digest(uri: str, options: StorageOptions | None = None) -> str:

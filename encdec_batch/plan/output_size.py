@@ -9,6 +9,7 @@ import numpy as np
 from encdec_batch.errors import UnsupportedScene
 from encdec_batch.plan.budget import TILE
 from encdec_batch.plan.product import Product
+from encdec_batch.plan.products import ome_tiff_name, ome_zarr_name
 from encdec_batch.plan.recipe import Recipe
 from encdec_batch.plan.scene import ScenePlan
 from encdec_batch.store.object import max_object_bytes
@@ -38,7 +39,9 @@ def refuse_too_large(scene: ScenePlan, recipe: Recipe) -> None:
         return
     for product in recipe.products:
         size = largest_cog(scene, product)
-        if f"{product.name}.tif" in scene.outputs and size > limit:
+        if {f"{product.name}.tif", ome_tiff_name(product), ome_zarr_name(product)}.intersection(
+            scene.outputs
+        ) and size > limit:
             height, width = (side * scene.geometry.scale for side in _sides(scene))
             raise UnsupportedScene(
                 f"{product.name}.tif of {width:,} x {height:,} px may have {size / 2**40:.1f} TiB, "

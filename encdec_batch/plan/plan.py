@@ -16,6 +16,7 @@ from encdec_batch.plan.cost import Cost
 from encdec_batch.plan.fit import fitting_bands
 from encdec_batch.plan.item import work_items
 from encdec_batch.plan.open import look_up, open_scene
+from encdec_batch.plan.outlines import refuse_outlines
 from encdec_batch.plan.output_size import refuse_too_large
 from encdec_batch.plan.recipe import Order, Recipe
 from encdec_batch.plan.scene import Candidate, ScenePlan, SetAside
@@ -301,6 +302,7 @@ def _cut(recipe: Recipe, candidate: Candidate, reader: Seen, known: Known) -> Sc
         stack=candidate.stack,
     )
     refuse_too_large(scene, recipe)
+    refuse_outlines(scene)
     part_key = recipe.part_key(key, block, scene.grid().tile_shape, outputs, decoder=header.decoder)
     scene = replace(scene, part_key=part_key, checks=recipe.checks(scene))
     return scene.with_done(known.parts.get(part_key, frozenset()))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import nan
 
+from encdec_batch.errors import SpecError
 from encdec_batch.models.card import Card, ClassesOutput, ImageOutput
 from encdec_batch.plan.product import MARGIN, Product, quantum_levels
 from encdec_batch.spec.output import OutputSpec
 
 QUICKLOOK = "quicklook.png"
 CELLS = "cells.parquet"
+OUTLINES = "outlines.geojson"
 
 
 def products_of(card: Card, output: OutputSpec) -> tuple[Product, ...]:
@@ -32,14 +35,47 @@ def wanted_outputs(products: tuple[Product, ...], output: OutputSpec) -> tuple[s
         names.append(QUICKLOOK)
     if "cells" in kinds:
         names.append(CELLS)
+    if "geojson" in kinds:
+        names.append(OUTLINES)
+    if "ome_tiff" in kinds:
+        names.append(ome_tiff_name(products[0]))
+    if "ome_zarr" in kinds:
+        names.append(ome_zarr_name(products[0]))
     return tuple(names)
 
 
+def ome_tiff_name(main: Product) -> str:
+    """`mask.ome.tif` or `image.ome.tif`."""
+    return f"{main.name}.ome.tif"
+
+
+def ome_zarr_name(main: Product) -> str:
+    """`mask.ome.zarr` or `image.ome.zarr`: a folder."""
+    return f"{main.name}.ome.zarr"
+
+
 def needed_products(products: tuple[Product, ...], outputs: tuple[str, ...]) -> tuple[Product, ...]:
-    """The rasters that these files are made from; all files but the COGs come from the main one."""
-    main = products[0]
-    from_main = any(not name.endswith(".tif") or name == f"{main.name}.tif" for name in outputs)
+    """The rasters that these files are made from; all files but the COGs of the others come from the main one."""
+    main, *others = products
+    of_others = {f"{product.name}.tif" for product in others}
+    from_main = any(name not in of_others for name in outputs)
     return tuple(p for p in products if (p is main and from_main) or (p is not main and f"{p.name}.tif" in outputs))
+
+
+def outlined_ids(mask: Product, names: Sequence[str] | None) -> tuple[int, ...]:
+    """Ids of the classes that are outlined, in the card's order; those of id 0 are ground, unless they are named.
+
+    Raises:
+        SpecError: a name is that of no class.
+    """
+    if names is None:
+        return tuple(number for number in mask.class_ids if number != 0)
+    if unknown := [name for name in names if name not in mask.class_names]:
+        raise SpecError(
+            f"geojson in output.files names {', '.join(unknown)}, the classes are {', '.join(mask.class_names)}",
+            hint="correct its classes",
+        )
+    return tuple(number for number, name in zip(mask.class_ids, mask.class_names, strict=True) if name in names)
 
 
 def check_products(main: Product) -> tuple[Product, ...]:

@@ -17,12 +17,12 @@ from encdec_batch.plan.checks import NO_CHECKS, Checks, choose_checks
 from encdec_batch.plan.keys import PartKeyFields, SceneKeyFields, canonical_json, part_key, scene_key
 from encdec_batch.plan.overlap import check_apart
 from encdec_batch.plan.product import Product
-from encdec_batch.plan.products import CELLS, needed_products, products_of, wanted_outputs
+from encdec_batch.plan.products import CELLS, needed_products, outlined_ids, products_of, wanted_outputs
 from encdec_batch.plan.scene import ScenePlan, SourceImage
 from encdec_batch.plan.volume_files import check_volume_files
 from encdec_batch.read.plane import WHOLE
 from encdec_batch.spec.job import JobSpec
-from encdec_batch.spec.output import CogFile
+from encdec_batch.spec.output import CogFile, GeojsonFile
 from encdec_batch.spec.source import GlobSource, PrefixSource
 
 FORMAT_VERSION = 1
@@ -101,6 +101,11 @@ class Order:
                 "output.probability and output.entropy are written as COG, and output.files has none",
                 hint="add {kind: cog} to output.files, or leave them out",
             )
+        outlines = asked.output.file("geojson")
+        if isinstance(outlines, GeojsonFile):
+            if not isinstance(self.card.output, ClassesOutput):
+                raise SpecError(f"geojson holds outlines of classes, {name} makes images", hint="leave it out")
+            outlined_ids(self.products[0], outlines.classes)
         if asked.tiling.halo is not None and self.card.geometry.margin:
             raise SpecError(
                 f"tiling.halo has no effect for {name}: the context of a network without padding is its margin",

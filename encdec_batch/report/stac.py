@@ -15,7 +15,7 @@ from typing import Any
 from encdec_batch.commit.catalogue_paths import MODELS, shard_of, shard_path
 from encdec_batch.commit.marker import Marker
 from encdec_batch.models.card import Card, ClassesOutput
-from encdec_batch.plan.products import CELLS, QUICKLOOK
+from encdec_batch.plan.products import CELLS, OUTLINES, QUICKLOOK
 from encdec_batch.report.place import place_of
 
 STAC_VERSION = "1.1.0"
@@ -28,11 +28,15 @@ _TYPES = {
     "tif": "image/tiff; application=geotiff; profile=cloud-optimized",
     "png": "image/png",
     "parquet": "application/vnd.apache.parquet",
+    "geojson": GEOJSON,
+    "zarr": "application/vnd.zarr; version=3",
 }
 _TITLES = {
     "mask.tif": "classes", "mask.png": "classes, in colour", "image.tif": "image", "image.png": "image",
     "probability.tif": "probability of each class", "entropy.tif": "entropy of the class probabilities",
-    QUICKLOOK: "quicklook", CELLS: "a row per core",
+    QUICKLOOK: "quicklook", CELLS: "a row per core", OUTLINES: "outlines of classes, in pixels",
+    "mask.ome.tif": "classes, as OME-TIFF", "image.ome.tif": "image, as OME-TIFF",
+    "mask.ome.zarr": "classes, as OME-Zarr", "image.ome.zarr": "image, as OME-Zarr",
 }  # fmt: skip
 OUTPUT_NAMES = tuple(_TITLES)
 """Every file that a scene may have."""
@@ -109,13 +113,13 @@ def assets_of(marker: Marker, root: str, model: ModelEntry | None = None) -> Ite
     shape = [marker.summary.get("height"), marker.summary.get("width")]
     for name, file in sorted(marker.outputs.items()):
         asset = {"href": root + file.path, **_asset(name, model)}
-        if name.endswith(".tif") and marker.summary.get("crs"):
+        if name.endswith(".tif") and not name.endswith(".ome.tif") and marker.summary.get("crs"):
             asset |= {"proj:shape": shape, "proj:transform": marker.summary["transform"]}
         yield name, asset
 
 
 def _asset(name: str, model: ModelEntry | None) -> dict[str, Any]:
-    kind = _TYPES.get(name.rpartition(".")[2])
+    kind = "image/tiff" if name.endswith(".ome.tif") else _TYPES.get(name.rpartition(".")[2])
     asset: dict[str, Any] = {"title": _TITLES.get(name, name), "roles": ["overview" if name == QUICKLOOK else "data"]}
     if kind:
         asset["type"] = kind

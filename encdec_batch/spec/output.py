@@ -38,6 +38,32 @@ class CellsFile(Spec):
     kind: Literal["cells"]
 
 
+class GeojsonFile(Spec):
+    """Outlines of classes as GeoJSON, as QuPath reads them: in pixels of the slide's finest level."""
+
+    kind: Literal["geojson"]
+    classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Names of the classes that are outlined; None: all but the one of id 0."""
+    objects: Literal["annotation", "detection"] = "annotation"
+    """What they are to QuPath. Detections cannot be edited, and many thousands of them are no trouble."""
+    min_area_px: Annotated[int, Field(ge=1)] = 1
+    """Connected pixels of the mask that are fewer have no outline."""
+    tolerance_px: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 0.0
+    """Points no further from the line between others are left out, in pixels of the mask; 0: pixels' own edges."""
+
+
+class OmeTiffFile(Spec):
+    """The mask or image once more as a pyramidal OME-TIFF, with the tiles and levels of the COG."""
+
+    kind: Literal["ome_tiff"]
+
+
+class OmeZarrFile(Spec):
+    """The mask or image once more as OME-Zarr 0.5: a folder, of each level one object; classes as a label image."""
+
+    kind: Literal["ome_zarr"]
+
+
 class NiftiFile(Spec):
     """Of each volume one NIfTI of all its slices, with the affine of its source."""
 
@@ -72,12 +98,22 @@ class DicomImageFile(DicomFile):
     input back (`output.scale` and `output.offset` are deviation and mean of that), else `network`."""
 
 
+class OmeZarrVolumeFile(Spec):
+    """Of each volume one OME-Zarr 0.5 of all its slices, with their distance."""
+
+    kind: Literal["ome_zarr_volume"]
+
+
 WAIT_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 WAIT = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?[smhd]")
 
-VolumeFile = NiftiFile | DicomSegFile | DicomImageFile
+VolumeFile = NiftiFile | DicomSegFile | DicomImageFile | OmeZarrVolumeFile
 """Of a whole volume, made from the COGs of its slices."""
-OutputFile = Annotated[CogFile | PngFile | QuicklookFile | CellsFile | VolumeFile, Field(discriminator="kind")]
+OF_VOLUMES = ("nifti", "ome_zarr_volume", "dicom_seg", "dicom_image")
+OutputFile = Annotated[
+    CogFile | PngFile | QuicklookFile | CellsFile | GeojsonFile | OmeTiffFile | OmeZarrFile | VolumeFile,
+    Field(discriminator="kind"),
+]
 
 
 class OutputSpec(Spec):
@@ -141,7 +177,7 @@ class OutputSpec(Spec):
     @classmethod
     def _volumes_have_slices(cls, files: tuple[OutputFile, ...]) -> tuple[OutputFile, ...]:
         kinds = [file.kind for file in files]
-        of_volumes = [file.kind for file in files if isinstance(file, VolumeFile)]
+        of_volumes = [kind for kind in kinds if kind in OF_VOLUMES]
         if of_volumes and "cog" not in kinds:
             raise ValueError(f"{of_volumes[0]} is made from the COGs of slices, and there are none: add {{kind: cog}}")
         return files

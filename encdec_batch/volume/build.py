@@ -7,19 +7,22 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import metadata
 
+from encdec_batch.commit.files import write_object
 from encdec_batch.commit.marker import OutputFile
 from encdec_batch.commit.volume_paths import DICOM_PREFIX, VOLUMES_PREFIX, folder_path
 from encdec_batch.models.card import Card
 from encdec_batch.plan.keys import canonical_json
 from encdec_batch.plan.private import names_of
+from encdec_batch.plan.products import ome_zarr_name
 from encdec_batch.plan.scene import SourceImage
 from encdec_batch.spec.job import JobSpec
-from encdec_batch.spec.output import DicomSegFile, NiftiFile
+from encdec_batch.spec.output import DicomSegFile, NiftiFile, OmeZarrVolumeFile
 from encdec_batch.store.store import Store
 from encdec_batch.volume.dicom_image import derived_objects, write_dicom_image
 from encdec_batch.volume.dicom_seg import write_dicom_seg
 from encdec_batch.volume.dicom_source import read_source
 from encdec_batch.volume.nifti import write_nifti
+from encdec_batch.volume.ome_zarr import write_volume_zarr
 from encdec_batch.volume.order import VolumeOrder
 from encdec_batch.volume.record import VolumeRecord
 from encdec_batch.volume.slices import SliceRasters
@@ -42,15 +45,15 @@ def build_volume(store: Store, order: VolumeOrder, spec: JobSpec, card: Card) ->
         SpecError: its patient is to be replaced, and there is no key.
         SceneError, TransientStoreError: its source cannot be read again.
     """
-    rasters, made = SliceRasters(store, order), {}
+    rasters, made = SliceRasters(store, order), dict[str, OutputFile]()
+    if any(isinstance(file, OmeZarrVolumeFile) for file in order.files):
+        path = folder_path(order.volume_id, order.key, _content(), VOLUMES_PREFIX) + ome_zarr_name(order.product)
+        made[ome_zarr_name(order.product)] = _folder(store, path, rasters)
     for name, fill in _files(order, rasters, spec, card):
         # What names its patient, as DICOM must, lies apart from all else.
         prefix = DICOM_PREFIX if name.endswith(".dcm") else VOLUMES_PREFIX
         path = folder_path(order.volume_id, order.key, _content(), prefix) + name
-        with store.open_writer(path, expected_size=0) as writer:
-            written = fill(writer)
-            # False: the file is there already. Its bytes are a function of its name, so it is this one.
-            writer.finish()
+        written = write_object(store, path, fill, expected_size=0)
         made[name] = OutputFile(path=path, size=written.size_bytes, sha256=written.sha256)
     return VolumeRecord(
         volume_id=order.volume_id,
@@ -60,6 +63,16 @@ def build_volume(store: Store, order: VolumeOrder, spec: JobSpec, card: Card) ->
     )
 
 
+def _folder(store: Store, path: str, rasters: SliceRasters) -> OutputFile:
+    members = dict[str, Written]()
+
+    def put(member: str, fill: Callable[[Sink], Written]) -> None:
+        members[member] = write_object(store, f"{path}/{member}", fill, expected_size=0)
+
+    write_volume_zarr(put, rasters)
+    return OutputFile.of_folder(path, members)
+
+
 def _files(
     order: VolumeOrder, rasters: SliceRasters, spec: JobSpec, card: Card
 ) -> Iterator[tuple[str, Callable[[Sink], Written]]]:
@@ -67,6 +80,8 @@ def _files(
         if isinstance(file, NiftiFile):
             name = f"{order.product.name}.nii.gz" if file.packed else f"{order.product.name}.nii"
             yield name, partial(write_nifti, rasters=rasters, packed=file.packed)
+            continue
+        if isinstance(file, OmeZarrVolumeFile):
             continue
         names = names_of(spec.privacy) if file.patient_module == "replace" else None
         sources = [read_source(spec, image, names) for image in _objects(order)]

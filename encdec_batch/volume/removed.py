@@ -45,7 +45,8 @@ def take_out_damaged(store: Store, paths: Collection[str], *, lease_n: int) -> t
     """
     taken = []
     for record, info in list(read_records(store)):
-        damaged = [file.path for file in record.outputs.values() if file.path in paths]
+        objects = (one for file in record.outputs.values() for one in file.objects())
+        damaged = [one.path for one in objects if one.path in paths]
         if damaged:
             gone = record.model_copy(update={"outputs": {}, "notes": ("damaged",)})
             move_record(store, gone, expected_etag=info.etag, lease_n=lease_n)

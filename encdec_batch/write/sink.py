@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,3 +44,14 @@ class CountingSink:
     @property
     def written(self) -> Written:
         return Written(size_bytes=self.size_bytes, sha256=self.sha256)
+
+
+def plain(data: bytes) -> Callable[[Sink], Written]:
+    """What fills an object with these bytes."""
+
+    def fill(sink: Sink) -> Written:
+        counting = CountingSink(sink)
+        counting.write(data)
+        return counting.written
+
+    return fill

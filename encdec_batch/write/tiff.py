@@ -80,6 +80,26 @@ def header_bytes(directories: Sequence[Sequence[Tag]], *, big: bool) -> bytes:
     return b"".join(pieces)
 
 
+def pyramid_bytes(full: Sequence[Tag], reduced: Sequence[Sequence[Tag]], *, big: bool) -> bytes:
+    """File header and directories of one image with its levels below it (SubIFDs); tiles may follow at once."""
+    form = _BIG if big else _CLASSIC
+    kind, width = (18, "<u8") if big else (13, "<u4")
+    start = _even(form.header)
+
+    def laid_out(places: Sequence[int]) -> list[bytes]:
+        below = [Tag(330, kind, len(places), np.asarray(places, width).tobytes())] if places else []
+        directories, position = [], start
+        for tags in ([*full, *below], *reduced):
+            directories.append(_directory(sorted(tags), position, form, last=True))
+            position += len(directories[-1])
+        return directories
+
+    # Where directories begin does not depend on what stands in them.
+    sizes = [len(directory) for directory in laid_out([0] * len(reduced))]
+    directories = laid_out([start + sum(sizes[:number]) for number in range(1, len(sizes))])
+    return b"".join([form.start(start), *directories])
+
+
 def _directory(tags: Sequence[Tag], position: int, form: _Form, *, last: bool) -> bytes:
     """One directory and, behind it, the values that don't fit in an entry."""
     size = form.tally.size + len(tags) * (form.entry.size + form.inline) + form.link.size

@@ -16,7 +16,7 @@ folders = st.builds(
 )
 
 
-@given(folders, st.sampled_from(["mask.tif", "cells.parquet"]))
+@given(folders, st.sampled_from(["mask.tif", "cells.parquet", "mask.ome.zarr", "mask.ome.zarr/0/c/0/0"]))
 def test_an_objects_path_gives_back_its_folder(folder, name):
     assert OutputFolder.parse(folder.path + name) == folder
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 
@@ -12,6 +13,7 @@ from encdec_batch.commit.lease import LeaseTimes, acquire_lease, lease_path
 from encdec_batch.commit.marker import (
     MOVE_TRIES,
     Marker,
+    OutputFile,
     carry_on,
     is_committed,
     list_markers,
@@ -22,6 +24,7 @@ from encdec_batch.commit.marker import (
     read_markers,
 )
 from encdec_batch.errors import CommitConflict, CommitError, LeaseHeld, SpecError, TransientStoreError
+from encdec_batch.write.sink import Written
 
 PATH = marker_path("a")
 
@@ -305,3 +308,37 @@ def test_the_certificate_is_free_for_now():
     certificate = {"windows": 4, "flips": 0, "text": None}
     marker = fake_marker().model_copy(update={"certificate": certificate})
     assert Marker.model_validate_json(marker.to_json()).certificate == certificate
+
+
+# Outputs that are folders
+
+
+def folder_marker():
+    path = fake_marker(outputs=["mask.tif"]).outputs["mask.tif"].path.replace("mask.tif", "mask.ome.zarr")
+    written = {name: Written(size_bytes=len(name), sha256=f"{size:064x}") for size, name in enumerate(("b", "0/c/0"))}
+    return fake_marker(outputs=["mask.tif"]).model_copy(
+        update={"outputs": {"mask.ome.zarr": OutputFile.of_folder(path, written)}}
+    )
+
+
+def test_a_folder_is_its_members_in_whichever_order_they_came():
+    marker = folder_marker()
+    [file] = marker.outputs.values()
+    assert Marker.model_validate_json(marker.to_json()) == marker
+    assert file.size == 6
+    assert [(one.path, one.size) for one in file.objects()] == [(f"{file.path}/0/c/0", 5), (f"{file.path}/b", 1)]
+    lines = f"0/c/0,5,{1:064x}\nb,1,{0:064x}\n"
+    assert file.sha256 == hashlib.sha256(lines.encode()).hexdigest()
+
+
+def test_a_file_says_nothing_of_members():
+    marker = fake_marker(outputs=["mask.tif"])
+    [file] = marker.outputs.values()
+    assert list(file.objects()) == [file]
+    assert set(json.loads(marker.to_json())["outputs"]["mask.tif"]) == {"path", "size", "sha256"}
+
+
+@pytest.mark.parametrize("change", [("0/c/0", "../0/c/0"), ('"size":5', '"size":4'), (f"{1:064x}", f"{2:064x}")])
+def test_a_folder_whose_members_are_not_of_it_is_no_marker(change):
+    with pytest.raises(ValidationError, match="member"):
+        Marker.model_validate_json(folder_marker().to_json().decode().replace(*change))

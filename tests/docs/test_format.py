@@ -169,7 +169,9 @@ def test_the_files_of_each_kind_are_documented(kind, main):
     network = card(output=photo, task="image-to-image") if main == "image" else card()
     beside = {"probability": True, "entropy": True} if (kind, main) == ("cog", "mask") else {}
     asked = order(network, output={"uri": "/out", "files": [{"kind": kind}], **beside})
-    files = re.findall(r"`(\w+)(\.(?:tif|png|parquet))`", dict(rows(section(RUNS), "kind"))[f"`{kind}`"])
+    files = re.findall(
+        r"`(\w+)(\.(?:tif|png|parquet|geojson|ome\.tif|ome\.zarr))`", dict(rows(section(RUNS), "kind"))[f"`{kind}`"]
+    )
     of_others = {"mask": {"image"}, "image": {"mask", "probability", "entropy"}}[main]
     assert [name + ending for name, ending in files if name not in of_others] == list(asked.wanted)
 
