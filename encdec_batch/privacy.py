@@ -37,6 +37,10 @@ class Pseudonyms:
         """For the URI of an object."""
         return f"{PRIVATE_SCHEME}{self._hash('uri', uri)[:32]}"
 
+    def fingerprint(self, data: bytes) -> bytes:
+        """Of a text: the same for the same, and nobody without the key can tell of which."""
+        return self._hash("text", data.hex()).encode()
+
     def encrypted(self, data: bytes) -> bytes:
         """For nobody without the key (Fernet: AES-128-CBC and HMAC-SHA256)."""
         return bytes(self._fernet().encrypt(data))

@@ -48,6 +48,8 @@ class Contents:
     """Of such a stack, where the object says where it lies."""
     place: SlicePlace | None = None
     """Of an image that may be one slice of a series of objects."""
+    medical: bool = False
+    """It is of a format that medicine alone has, whatever its name: somebody may be named in it."""
 
 
 ONE_IMAGE = Contents()

@@ -115,7 +115,7 @@ def contents_of_dicom(source: PinnedObject, options: ReadOptions) -> Contents:  
     dicom = read_dicom_file(source)
     if dicom.image.num_frames > 1:
         return contents_of_frames(dicom.image, dicom.facts)
-    return Contents(place=dicom.place)
+    return Contents(place=dicom.place, medical=True)
 
 
 def _frame(image: DicomImage, plane: Plane, uri: str) -> int:
