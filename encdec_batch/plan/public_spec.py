@@ -20,6 +20,7 @@ _ONE, _SEVERAL = ("uri", "pattern", "images", "targets"), ("uris", "prefixes")
 _SINCE = {
     **{name: field.default for name, field in Reading.model_fields.items()},
     "folders": 1,
+    "values": DataSpec.model_fields["values"].default,
     **{name: LimitsSpec.model_fields[name].default for name in ("max_volume_mib", "max_planes", "max_objects")},
 }
 """Options of the data of a training that there were not always, as they usually are: a training that was begun before
@@ -56,7 +57,7 @@ def public_data(data: DataSpec, privacy: PrivacySpec) -> dict[str, Any]:
         SpecError: as `public_spec`.
     """
     said: dict[str, Any] = public_values(_without_storage(data.model_dump(mode="json", exclude={"loading"})))
-    for section in (*_sources_of(said), said["split"], said["limits"]):
+    for section in (said, *_sources_of(said), said["split"], said["limits"]):
         for key in [key for key, value in section.items() if key in _SINCE and value == _SINCE[key]]:
             del section[key]
     for source in _sources_of(said):
