@@ -46,9 +46,13 @@ class Pseudonyms:
         return uid_from(bytes.fromhex(self._hash("uid", uid))[:16])
 
     @property
-    def fingerprint(self) -> str:
+    def key_fingerprint(self) -> str:
         """Tells keys apart, and tells none: 16 hex digits."""
         return self._hash("key", "")[:16]
+
+    def fingerprint(self, data: bytes) -> bytes:
+        """Of a text: the same for the same, and nobody without the key can tell of which."""
+        return self._hash("text", data.hex()).encode()
 
     def encrypted(self, data: bytes) -> bytes:
         """For nobody without the key (Fernet: AES-128-CBC and HMAC-SHA256)."""

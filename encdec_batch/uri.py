@@ -27,6 +27,8 @@ _HARMLESS = frozenset(
     }
 )  # fmt: skip
 """Names in queries that say which object is meant, or how. Whatever is not among them may be a credential."""
+_SHORT = 4
+"""Characters of a name, below which it is looked for as a word."""
 _LINK = re.compile(r"https?://[^\s'\"<>]+?(?=[.,:;)\]}]*(?:[\s'\"<>]|$))", re.IGNORECASE)
 """Without the punctuation that ends it in a sentence."""
 
@@ -65,18 +67,27 @@ def public_text(text: str) -> str:
     """A message with every link of the web in it as `public_uri` has it, and what is `hidden` now as it is shown."""
     shown = _hidden_names()
     if shown:
-        text = re.sub(
-            "|".join(re.escape(name) for name in sorted(shown, key=len, reverse=True)), lambda m: shown[m[0]], text
-        )
+        text = re.sub("|".join(map(_alone, sorted(shown, key=len, reverse=True))), lambda m: shown[m[0]], text)
     return _LINK.sub(lambda found: public_uri(found[0]), text)
 
 
+def _alone(name: str) -> str:
+    """A pattern of it; of a name of few letters only where it stands by itself, as it is part of other words."""
+    pattern = re.escape(name)
+    return rf"(?<![A-Za-z0-9]){pattern}(?![A-Za-z0-9])" if len(name) < _SHORT else pattern
+
+
 @contextmanager
-def hidden(uri: str, shown: str) -> Iterator[None]:
+def hidden(uri: str, shown: str, *, steps: bool = True) -> Iterator[None]:
     """While an object is open whose URI nobody may read: errors that are made meanwhile, in whatever thread, have what
     is shown in place of it, of its path and of its name.
+
+    Args:
+        uri: of the object, or of a folder or table of such.
+        shown: in place of it.
+        steps: its name alone, and its last folders, are hidden too. Those of a folder may be plain words.
     """
-    names = _names_of(uri)
+    names = _names_of(uri, steps=steps)
     with _hiding:
         for name in names:
             _now_hidden.setdefault(name, []).append(shown)
@@ -99,13 +110,15 @@ def _hidden_names() -> dict[str, str]:
         return {name: shown[-1] for name, shown in _now_hidden.items()}
 
 
-def _names_of(uri: str) -> set[str]:
+def _names_of(uri: str, *, steps: bool) -> set[str]:
     """What of a URI may stand in a message: whole, without its scheme, without bucket or host, and its last step."""
     scheme, separator, rest = uri.partition("://")
     path = rest.rstrip("/") if separator else uri.rstrip("/")
     below = path.partition("/")[2] if separator and scheme != "file" else path.lstrip("/")
-    steps = below.split("/")
-    names = {uri, uri.rstrip("/"), path, below, *("/".join(steps[start:]) for start in range(len(steps)))}
+    names = {uri, uri.rstrip("/"), path}
+    if steps:
+        parts = below.split("/")
+        names |= {"/".join(parts[start:]) for start in range(len(parts))}
     if not separator or scheme == "file":
         names |= {f"file://{path}"}
     return {name for name in names if name}

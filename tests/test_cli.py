@@ -261,7 +261,7 @@ def test_verify_tells_a_damaged_file(tmp_path):
     write_tiff(tmp_path / "in/a.tif", coordinate_image(1, 300, 300))
     spec = write_spec(tmp_path, tmp_path / "in", classes_package())
     digest = run(spec).result["digest"]
-    expected = {"digest": digest, "files": 1, "bad": [], "why": {}, "catalogue": ""}
+    expected = {"digest": digest, "files": 1, "bad": [], "why": {}, "catalogue": "", "volume_files": 0}
     assert command("verify", tmp_path / "out", "--json").result == expected
     (mask,) = (tmp_path / "out/scenes").rglob("mask.tif")
     data = bytearray(mask.read_bytes())

@@ -15,6 +15,7 @@ from encdec_batch.plan.keys import canonical_json
 from encdec_batch.plan.open import look_into
 from encdec_batch.plan.plan import aside_from, with_etag
 from encdec_batch.plan.private import is_private, names_of, veiled
+from encdec_batch.plan.private_map import private_map
 from encdec_batch.plan.scene import Candidate, SetAside
 from encdec_batch.privacy import pseudonyms_of
 from encdec_batch.read.contents import Contents
@@ -58,9 +59,9 @@ def list_scenes(spec: JobSpec, store: Store) -> Listing:
     looking = _Looking(spec, store)
     expanded = expand(found.candidates, spec.source, looking)
     expanded = replace(expanded, set_aside=(*found.unnamed, *expanded.set_aside))
-    private = is_private(spec, found.candidates, has_series=looking.found_dicom)
+    private = is_private(spec, found.candidates, is_medical=looking.found_medical)
     if private:
-        expanded = veiled(expanded, names_of(spec.privacy))
+        expanded = veiled(expanded, names_of(spec.privacy), spec.source)
     return Listing(
         candidates=expanded.candidates,
         unnamed=expanded.set_aside,
@@ -75,7 +76,7 @@ def remember(spec: JobSpec, store: Store, listing: Listing) -> None:
     """Keeps what was seen for the next run, if anything new was. Under the lease."""
     if listing.contents is not None:
         names = names_of(spec.privacy) if listing.private else None
-        write_contents(store, _asked(spec), listing.contents, names)
+        write_contents(store, _asked(spec), listing.contents, names, private_map(store, spec.privacy))
 
 
 class _Looking:
@@ -87,13 +88,13 @@ class _Looking:
         self.num_opened = 0
 
     @property
-    def found_dicom(self) -> bool:
-        return any((contents.place or contents.level) is not None for contents in self.known.values())
+    def found_medical(self) -> bool:
+        return any(contents.medical for contents in self.known.values())
 
     def __call__(self, candidates: Sequence[Candidate]) -> list[Seen]:
         privacy = self._spec.privacy
         names = pseudonyms_of(privacy.key) if privacy.hide != "off" else None
-        before = read_contents(self._store, _asked(self._spec), names)
+        before = read_contents(self._store, _asked(self._spec), names, private_map(self._store, privacy))
         pool = DaemonPool(THREADS, "contents")
         try:
             futures = [pool.submit(partial(_look, self._spec, before, found)) for found in candidates]

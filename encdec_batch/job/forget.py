@@ -5,16 +5,18 @@ Both are memory: what is forgotten too early costs time, or a line of a report, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 
 from encdec_batch.commit.prune import PARTS_PREFIX, PrunableFolder, PruneRules
 from encdec_batch.errors import EncdecError, ObjectMissing
+from encdec_batch.job.history import privacy_of
 from encdec_batch.job.rebuild import choose_run
 from encdec_batch.job.runlog import run_folder
 from encdec_batch.job.status import RUNS
 from encdec_batch.plan.memory import NAME_COLUMNS, ImageName
+from encdec_batch.plan.private_map import PrivateMap, private_map, spec_name
 from encdec_batch.plan.table import PREFIX as PLANS
 from encdec_batch.plan.table import read_segment, segments
 from encdec_batch.read.header import HEADER_FORMAT
@@ -89,6 +91,19 @@ def _runs(store: Store) -> Iterator[PrunableFolder]:
         if specs[run_id] in seen and run_id != chosen:
             yield _forgotten(run_folder(run_id), folders[run_id])
         seen.add(specs[run_id])
+
+
+def private_specs_of(store: Store, folders: Iterable[PrunableFolder]) -> list[tuple[PrivateMap, str]]:
+    """What runs that are to be forgotten keep encrypted, wherever that is, and its name there. To be asked before the
+    folders go: they say where. Of others who keep theirs in the same place nothing is touched.
+    """
+    found = []
+    for folder in folders:
+        run_id = folder.path.removeprefix(RUNS).strip("/")
+        privacy = privacy_of(store, run_id) if folder.path == run_folder(run_id) else None
+        if privacy is not None and privacy.hide == "on":
+            found.append((private_map(store, privacy), spec_name(run_id)))
+    return found
 
 
 def _spec_text(store: Store, run_id: str) -> bytes:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from encdec_batch.commit.marker import Marker
 from encdec_batch.errors import EncdecError, ObjectMissing, SpecError
-from encdec_batch.job.runlog import private_spec_path, run_folder
+from encdec_batch.job.runlog import run_folder
 from encdec_batch.job.status import run_ids
 from encdec_batch.plan.private import names_of
+from encdec_batch.plan.private_map import private_map, spec_name
 from encdec_batch.plan.recipe import Order
 from encdec_batch.spec.job import MAX_PREVIEWS, JobSpec
 from encdec_batch.spec.load import parse_spec
-from encdec_batch.spec.privacy import PrivacySpec
+from encdec_batch.spec.privacy import JobPrivacySpec
 from encdec_batch.store.store import Store
 
 
@@ -43,8 +45,9 @@ def spec_of(store: Store, run_id: str) -> JobSpec | None:
         return None
     name = f"{store.uri}: the spec of run {run_id}"
     data = _yaml(text, name)
-    if isinstance(data, dict) and isinstance(data.get("privacy"), dict) and data["privacy"].get("hide") == "on":
-        data = _yaml(_in_clear(store, run_id, PrivacySpec(key=data["privacy"]["key"]), name), name)
+    privacy = _privacy_of(data)
+    if privacy is not None and privacy.hide == "on":
+        data = _yaml(_in_clear(store, run_id, privacy, name), name)
     # An earlier version allowed more pictures than a page holds.
     report = data.get("report") if isinstance(data, dict) else None
     if isinstance(report, dict) and isinstance(report.get("previews"), int):
@@ -52,9 +55,25 @@ def spec_of(store: Store, run_id: str) -> JobSpec | None:
     return parse_spec(data, name=name)
 
 
-def _in_clear(store: Store, run_id: str, privacy: PrivacySpec, name: str) -> bytes:
+def privacy_of(store: Store, run_id: str) -> JobPrivacySpec | None:
+    """Of the spec of a run; None where it left none that says."""
     try:
-        return names_of(privacy).decrypted(store.get(private_spec_path(run_id)))
+        return _privacy_of(_yaml(store.get(f"{run_folder(run_id)}spec.yaml"), run_id))
+    except (ObjectMissing, SpecError):
+        return None
+
+
+def _privacy_of(data: Any) -> JobPrivacySpec | None:
+    said = data.get("privacy") if isinstance(data, dict) else None
+    try:
+        return None if said is None else JobPrivacySpec.model_validate(said)
+    except ValidationError:
+        return None
+
+
+def _in_clear(store: Store, run_id: str, privacy: JobPrivacySpec, name: str) -> bytes:
+    try:
+        return names_of(privacy).decrypted(private_map(store, privacy).get(spec_name(run_id)))
     except (ObjectMissing, ValueError) as error:
         raise SpecError(
             f"{name} names private images, and cannot be read: {error}",

@@ -19,7 +19,7 @@ from encdec_batch.commit.prune import PrunableFolder, PruneRules, find_prunable,
 from encdec_batch.commit.quarantine import QuarantineRecord, list_quarantine, remove_quarantine
 from encdec_batch.errors import EncdecError
 from encdec_batch.job.census import Census
-from encdec_batch.job.forget import find_forgettable
+from encdec_batch.job.forget import find_forgettable, private_specs_of
 from encdec_batch.job.page import has_page, renew_page, rewrite_page
 from encdec_batch.job.prune_removed import Removed, check_limit, find_removed
 from encdec_batch.job.rebuild import choose_run
@@ -120,7 +120,11 @@ def prune_output(
                     take_out_volumes(store, census.removed, lease_n=lease.n)
                     _renew_volumes(store)
             # Found before parts are deleted: a plan goes at the prune after its last part.
-            folders = list(prune(store, lease_n=lease.n, rules=rules, also=find_forgettable(store)))
+            forgettable = list(find_forgettable(store))
+            private = private_specs_of(store, forgettable)
+            folders = list(prune(store, lease_n=lease.n, rules=rules, also=forgettable))
+            for kept, name in private:
+                kept.delete(name)
     return Pruned(folders=tuple(folders), removed=removed.scene_ids, foreign=find_foreign(store.list()))
 
 

@@ -106,7 +106,7 @@ def place(spec: JobSpec) -> Placed:
 
 def _with_privacy(spec: JobSpec, *, private: bool) -> JobSpec:
     """The spec with `auto` resolved: from here on everybody knows whether names are hidden."""
-    privacy = spec.privacy.model_copy(update={"hide": "on" if private else "off"})
+    privacy = spec.privacy.resolved(private=private)
     report = spec.report if not private or privacy.pictures else spec.report.model_copy(update={"previews": 0})
     return spec.model_copy(update={"privacy": privacy, "report": report})
 

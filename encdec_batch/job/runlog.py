@@ -18,7 +18,8 @@ import yaml
 from encdec_batch.errors import CredentialsExpired, StoreError, TransientStoreError
 from encdec_batch.job.progress import Watch
 from encdec_batch.pipeline import Record
-from encdec_batch.plan.private import PRIVATE_PREFIX, names_of
+from encdec_batch.plan.private import names_of
+from encdec_batch.plan.private_map import private_map, spec_name
 from encdec_batch.plan.public_spec import public_spec
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.store import Store
@@ -54,11 +55,6 @@ def new_run_id(now: float) -> str:
 
 def run_folder(run_id: str) -> str:
     return f".encdec/runs/{run_id}/"
-
-
-def private_spec_path(run_id: str) -> str:
-    """Of the spec of a run, encrypted, where what it names is private."""
-    return f"{PRIVATE_PREFIX}specs/{run_id}"
 
 
 def _yaml(spec: dict[str, Any]) -> bytes:
@@ -111,8 +107,8 @@ class RunLog:
         self._store.put(f"{self._folder}spec.yaml", _yaml(public_spec(self._spec)))
         if self._spec.privacy.hide == "on":
             in_clear = _yaml(public_values(self._spec.model_dump(mode="json")))
-            run_id = self.watch.now.run_id
-            self._store.put(private_spec_path(run_id), names_of(self._spec.privacy).encrypted(in_clear))
+            name, encrypted = spec_name(self.watch.now.run_id), names_of(self._spec.privacy).encrypted(in_clear)
+            private_map(self._store, self._spec.privacy).put(name, encrypted)
         self._write_progress()
         self._thread.start()
         return self

@@ -7,6 +7,7 @@ Composes train, models and job; none of them knows of it.
     night.py        which night it is
     find.py         labelled scenes, each with the etags of its files
     split.py        who is learned from, judged on, audited: by a hash, fixed for ever
+    private.py      a spec as it is shown where names are private
     watermark.py    the labelled scenes that are no news
     production.py   what is in production
     records.py      what a night writes down, and where

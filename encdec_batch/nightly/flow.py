@@ -10,7 +10,7 @@ from encdec_batch.errors import SpecError
 from encdec_batch.models.package import Package
 from encdec_batch.models.registry import promote
 from encdec_batch.nightly.bands import check_few
-from encdec_batch.nightly.find import Labels, find_labels
+from encdec_batch.nightly.find import Labels, find_labels, number_of
 from encdec_batch.nightly.judge import Evaluator
 from encdec_batch.nightly.options import named_below_train
 from encdec_batch.nightly.pictures import draw, keep_pictures
@@ -25,6 +25,7 @@ from encdec_batch.nightly.plan import (
     question_of,
     read_plan,
 )
+from encdec_batch.nightly.private import as_shown
 from encdec_batch.nightly.production import ProductionState, model_of, production_state, reference_of
 from encdec_batch.nightly.promote import CandidateResult, ask_to_promote, judge_and_promote, nights_judged
 from encdec_batch.nightly.records import OPEN, Counts, Decision, Figures, Judgement, Made, Outcome, read_decisions
@@ -64,8 +65,9 @@ class NightFlow:
             return self._decide()
 
     def _decide(self) -> Decision:
-        spec, store, night = self.spec, self.store, self.night
-        labels = find_labels(spec)
+        store, night = self.store, self.night
+        labels = find_labels(self.spec)
+        spec = self.spec = as_shown(self.spec, labels.names)
         check_groups(spec, labels)
         keep_rule(store, spec.split, spec.train.card.name)
         state = production_state(spec)
@@ -82,7 +84,7 @@ class NightFlow:
         self.counts = counts_of(labels, state).model_copy(
             update={"aside": tuple(str(one) for one in aside[:SAID]), "num_aside": len(aside)}
         )
-        if (found := len(dataset.held_out)) < spec.judge.least_scenes:
+        if (found := number_of(one.pair for one in dataset.held_out)) < spec.judge.least_scenes:
             return self._said("undecided", self._few_to_judge(found), _NOTHING_TRAINED)
         if made is None and (earlier := self._left_open(dataset, state)) is not None:
             return self._judge(dataset, *earlier, audit_note)

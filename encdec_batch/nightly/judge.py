@@ -16,7 +16,7 @@ from encdec_batch.models.card import ImageOutput
 from encdec_batch.models.package import Package
 from encdec_batch.nightly.bootstrap import Score, differences, interval, level_of, resamples_for
 from encdec_batch.nightly.evaluate import Evaluating, count, evaluating
-from encdec_batch.nightly.find import key_of
+from encdec_batch.nightly.find import key_of, unit_of
 from encdec_batch.nightly.production import ProductionState
 from encdec_batch.nightly.records import Bound, Compared, Figures, Judgement
 from encdec_batch.nightly.scores import Scale, scores_of, shown
@@ -171,7 +171,7 @@ class Evaluator:
     def _bound(self, candidate: Counted, production: Counted, now: Compared, nights: int) -> Bound:
         asked = self.spec.judge
         level = level_of(asked.confidence, nights)
-        ours, theirs = ((one.rows, one.score(asked.metric)) for one in (candidate, production))
+        ours, theirs = ((self._by_volume(one.rows), one.score(asked.metric)) for one in (candidate, production))
         found = differences(ours, theirs, resamples=resamples_for(level, asked.resamples), seed=asked.seed)
         bounds = interval(found, level)
         return Bound(
@@ -182,6 +182,16 @@ class Evaluator:
             nights=nights,
             resamples=bounds.resamples,
         )
+
+    def _by_volume(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(volumes, numbers): slices of one are no more independent than pixels of one slice; what is no slice is a
+        row by itself.
+        """
+        whose = [unit_of(one.pair) for one in self.held_out]
+        places = {name: number for number, name in enumerate(dict.fromkeys(whose))}
+        summed = np.zeros((len(places), rows.shape[1]))
+        np.add.at(summed, [places[name] for name in whose], rows)
+        return summed
 
     def _before(self, both: Both, state: ProductionState) -> list[Compared]:
         """Of the scenes that were there at the last promotion, labelled as now: what wrong labels of a new delivery

@@ -5,19 +5,20 @@ whatever arrived meanwhile, so that it goes on with the training that it finds.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
 
 from encdec_batch.errors import ObjectMissing, PreconditionFailed, SpecError
 from encdec_batch.models.card import CardModel
 from encdec_batch.models.version import record_bytes
-from encdec_batch.nightly.find import Labels
+from encdec_batch.nightly.find import Labelled, Labels, number_of
 from encdec_batch.nightly.production import ProductionState
 from encdec_batch.nightly.records import Counts, read_record, record_or_none
 from encdec_batch.nightly.split import AUDIT, HELD_OUT, TRAINING
 from encdec_batch.plan.keys import canonical_json
+from encdec_batch.plan.public_spec import public_data
 from encdec_batch.spec.nightly import NightlySpec
 from encdec_batch.store.store import Store
-from encdec_batch.uri import public_values
 
 AUDIT_SET = "audit.json"
 SAID = 20
@@ -80,14 +81,18 @@ def as_planned(labels: Labels, plan: NightPlan) -> Labels:
 
 
 def counts_of(labels: Labels, state: ProductionState) -> Counts:
-    """How many there are of each, and how many are news."""
+    """How many there are of each, and how many are news; each volume is one."""
+
+    def number(scenes: Iterable[Labelled]) -> int:
+        return number_of(one.pair for one in scenes)
+
     training = labels.of(TRAINING)
     return Counts(
-        labelled=len(labels.scenes),
-        training=len(training),
-        held_out=len(labels.of(HELD_OUT)),
-        audit=len(labels.of(AUDIT)),
-        new=sum(state.known.get(one.key) != one.fingerprint for one in training),
+        labelled=number(labels.scenes),
+        training=number(training),
+        held_out=number(labels.of(HELD_OUT)),
+        audit=number(labels.of(AUDIT)),
+        new=number(one for one in training if state.known.get(one.key) != one.fingerprint),
         aside=tuple(str(one) for one in labels.aside[:SAID]),
         num_aside=len(labels.aside),
     )
@@ -102,7 +107,7 @@ def question_of(spec: NightlySpec, labels: Labels, parent_digest: str, against_d
         "against": against_digest,
         "training": {
             # A table whose link is signed anew is the same table.
-            "data": public_values(training.data.model_dump(mode="json")),
+            "data": public_data(training.data, spec.privacy),
             "network": training.network.model_dump(mode="json", exclude={"storage"}),
             "learn": training.learn.model_dump(mode="json"),
         },

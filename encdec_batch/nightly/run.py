@@ -31,6 +31,7 @@ from encdec_batch.spec.nightly import NightlySpec
 from encdec_batch.store.object import join_uri
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
+from encdec_batch.train.pairs.private import sources_hidden
 from encdec_batch.train.tracking.progress import Report
 
 WAIT_S = 60.0
@@ -85,7 +86,9 @@ def run_night(
             hint="use a store with conditional writes; without them two nights could mix",
         )
     name = wanted or night_of(store.now())
-    with acquire_lease(store, HolderInfo.current(f"night-{name}"), wait_s=wait_s) as lease:
+    # A page says why a night failed: not with the names of what it read.
+    hidden = sources_hidden(spec.privacy, [spec.train.data.train])
+    with hidden, acquire_lease(store, HolderInfo.current(f"night-{name}"), wait_s=wait_s) as lease:
         return _NightRun(spec=spec, night=name, store=store, lease=lease, job=job, report=report, verbose=verbose).run()
 
 

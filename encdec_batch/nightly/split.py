@@ -24,24 +24,30 @@ RULE = "split.json"
 _OF_THE_RULE = ("by", "folders", "held_out", "audit", "seed")
 
 
-def side_of(pair: Pair, split: NightSplit) -> Side:
+def side_of(pair: Pair, split: NightSplit, *, shown: str = "") -> Side:
     """The side of a scene.
+
+    Args:
+        pair: by its clear names.
+        split: the rule.
+        shown: its name for messages; empty: that of its image.
 
     Raises:
         SpecError: sides go by group, and the scene has none.
     """
-    drawn = _draw(place_of(pair, split), split.seed)
+    drawn = _draw(place_of(pair, split, shown=shown), split.seed)
     if drawn < split.held_out:
         return HELD_OUT
     return AUDIT if drawn < split.held_out + split.audit else TRAINING
 
 
-def place_of(pair: Pair, split: NightSplit) -> str:
+def place_of(pair: Pair, split: NightSplit, *, shown: str = "") -> str:
     """What is hashed: the place where places are named, else the scene's id. All scenes of a place are on one side."""
     if split.by == "group":
         if not pair.group:
             raise SpecError(
-                f"{pair.image.uri} has no group", hint="fill the column of train.data.train.group, or split by scene"
+                f"{shown or pair.image.uri} has no group",
+                hint="fill the column of train.data.train.group, or split by scene",
             )
         return f"group/{pair.group}"
     folders = pair.scene.split("/")[:-1][: split.folders] if split.by == "folder" else []

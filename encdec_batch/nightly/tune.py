@@ -20,6 +20,7 @@ from encdec_batch.nightly.plan import NightPlan
 from encdec_batch.nightly.production import reference_of
 from encdec_batch.nightly.split import AUDIT, HELD_OUT, TRAINING
 from encdec_batch.plan.keys import canonical_json
+from encdec_batch.plan.public_spec import public_data, public_train_spec
 from encdec_batch.spec.nightly import NightlySpec
 from encdec_batch.spec.train import CardSpec, NetworkSpec, TrainOutputSpec, TrainSpec
 from encdec_batch.spec.train_data import EstimateNormalization, GivenNormalization
@@ -83,6 +84,7 @@ def prepare_dataset(spec: NightlySpec, plan: NightPlan, labels: Labels, audit: f
         val=[one.pair for one in judged],
         aside=list(labels.aside),
         note=f"held out for the nightly job by a hash of the {spec.split.by}",
+        private=labels.names is not None,
     )
     prepared = prepare(training.data, sides=sides, leave_out=True, check=partial(check_numbers, training))
     return NightDataset(plan=plan, labels=labels, spec=training, prepared=prepared, audit=audit)
@@ -151,7 +153,7 @@ def _register(spec: NightlySpec, dataset: NightDataset) -> Package:
         spec.registry,
         spec.registry_storage,
         package_options=output.package_storage,
-        spec=yaml.safe_dump(public_values(dataset.spec.model_dump(mode="json")), sort_keys=False),
+        spec=yaml.safe_dump(public_train_spec(dataset.spec), sort_keys=False),
     )
     reference = reference_of(spec, package.card.version)
     return load_package(str(reference), spec.registry_storage)
@@ -185,12 +187,14 @@ def training_of(spec: NightlySpec, plan: NightPlan, labels: Labels, parent: Pack
             checkpoint_every=said.checkpoint_every,
         ),
         compute=said.compute,
+        privacy=spec.privacy,
     )
 
 
 def _learnt(spec: NightlySpec) -> Any:
     # A table whose link is signed anew is the same table.
-    return public_values(spec.train.model_dump(mode="json", include={"data", "network", "learn"}))
+    learnt = public_values(spec.train.model_dump(mode="json", include={"network", "learn"}))
+    return {"data": public_data(spec.train.data, spec.privacy), **learnt}
 
 
 def _constants(spec: NightlySpec, parent: Package | None) -> dict[str, GivenNormalization]:

@@ -16,14 +16,13 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from encdec_batch.errors import ObjectMissing
-from encdec_batch.plan.private import PRIVATE_PREFIX
+from encdec_batch.plan.private_map import CONTENTS, PrivateMap
 from encdec_batch.privacy import Pseudonyms
 from encdec_batch.read.contents import Contents
 from encdec_batch.store.store import Store
 
 PATH = ".encdec/contents.parquet"
-PRIVATE_PATH = f"{PRIVATE_PREFIX}contents"
-CONTENTS_FORMAT = "2"
+CONTENTS_FORMAT = "3"
 """Raised when a field of `Contents` changes, or what it means, or how a reader finds it."""
 _SCHEMA = pa.schema([("uri", pa.string()), ("etag", pa.string()), ("contents", pa.string())])
 
@@ -32,16 +31,17 @@ Key = tuple[str, str]
 log = logging.getLogger(__name__)
 
 
-def read_contents(store: Store, asked: str, names: Pseudonyms | None) -> dict[Key, Contents]:
+def read_contents(store: Store, asked: str, names: Pseudonyms | None, private: PrivateMap) -> dict[Key, Contents]:
     """What is known of objects; nothing where it was found by another version, or with other options.
 
     Args:
         store: the root of the output.
         asked: what decides what an object holds, as text.
         names: with the key of private contents, where there may be some.
+        private: where those lie.
     """
     try:
-        data = _stored(store, names)
+        data = _stored(store, names, private)
         table = pq.read_table(BytesIO(data))
         if (table.schema.metadata or {}).get(b"encdec") != _about(asked):
             return {}
@@ -54,7 +54,9 @@ def read_contents(store: Store, asked: str, names: Pseudonyms | None) -> dict[Ke
         return {}
 
 
-def write_contents(store: Store, asked: str, known: Mapping[Key, Contents], names: Pseudonyms | None) -> None:
+def write_contents(
+    store: Store, asked: str, known: Mapping[Key, Contents], names: Pseudonyms | None, private: PrivateMap
+) -> None:
     """Keeps what is known of the objects that the source names now.
 
     Args:
@@ -62,19 +64,23 @@ def write_contents(store: Store, asked: str, known: Mapping[Key, Contents], name
         asked: as for `read_contents`.
         known: what they hold.
         names: encrypt it, where it is private.
+        private: where it lies then.
     """
     rows = [{"uri": uri, "etag": etag, "contents": to_json(held).decode()} for (uri, etag), held in known.items()]
     buffer = BytesIO()
     schema = _SCHEMA.with_metadata({b"encdec": _about(asked)})
     pq.write_table(pa.Table.from_pylist(rows, schema), buffer, compression="zstd")
     data = buffer.getvalue()
-    store.put(PRIVATE_PATH if names else PATH, names.encrypted(data) if names else data)
+    if names is not None:
+        private.put(CONTENTS, names.encrypted(data))
+    else:
+        store.put(PATH, data)
 
 
-def _stored(store: Store, names: Pseudonyms | None) -> bytes:
+def _stored(store: Store, names: Pseudonyms | None, private: PrivateMap) -> bytes:
     if names is not None:
         with suppress(ObjectMissing):
-            return names.decrypted(store.get(PRIVATE_PATH))
+            return names.decrypted(private.get(CONTENTS))
     return store.get(PATH)
 
 

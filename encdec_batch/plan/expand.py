@@ -14,7 +14,7 @@ from encdec_batch.plan.series import Faulty, geometry_of, group_by_series, stack
 from encdec_batch.read.contents import ONE_IMAGE, Contents, SlicePlace, SlideLevel
 from encdec_batch.read.geometry import VolumeGeometry
 from encdec_batch.read.levels import choose_level
-from encdec_batch.spec.source import IMAGE_SUFFIXES, Source
+from encdec_batch.spec.source import IMAGE_SUFFIXES, Reading
 
 Seen = tuple[Candidate, Contents] | SetAside
 """An object, now with its etag, and what it holds."""
@@ -58,7 +58,7 @@ def may_hold_several(candidate: Candidate) -> bool:
     return not name.endswith(IMAGE_SUFFIXES) or name.endswith((".ome.tif", ".ome.tiff"))
 
 
-def expand(candidates: Iterable[Candidate], source: Source, look: Look) -> Expanded:
+def expand(candidates: Iterable[Candidate], source: Reading, look: Look) -> Expanded:
     """A candidate for each image of each object, with its neighbours where they are wanted.
 
     Args:
@@ -76,7 +76,7 @@ def expand(candidates: Iterable[Candidate], source: Source, look: Look) -> Expan
 
 
 class _Expansion:
-    def __init__(self, source: Source, seen: Mapping[str, Seen]) -> None:
+    def __init__(self, source: Reading, seen: Mapping[str, Seen]) -> None:
         self._source, self._seen = source, seen
         self._candidates: list[Candidate] = []
         self._aside: list[SetAside] = []

@@ -33,7 +33,7 @@ from encdec_batch.read.stacked import StackedReader
 from encdec_batch.read.staged import open_staged
 from encdec_batch.read.staging import stage_scene
 from encdec_batch.spec.job import JobSpec, LimitsSpec
-from encdec_batch.spec.source import Source
+from encdec_batch.spec.source import Reading
 from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.open import locate, open_store
 from encdec_batch.store.store import Store
@@ -47,10 +47,14 @@ def limits_of(spec: LimitsSpec) -> Limits:
         max_whole_pixels=int(spec.max_whole_megapixels * 1e6),
         max_decoded_bytes=int(spec.max_tile_mb * 1e6),
         max_growth_bytes=None if spec.decoder_gib is None else int(spec.decoder_gib * 2**30),
+        max_volume_bytes=spec.max_volume_mib << 20,
+        max_planes=spec.max_planes,
+        max_objects=spec.max_objects,
+        max_chunks=2 * spec.max_objects,
     )
 
 
-def options_of(source: Source) -> ReadOptions:
+def options_of(source: Reading) -> ReadOptions:
     """What a source says of how its objects are read."""
     return ReadOptions(um_per_px=source.um_per_px, axis=source.axis, tissue_only=source.tissue_only)
 

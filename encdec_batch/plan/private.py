@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import replace
 
 from encdec_batch.errors import SpecError
@@ -11,7 +12,8 @@ from encdec_batch.plan.scene import Candidate, SetAside, SourceImage
 from encdec_batch.privacy import LEAST_CHARACTERS, Pseudonyms, pseudonyms_of
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.spec.privacy import PrivacySpec
-from encdec_batch.uri import hidden, public_text
+from encdec_batch.spec.source import ListSource, Source
+from encdec_batch.uri import hidden, public_text, public_uri
 
 PRIVATE_PREFIX = ".encdec/private/"
 """Of an output: what must be kept in clear, encrypted."""
@@ -21,17 +23,17 @@ MEDICAL_SUFFIXES = (
 """Of names of medical images, in lower case."""
 
 
-def is_private(spec: JobSpec, listed: Iterable[Candidate], *, has_series: bool) -> bool:
+def is_private(spec: JobSpec, listed: Iterable[Candidate], *, is_medical: bool) -> bool:
     """Whether names are to be hidden.
 
     Args:
         spec: of the job.
         listed: objects of the source.
-        has_series: DICOM was found, whatever its names.
+        is_medical: DICOM or NIfTI was found, whatever its names.
     """
     if spec.privacy.hide != "auto":
         return spec.privacy.hide == "on"
-    return has_series or any(one.uri.lower().rstrip("/").endswith(MEDICAL_SUFFIXES) for one in listed)
+    return is_medical or any(one.uri.lower().rstrip("/").endswith(MEDICAL_SUFFIXES) for one in listed)
 
 
 def names_of(spec: PrivacySpec) -> Pseudonyms:
@@ -50,22 +52,26 @@ def names_of(spec: PrivacySpec) -> Pseudonyms:
     return found
 
 
-def veiled(found: Expanded, names: Pseudonyms) -> Expanded:
+def veiled(found: Expanded, names: Pseudonyms, source: Source) -> Expanded:
     """The same scenes under names that tell nothing; only their links open them."""
     ids = {one.scene_id: names.scene_id(one.scene_id) for one in found.candidates}
     return Expanded(
         candidates=tuple(_candidate(one, names) for one in found.candidates),
-        set_aside=tuple(veiled_aside(one, names) for one in found.set_aside),
+        set_aside=tuple(veiled_aside(one, names, source) for one in found.set_aside),
         groups=tuple(_group(one.renamed(ids), names) for one in found.groups),
     )
 
 
-def veiled_aside(aside: SetAside, names: Pseudonyms) -> SetAside:
-    """What was set aside before it had a name that may be shown."""
+def veiled_aside(aside: SetAside, names: Pseudonyms, source: Source) -> SetAside:
+    """What was set aside before it had a name that may be shown; a table that named it has none either."""
     shown, scene_id = names.uri(aside.uri), names.scene_id(aside.scene_id)
     # Where several want one id, each has it with a hash behind, and the reason names it without.
     wanted = aside.scene_id.rpartition("-")[0] or aside.scene_id
-    with hidden(aside.uri, shown), hidden(aside.scene_id, scene_id), hidden(wanted, scene_id):
+    with ExitStack() as stack:
+        for name, other in ((aside.uri, shown), (aside.scene_id, scene_id), (wanted, scene_id)):
+            stack.enter_context(hidden(name, other))
+        for uri in () if isinstance(source, ListSource) else (source.uri, public_uri(source.uri)):
+            stack.enter_context(hidden(uri, names.uri(uri), steps=False))
         reason, hint = public_text(aside.reason), public_text(aside.hint)
     return replace(aside, scene_id=scene_id, uri=shown, reason=reason, hint=hint)
 

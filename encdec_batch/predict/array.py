@@ -1,8 +1,10 @@
-"""One image in memory through the same predictor as a job's."""
+"""One image, or a stack of them, through the same predictor as a job's: of an array, or of a file."""
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +20,11 @@ from encdec_batch.predict.device import Device, Precision
 from encdec_batch.predict.engines import open_engine
 from encdec_batch.predict.head import Wanted
 from encdec_batch.predict.normalize import affine_of
+from encdec_batch.predict.opened import ALL, Opened, open_images, reading_of
 from encdec_batch.predict.predictor import Predictor
 from encdec_batch.predict.resolve import device_for
 from encdec_batch.read.block import pad
+from encdec_batch.read.options import Axis
 from encdec_batch.read.patch import Patch
 from encdec_batch.spec.output import OutputSpec
 
@@ -30,38 +34,74 @@ DEFAULT_CORE = 768
 
 def predict_array(  # noqa: PLR0913  (one call in a notebook, not a stage)
     package: Package | str,
-    image: NDArray[np.generic],
+    image: NDArray[np.generic] | str | os.PathLike[str],
     core: int | None = None,
     halo: int | None = None,
     stitch: Stitch = "crop",
     *,
     precision: Literal["auto"] | Precision = "auto",
+    plane: str = "",
+    context_slices: int = 0,
+    axis: Axis = "axial",
+    um_per_px: float | None = None,
+    tissue_only: bool = False,
+    bands: Sequence[int] | None = None,
+    storage: Mapping[str, Any] | None = None,
 ) -> NDArray[np.generic]:
-    """What a job would write for an image in memory.
+    """What a job would write for an image.
 
     Args:
         package: a loaded package, or the URI of one.
-        image: (bands, height, width), bands in the card's order, one of the card's dtypes.
+        image: (bands, height, width), bands in the card's order, one of the card's dtypes; (slices, bands, height,
+            width), a stack in the order of space; or the path or URI of a file of any format that is read.
         core: side of the output of one forward pass, in input pixels.
         halo: context on each side; None is what the network's measured reach demands.
         precision: `auto` is what a job's `auto` is here: bfloat16 where the device computes it natively.
         stitch: `crop` is exact for networks of finite reach; `blend` averages overlapping tiles.
+        plane: of a file that holds several images, which: `"slice=12"`, as an error names them, or `"all"`.
+        context_slices: of a stack, or of a file that holds one: as `source.context_slices` of a job.
+        axis: of a file: as `source.axis`.
+        um_per_px: of a file: as `source.um_per_px`.
+        tissue_only: of a file: as `source.tissue_only`.
+        bands: of a file: as `source.bands`.
+        storage: of a URI: as `source.storage`.
 
     Returns:
-        Class ids (height, width), or an image (bands, height * scale, width * scale), nodata written in.
+        Class ids (height, width), or an image (bands, height * scale, width * scale), nodata written in; of a stack, or
+        of all images of a file, one after the other along a first axis.
 
     Raises:
-        SpecError: an argument has no meaning, or no effect for this network.
-        UnsupportedScene: bands, dtype or values are not what the card takes.
+        SpecError: an argument has no meaning, or no effect for this network or image.
+        SceneError: the file cannot be read; bands, dtype or values are not what the card takes.
         ModelError: the package cannot be used.
+        StoreError: the store does not answer.
     """
     package = load_package(package) if isinstance(package, str) else package
     card = package.card
     _check_choices(stitch, precision)
     _check_sides(card, core, halo, stitch)
-    _check(image, card)
-    scene = Patch(pixels=image, valid_mask=_valid(image, card))
-    return predict_patch(package, scene, core=core, halo=halo, stitch=stitch, precision=precision)
+    reading = reading_of(context_slices=context_slices, axis=axis, um_per_px=um_per_px, tissue_only=tissue_only)
+    if isinstance(image, np.ndarray):
+        _check_of_a_file(plane=plane, bands=bands, storage=storage, **reading.pixel_options)
+        scenes: Iterator[Opened] = (_opened(pixels, card) for pixels in _with_neighbours(image, reading.context_slices))
+        is_stack = image.ndim == 4
+    else:
+        scenes = open_images(image, card, reading, plane=plane, bands=bands, storage=storage)
+        is_stack = plane == ALL
+    made = [
+        predict_patch(
+            package,
+            scene.patch,
+            core=core,
+            halo=halo,
+            stitch=stitch,
+            precision=precision,
+            scales=scene.scales,
+            offsets=scene.offsets,
+        )
+        for scene in scenes
+    ]
+    return np.stack(made) if is_stack else made[0]
 
 
 def stitch_of(card: Card) -> Stitch:
@@ -78,8 +118,12 @@ def predict_patch(  # noqa: PLR0913  (as above)
     stitch: Stitch = "crop",
     precision: Literal["auto"] | Precision = "auto",
     device: Literal["auto", "cpu", "cuda"] = "auto",
+    scales: Sequence[float] | None = None,
+    offsets: Sequence[float] | None = None,
 ) -> NDArray[np.generic]:
-    """As `predict_array`, of pixels of any dtype whose validity is known; nothing is checked."""
+    """As `predict_array`, of pixels of any dtype whose validity is known; nothing is checked. Where no scales and
+    offsets are given stored values are meant as they are.
+    """
     card = package.card
     _, height, width = scene.pixels.shape
     # Rounded before a halo is made of it, as a job's is.
@@ -92,7 +136,7 @@ def predict_patch(  # noqa: PLR0913  (as above)
     inside = window.rows, window.cols
     patch = Patch(pixels=scene.pixels[:, *inside], valid_mask=scene.valid_mask[inside])
     num_bands = len(scene.pixels)
-    affine = affine_of(card, (1.0,) * num_bands, (0.0,) * num_bands, value_range_in(card, scene))
+    affine = affine_of(card, scales or (1.0,) * num_bands, offsets or (0.0,) * num_bands, value_range_in(card, scene))
     prediction = _predictor(package, precision, device).predict(
         pad(patch, grid, block, card.padding), grid, block, affine
     )
@@ -120,6 +164,36 @@ def _predictor(package: Package, precision: str, device: str) -> Predictor:
         found = device_for(package.card, device, precision, "auto")
         _recent[key] = make_predictor(package, found, OutputSpec(uri="memory"))
     return _recent[key]
+
+
+def _with_neighbours(image: NDArray[np.generic], reach: int) -> Iterator[NDArray[np.generic]]:
+    """(bands, height, width) of an image, or of each slice of a stack with the bands of its neighbours; at its ends the
+    last slice stands for what is missing.
+    """
+    if image.ndim != 4:
+        if reach:
+            raise SpecError(
+                "context_slices has no effect: the array is one image",
+                hint="give the slices as an array (slices, bands, height, width)",
+            )
+        yield image
+        return
+    last = len(image) - 1
+    for at in range(len(image)):
+        slices = [image[min(max(at + shift, 0), last)] for shift in range(-reach, reach + 1)]
+        yield np.concatenate(slices) if reach else slices[0]
+
+
+def _opened(image: NDArray[np.generic], card: Card) -> Opened:
+    _check(image, card)
+    patch = Patch(pixels=image, valid_mask=_valid(image, card))
+    return Opened(patch=patch, scales=(1.0,) * len(image), offsets=(0.0,) * len(image))
+
+
+def _check_of_a_file(**asked: object) -> None:
+    named = [name for name, value in asked.items() if value]
+    if named:
+        raise SpecError(f"{named[0]} has no effect: the image is an array", hint="give the path or URI of a file")
 
 
 def _valid(image: NDArray[np.generic], card: Card) -> NDArray[np.bool_]:

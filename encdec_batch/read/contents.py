@@ -64,6 +64,8 @@ class Contents:
     """Of an image that may be one slice of a series of objects."""
     level: SlideLevel | None = None
     """Of an object that is one level of a slide, or a picture beside."""
+    medical: bool = False
+    """It is of a format that medicine alone has, whatever its name: somebody may be named in it."""
 
 
 ONE_IMAGE = Contents()

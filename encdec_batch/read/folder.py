@@ -216,7 +216,7 @@ def _list(store: Store, path: str, limits: Limits) -> _Listing:
             if len(objects) == limits.max_objects:
                 raise UnsupportedScene(
                     f"{uri}: more than {limits.max_objects:,} objects",
-                    hint="write it anew with larger chunks, or with shards (OME-Zarr 0.5)",
+                    hint="write it anew with larger chunks, or with shards (OME-Zarr 0.5), or raise limits.max_objects",
                     uri=uri,
                 )
             below = info.path.removeprefix(prefix)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from encdec_batch.spec.base import Spec, StorageOptions
 from encdec_batch.spec.compute import ComputeSpec
 from encdec_batch.spec.output import OutputSpec
-from encdec_batch.spec.privacy import PrivacySpec
+from encdec_batch.spec.privacy import JobPrivacySpec
 from encdec_batch.spec.source import Source
 from encdec_batch.spec.tiling import TilingSpec
 
@@ -34,6 +34,13 @@ class LimitsSpec(Spec):
     """Decoded size of one tile or strip of a TIFF: stops files that inflate."""
     decoder_gib: Annotated[float, Field(gt=0, le=1e6)] | None = 4.0
     """What decoding may add to a process that only reads, by a limit of the system; None: no such limit."""
+    max_volume_mib: Annotated[int, Field(ge=1, le=1 << 20)] = 512
+    """Of a volume whose slices can only be had together: a .nii.gz unpacked, or a .nii across other axes than its
+    slowest. A process keeps one."""
+    max_planes: Annotated[int, Field(ge=1, le=1 << 24)] = 1 << 17
+    """Images in one object: slices times points in time."""
+    max_objects: Annotated[int, Field(ge=1, le=1 << 24)] = 1 << 19
+    """Of a scene that is a folder (OME-Zarr), and twice as many chunks of one plane of it."""
 
 
 class ReportSpec(Spec):
@@ -54,10 +61,4 @@ class JobSpec(Spec):
     compute: ComputeSpec = ComputeSpec()
     limits: LimitsSpec = LimitsSpec()
     report: ReportSpec = ReportSpec()
-    privacy: PrivacySpec = PrivacySpec()
-
-    @field_validator("privacy", mode="before")
-    @classmethod
-    def _privacy_in_a_word(cls, value: object) -> object:
-        # `privacy: on`, which YAML 1.1 reads as true.
-        return {"hide": value} if isinstance(value, bool | str) else value
+    privacy: JobPrivacySpec = JobPrivacySpec()

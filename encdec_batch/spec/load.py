@@ -11,9 +11,11 @@ from typing import Any
 from encdec_batch.errors import SpecError
 from encdec_batch.spec.faults import checked
 from encdec_batch.spec.job import JobSpec
+from encdec_batch.spec.sealed import SUFFIX as SEALED
+from encdec_batch.spec.sealed import unsealed
 from encdec_batch.spec.text import MOST_BYTES, parse_json, parse_yaml
 
-_PATHS = ("source.uri", "model.package", "output.uri")
+_PATHS = ("source.uri", "model.package", "output.uri", "privacy.map")
 
 
 def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> JobSpec:
@@ -72,7 +74,10 @@ def parse_text(text: str, *, name: str) -> JobSpec:
 def _parse(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+            # Encrypted it is longer: by a third, and a head.
+            data = file.read(2 * MOST_BYTES if path.suffix == SEALED else MOST_BYTES + 1)
+        if path.suffix == SEALED:
+            data, path = unsealed(data, path), path.with_suffix("")
         text = data.decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
@@ -126,7 +131,10 @@ def _anchored(spec: JobSpec, folder: Path) -> JobSpec:
         source = source.model_copy(update={"prefixes": tuple(absolute(uri, folder) for uri in source.prefixes)})
     model = spec.model.model_copy(update={"package": absolute(spec.model.package, folder)})
     output = spec.output.model_copy(update={"uri": absolute(spec.output.uri, folder)})
-    return spec.model_copy(update={"source": source, "model": model, "output": output})
+    changes: dict[str, object] = {"source": source, "model": model, "output": output}
+    if spec.privacy.map is not None:
+        changes["privacy"] = spec.privacy.model_copy(update={"map": absolute(spec.privacy.map, folder)})
+    return spec.model_copy(update=changes)
 
 
 def absolute(uri: str, folder: Path) -> str:

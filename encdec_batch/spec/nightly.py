@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from encdec_batch.spec.base import Spec, StorageOptions
+from encdec_batch.spec.privacy import PrivacySpec
 from encdec_batch.spec.train import CardWords, LearnSpec, NetworkSpec
 from encdec_batch.spec.train_compute import TrainComputeSpec
 from encdec_batch.spec.train_data import DataSpec
@@ -164,6 +165,7 @@ class NightlySpec(Spec):
     shadow: bool = False
     """Decide, and move no alias."""
     archive: ArchiveRerun | None = None
+    privacy: PrivacySpec = PrivacySpec()
 
     @model_validator(mode="after")
     def _fits(self) -> NightlySpec:

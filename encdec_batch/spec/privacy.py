@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from encdec_batch.spec.base import Spec
+from encdec_batch.spec.base import Spec, StorageOptions
 
 
 class PrivacySpec(Spec):
@@ -24,3 +24,29 @@ class PrivacySpec(Spec):
     def _no_booleans(cls, value: object) -> object:
         # YAML 1.1 reads on and off as true and false.
         return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_a_word(cls, value: object) -> object:
+        # `privacy: on`, which YAML 1.1 reads as true.
+        return {"hide": value} if isinstance(value, bool | str) else value
+
+    def resolved(self, *, private: bool) -> Self:
+        """With `auto` decided."""
+        return self.model_copy(update={"hide": "on" if private else "off"})
+
+
+class JobPrivacySpec(PrivacySpec):
+    """Of a job, which keeps what it needs in clear for later runs."""
+
+    map: str | None = None
+    """Folder of what is kept encrypted; None: `.encdec/private/` of the output."""
+    map_storage: StorageOptions = {}
+
+    @model_validator(mode="after")
+    def _of_use(self) -> Self:
+        if self.hide == "off" and self.map is not None:
+            raise ValueError("map has no effect: with hide: off nothing is kept encrypted")
+        if self.map_storage and self.map is None:
+            raise ValueError("map_storage has no effect: say map")
+        return self

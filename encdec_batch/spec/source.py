@@ -10,9 +10,9 @@ from pydantic import Field, field_validator, model_validator
 from encdec_batch.spec.base import Spec, StorageOptions
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".webp")
-"""Of formats that hold one image each, but for OME-TIFF: what a training looks for in a listing."""
+"""Of formats that hold one image each, but for OME-TIFF."""
 SCENE_SUFFIXES = (*IMAGE_SUFFIXES, ".dcm", ".nii", ".nii.gz", ".zarr")
-"""And a job, to which an object may be several scenes. Both may be told otherwise."""
+"""What is looked for in a listing, where nothing else is said: an object may hold several images."""
 
 LOCAL_SCHEMES = ("", "file", "local")
 _WRAPPERS = frozenset({"dir", "reference", "zip", "tar", "libarchive", "git", "generic", "data", "asynclocal"})
@@ -28,8 +28,8 @@ class _Source(Spec):
     """Bands to read, counted from 1, in the card's order; None: all, and their number must be the card's."""
 
 
-class _Reading(_Source):
-    """What a job says of how objects are read."""
+class Reading(Spec):
+    """How objects are read that hold volumes, slices or several sizes."""
 
     context_slices: Annotated[int, Field(ge=0, le=16)] = 0
     """Of a volume or series: so many neighbours on each side are read with each slice, and their bands come before and
@@ -58,7 +58,7 @@ class _Reading(_Source):
         return self
 
 
-class PrefixSource(_Reading):
+class PrefixSource(_Source, Reading):
     """Every image below a prefix."""
 
     kind: Literal["prefix"]
@@ -69,7 +69,7 @@ class PrefixSource(_Reading):
     """Links of a disk that lead out of `uri` are followed."""
 
 
-class GlobSource(_Reading):
+class GlobSource(_Source, Reading):
     """Objects whose path below `uri` fits a pattern (`*` within a folder, `**` across folders)."""
 
     kind: Literal["glob"]
@@ -79,7 +79,7 @@ class GlobSource(_Reading):
     """Links of a disk that lead out of `uri` are followed."""
 
 
-class ListSource(_Reading):
+class ListSource(_Source, Reading):
     """Scenes named one by one."""
 
     kind: Literal["list"]
@@ -127,7 +127,7 @@ class Table(_Source):
         return self
 
 
-class TableSource(Table, _Reading):
+class TableSource(Table, Reading):
     """A table with a column `uri` and, where wanted, `scene_id` and `bands` (as `1;2;3`)."""
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from encdec_batch.spec.base import Spec, StorageOptions
+from encdec_batch.spec.privacy import PrivacySpec
 from encdec_batch.spec.train_compute import TrainComputeSpec
 from encdec_batch.spec.train_data import DataSpec
 from encdec_batch.spec.train_loss import OF_CLASSES, AdversarialLoss, TrainLoss
@@ -165,6 +166,14 @@ class TrainSpec(Spec):
     card: CardSpec
     output: TrainOutputSpec
     compute: TrainComputeSpec = TrainComputeSpec()
+    privacy: PrivacySpec = PrivacySpec()
+
+    def with_privacy(self, *, private: bool) -> TrainSpec:
+        """With `privacy.hide: auto` decided, and no pictures of private scenes unless they are asked for."""
+        output = self.output
+        if private and not self.privacy.pictures:
+            output = output.model_copy(update={"pictures": 0})
+        return self.model_copy(update={"privacy": self.privacy.resolved(private=private), "output": output})
 
     @model_validator(mode="after")
     def _fits(self) -> TrainSpec:

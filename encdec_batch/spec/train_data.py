@@ -175,9 +175,15 @@ class DataSpec(Spec):
     allow_leak: Annotated[str, Field(min_length=10)] | None = None
     """Why training may go on though the same place or picture is on both sides of the split; the card says so."""
 
+    @property
+    def context_slices(self) -> int:
+        """Neighbours on each side of a slice, whose bands the network sees beside its own."""
+        return self.train.context_slices
+
     @model_validator(mode="after")
     def _of_use(self) -> DataSpec:
         self._check_split()
+        self._check_context()
         self._check_made()
         if self.values == "physical" and self.input.kind == "labels":
             raise ValueError("values has no effect: labels have no unit")
@@ -210,6 +216,13 @@ class DataSpec(Spec):
                 raise ValueError("a target of kind mask needs files of its own: use kind folders, or a table")
             if isinstance(self.target, ImageTarget) and not has_targets(source) and self.target.bands is None:
                 raise ValueError("target.bands is to say which of the image's own bands are the target")
+
+    def _check_context(self) -> None:
+        others = self.split.pairs if isinstance(self.split, PairsSplit) else self.train
+        if others.context_slices != self.context_slices:
+            raise ValueError("context_slices of train and of split.pairs differ: a network has one number of bands")
+        if self.context_slices and self.input.kind == "labels":
+            raise ValueError("context_slices has no effect: of a mask one band is seen")
 
     def _check_made(self) -> None:
         """Where the target is made from the image itself, whatever changes the input alone is noise to be removed."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from encdec_batch.spec.base import Spec, StorageOptions
-from encdec_batch.spec.source import IMAGE_SUFFIXES, Table
+from encdec_batch.spec.source import SCENE_SUFFIXES, Reading, Table
 
 
 class Region(Spec):
@@ -19,7 +19,7 @@ class Region(Spec):
     height: Annotated[int, Field(ge=1)]
 
 
-class TablePairs(Table):
+class TablePairs(Table, Reading):
     """A row for each pair, in CSV, Parquet, or text: lines `image target`, apart by blanks, without names of columns.
 
     Beside the columns named below a table may have `bands` (as `1;2;3`) and `col_off`, `row_off`, `width`, `height`
@@ -39,7 +39,7 @@ class TablePairs(Table):
     """Of every image; None: all of it."""
 
 
-class FolderPairs(Spec):
+class FolderPairs(Reading):
     """Images below one prefix, targets below another, paired by their path without ending."""
 
     kind: Literal["folders"]
@@ -47,7 +47,7 @@ class FolderPairs(Spec):
     targets: str
     target_ending: str = ""
     """What a target's name has after its image's, before the suffix: `_mask` for `a.tif` and `a_mask.png`."""
-    suffixes: tuple[str, ...] = IMAGE_SUFFIXES
+    suffixes: tuple[str, ...] = SCENE_SUFFIXES
     """Objects with other endings are neither; compared without case."""
     storage: StorageOptions = {}
     bands: tuple[Annotated[int, Field(ge=1)], ...] | None = None
@@ -57,12 +57,12 @@ class FolderPairs(Spec):
     """Links of a disk that lead out of the two folders are followed."""
 
 
-class ImagesAlone(Spec):
+class ImagesAlone(Reading):
     """Images below a prefix whose targets are made from them, or are other bands of them."""
 
     kind: Literal["images"]
     uri: str
-    suffixes: tuple[str, ...] = IMAGE_SUFFIXES
+    suffixes: tuple[str, ...] = SCENE_SUFFIXES
     storage: StorageOptions = {}
     bands: tuple[Annotated[int, Field(ge=1)], ...] | None = None
     region: Region | None = None
@@ -97,11 +97,19 @@ class HashSplit(Spec):
     """A share of scenes or groups, chosen by a hash of their name: it stays the same when others are added."""
 
     kind: Literal["hash"]
-    by: Literal["scene", "group"] = "scene"
-    """All images of one group (the table's column) are on one side."""
+    by: Literal["scene", "group", "folder", "patient"] = "scene"
+    """What is on one side as a whole. `scene`: an image, and of a volume or series all slices. `group`: the table's
+    column. `folder`: the first `folders` folders of its name. `patient`: the one that its DICOM names."""
+    folders: Annotated[int, Field(ge=1)] = 1
     share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """To validate on."""
     seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _of_use(self) -> HashSplit:
+        if self.by != "folder" and self.folders != 1:
+            raise ValueError("folders has no effect: say by: folder")
+        return self
 
 
 class NoSplit(Spec):

@@ -182,7 +182,8 @@ class RayDataStream:
             )
             .map_batches(
                 _Predicting,
-                fn_constructor_args=(recipe, self._order.package_ref, watched),
+                # By reference: Ray may show what it is given, and names of a source may be private.
+                fn_constructor_args=(ray.put(recipe), self._order.package_ref, watched),
                 batch_size=1,
                 compute=strategy,
                 **pool.place,
@@ -331,7 +332,7 @@ class _Reading:
 class _Predicting:
     """An actor of the pool: the network, loaded once."""
 
-    def __init__(self, recipe: Recipe, package_ref: ObjectRef[Package], watched: _Watched) -> None:
+    def __init__(self, recipe_ref: ObjectRef[Recipe], package_ref: ObjectRef[Package], watched: _Watched) -> None:
         import ray
         import torch
 
@@ -340,7 +341,7 @@ class _Predicting:
         with self._guard.doing(loading(str(ray.get_runtime_context().get_actor_id()))) as may:
             if not may:
                 raise cannot_load(watched.rules.deaths)
-            self._stage = PredictStage(recipe, ray.get(package_ref))
+            self._stage = PredictStage(ray.get(recipe_ref), ray.get(package_ref))
 
     def __call__(self, batch: Row) -> Row:
         value = pickle.loads(batch["payload"][0])  # noqa: S301  (written by our own workers)

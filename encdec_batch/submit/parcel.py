@@ -11,6 +11,9 @@ from hashlib import sha256
 from io import BytesIO
 
 from encdec_batch.errors import SubmitError
+from encdec_batch.plan.private import names_of
+from encdec_batch.spec.privacy import PrivacySpec
+from encdec_batch.spec.sealed import SUFFIX, sealed
 from encdec_batch.submit.job import DIGEST, OUTPUT
 from encdec_batch.submit.package_files import PackageFiles, files_here, files_of_wheel
 from encdec_batch.submit.spec import MODEL_FOLDER, ClusterSpec
@@ -59,7 +62,8 @@ def make_parcel(spec: ClusterSpec, *, wheel: str) -> Parcel:
         SpecError, StoreError: there is no such wheel.
         SubmitError: it is more than a cluster takes, or nothing says which files are the package's.
     """
-    files = {SPEC_NAME: spec.text}
+    name, text = _spec_file(spec)
+    files = {name: text}
     if spec.package is not None:
         files |= {f"{MODEL_FOLDER}/{name}": data for name, data in spec.package.files.items()}
     code = PackageFiles()
@@ -76,11 +80,25 @@ def make_parcel(spec: ClusterSpec, *, wheel: str) -> Parcel:
         kind=spec.kind,
         files=files,
         folder=folder,
-        metadata={DIGEST: digest_of(files), OUTPUT: spec.output_uri},
-        entrypoint=f"python -m encdec_batch.driver {SPEC_NAME}",
+        metadata={DIGEST: digest_of(files | {name: _what_is_asked(spec)}), OUTPUT: spec.output_uri},
+        entrypoint=f"python -m encdec_batch.driver {name}",
         environment={"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WITHIN_S)},
         left_out=code.left_out,
     )
+
+
+def _spec_file(spec: ClusterSpec) -> tuple[str, bytes]:
+    """Name and bytes of the spec: whoever has the cluster's token can fetch it, so private names are encrypted."""
+    if not spec.key:
+        return SPEC_NAME, spec.text
+    return SPEC_NAME + SUFFIX, sealed(spec.text, spec.key, names_of(PrivacySpec(key=spec.key)))
+
+
+def _what_is_asked(spec: ClusterSpec) -> bytes:
+    """What the digest, which the cluster shows, is of: an encrypted text is another each time, and of a clear one the
+    digest would tell whether a guess is right.
+    """
+    return names_of(PrivacySpec(key=spec.key)).fingerprint(spec.text) if spec.key else spec.text
 
 
 def digest_of(files: Mapping[str, bytes]) -> str:

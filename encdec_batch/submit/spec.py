@@ -11,16 +11,21 @@ import yaml
 
 from encdec_batch.errors import SpecError
 from encdec_batch.models.package import Package, load_package
+from encdec_batch.plan.private import MEDICAL_SUFFIXES, names_of
+from encdec_batch.privacy import pseudonyms_of
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.spec.kind import Kind, kind_of
 from encdec_batch.spec.load import load_spec, parse_spec
 from encdec_batch.spec.load_train import PATHS, load_train_spec, parse_train_spec
+from encdec_batch.spec.output import DicomSegFile
+from encdec_batch.spec.source import Source
 from encdec_batch.spec.train import TrainSpec
+from encdec_batch.spec.train_pairs import Pairs
 from encdec_batch.store.secrets import check_no_userinfo, checked_options
 
 MODEL_FOLDER = "model"
 """Of a package that is sent along, beside the spec."""
-_PLACES = (*PATHS, "mlflow")
+_PLACES = (*PATHS, "map", "mlflow")
 _NOT_OURS = ("arguments",)
 """What a network's constructor is given."""
 _SHOWN = 5
@@ -36,6 +41,8 @@ class ClusterSpec:
     output_uri: str
     package: Package | None
     """The network, where it lies on this machine."""
+    key: str = ""
+    """The variable of the environment with the key by which the spec is encrypted; empty: it is sent in clear."""
 
 
 def load_for_cluster(path: Path) -> ClusterSpec:
@@ -68,7 +75,47 @@ def load_for_cluster(path: Path) -> ClusterSpec:
         text=yaml.safe_dump(data, sort_keys=False).encode(),
         output_uri=str(data["output"]["uri"]),
         package=package,
+        key=_key_of(path, spec),
     )
+
+
+def _key_of(path: Path, spec: JobSpec | TrainSpec) -> str:
+    """By what the spec is encrypted, as the names in it may be private. Where nobody said whether they are, and neither
+    a key is here nor anything in the spec medical by its name, they are not.
+
+    Raises:
+        SpecError: they are private, and there is no key.
+    """
+    privacy = spec.privacy
+    if privacy.hide == "off":
+        return ""
+    if privacy.hide == "auto" and pseudonyms_of(privacy.key) is None and not _names_medical(spec):
+        return ""
+    try:
+        names_of(privacy)
+    except SpecError as error:
+        raise SpecError(f"{path}: {error.message}", hint=f"{error.hint}; the cluster's nodes need the same") from None
+    return privacy.key
+
+
+def _names_medical(spec: JobSpec | TrainSpec) -> bool:
+    """Whether what is read is medical by what the spec itself says: names, and the files of a job."""
+    said: list[Source | Pairs]
+    if isinstance(spec, JobSpec):
+        said = [spec.source]
+        if any(isinstance(file, DicomSegFile) for file in spec.output.files):
+            return True
+    else:
+        split = spec.data.split
+        said = [spec.data.train, *([split.pairs] if split.kind == "pairs" else [])]
+    named: list[str] = []
+    for source in said:
+        fields = source.model_dump(mode="json", include={"uri", "uris", "pattern", "images", "targets"})
+        for value in fields.values():
+            named += value if isinstance(value, list) else [value]
+        if "suffixes" in source.model_fields_set:
+            named += source.model_dump()["suffixes"]
+    return any(name.lower().rstrip("/*").endswith(MEDICAL_SUFFIXES) for name in named)
 
 
 def _on_the_cluster(path: Path, spec: JobSpec | TrainSpec, compute: dict[str, Any]) -> dict[str, Any]:

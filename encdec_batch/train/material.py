@@ -28,6 +28,8 @@ class Facts:
     leak_note: str
     digest: str
     """Of both sides' files."""
+    private: bool = False
+    """Names are hidden in all that is written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

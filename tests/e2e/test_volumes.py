@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pydicom
 import pytest
-from e2e.made import classes_package, denoiser_package, image_of, markers, plain_labels, run, write_spec
+from e2e.made import classes_package, command, denoiser_package, image_of, markers, plain_labels, run, write_spec
 from pydicom.dataset import Dataset
 from volume.made import ct_slice
 
@@ -129,7 +129,8 @@ def test_a_series_with_a_gap_is_set_aside_and_goes_on_when_it_is_whole(tmp_path,
     (missing,) = (tmp_path / "pacs" / "Doe_Jane").glob("MRN-77 6.dcm")
     data = missing.read_bytes()
     missing.unlink()
-    spec = job(tmp_path, network())
+    vault = tmp_path / "vault"
+    spec = job(tmp_path, network(), privacy={"map": str(vault)})
     ended = run(spec)
     assert ended.code == 3
     assert {row["reason"] for row in ended.result["set_aside"]} == {
@@ -141,6 +142,11 @@ def test_a_series_with_a_gap_is_set_aside_and_goes_on_when_it_is_whole(tmp_path,
     assert len(volumes(tmp_path / "out")[0]["slices"]) == NUM_SLICES
     again = run(spec)
     assert (again.code, again.result["scenes_committed"]) == (0, 0)
+    # What later runs need in clear lies where the spec says, and commands that are given the output alone find it.
+    assert len(list((vault / "specs").iterdir())) == 3
+    assert not (tmp_path / "out/.encdec/private").exists()
+    assert command("prune", tmp_path / "out", "--removed", "10").code == 0
+    assert telling(vault) == set()
     assert pq.read_table(tmp_path / "out" / "volumes.parquet")["output"].to_pylist() == ["mask.nii.gz", "seg.dcm"]
     # A slice whose input is gone is in the files of its volume too: they are taken out with it.
     missing.unlink()
@@ -148,6 +154,12 @@ def test_a_series_with_a_gap_is_set_aside_and_goes_on_when_it_is_whole(tmp_path,
     (volume,) = volumes(tmp_path / "out")
     assert (volume["outputs"], volume["notes"]) == ({}, ["removed"])
     assert pq.read_table(tmp_path / "out" / "volumes.parquet").num_rows == 0
+
+
+def telling(folder: Path) -> set[str]:
+    return {
+        word for path in folder.rglob("*") if path.is_file() for word in PLANTED if word.encode() in path.read_bytes()
+    }
 
 
 def clear_texts(path: Path) -> bytes:

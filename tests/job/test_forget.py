@@ -9,13 +9,15 @@ import yaml
 from fakes import FakeStore
 from plan.recipes import order, recipe, scene
 
-from encdec_batch.commit.prune import PARTS_PREFIX
-from encdec_batch.job.forget import find_forgettable
+from encdec_batch.commit.prune import PARTS_PREFIX, PrunableFolder
+from encdec_batch.job.forget import find_forgettable, private_specs_of
 from encdec_batch.job.runlog import run_folder
 from encdec_batch.plan.memory import PlanMemory
 from encdec_batch.plan.plan import Planned
+from encdec_batch.plan.private_map import private_map, spec_name
 from encdec_batch.plan.scene import Candidate
 from encdec_batch.plan.table import PlanWriter, owners_of_parts, read_resolved
+from encdec_batch.spec.privacy import JobPrivacySpec
 
 
 def write(store: FakeStore, *names: str, part_key: str = "b" * 64, begun: bool = False) -> None:
@@ -128,3 +130,21 @@ def test_where_a_spec_is_of_another_version_no_run_is_forgotten():
     store = FakeStore()
     put_runs(store, *[spec("out")] * 6, "source: {kind: unheard_of}")
     assert forgotten(store) == []
+
+
+def test_what_a_forgotten_run_keeps_encrypted_goes_with_it_wherever_it_lies(tmp_path):
+    store, vault = FakeStore(), tmp_path / "vault"
+    for number, where in enumerate([None, str(vault), None, str(vault)]):
+        privacy = {"hide": "off" if number == 2 else "on", "map": where}
+        store.put(f"{run_folder(f'r{number}')}spec.yaml", yaml.safe_dump({"privacy": privacy}).encode())
+        kept = private_map(store, JobPrivacySpec(map=where))
+        kept.put(spec_name(f"r{number}"), b"encrypted")
+    kept.put(spec_name("of another output"), b"encrypted")
+    gone = [
+        PrunableFolder(path=path, reason="no longer needed", objects=(), size_bytes=0)
+        for path in (*(run_folder(f"r{number}") for number in range(3)), ".encdec/plans/1", run_folder("unknown"))
+    ]
+    for place, name in private_specs_of(store, gone):
+        place.delete(name)
+    assert [info.path for info in store.list(".encdec/private/")] == [".encdec/private/specs/r2"]
+    assert sorted(path.name for path in (vault / "specs").iterdir()) == ["of another output", "r3"]

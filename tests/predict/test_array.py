@@ -6,9 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
+import pydicom
 import pytest
 import torch
+from e2e.made import classes_package
+from PIL import Image
+from volume.made import ct_slice
 
 import encdec_batch as eb
 from encdec_batch.errors import SpecError, UnsupportedScene
@@ -170,3 +175,71 @@ def test_blended_tiles_are_near_the_plain_pass_and_not_the_cropped_ones() -> Non
     whole = eb.predict_array(str(PACKAGES / "vegetation-rgb"), image, core=10_000, precision="float32")
     blended = eb.predict_array(package, image, core=64, stitch="blend", precision="float32")
     assert 0 < (blended != whole).mean() < 0.05
+
+
+@pytest.fixture
+def volume(tmp_path) -> tuple[Path, np.ndarray]:
+    """A NIfTI (i, j, k), and its slices (slices, bands, rows, columns)."""
+    voxels = np.random.default_rng(3).integers(0, 255, (40, 36, 3), np.uint8)
+    nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / "v.nii.gz")
+    return tmp_path / "v.nii.gz", voxels.transpose(2, 1, 0)[:, None]
+
+
+def test_a_file_of_several_images_is_predicted_as_its_array_is(volume, tmp_path) -> None:
+    path, slices = volume
+    package = classes_package()
+    wanted = eb.predict_array(package, slices)
+    assert wanted.shape == (3, 36, 40)
+    np.testing.assert_array_equal(wanted[1], eb.predict_array(package, slices[1]))
+    np.testing.assert_array_equal(eb.predict_array(package, path, plane="slice=1"), wanted[1])
+    np.testing.assert_array_equal(eb.predict_array(package, str(path), plane="all"), wanted)
+    sagittal = eb.predict_array(package, path, plane="slice=4", axis="sagittal")
+    np.testing.assert_array_equal(sagittal, eb.predict_array(package, slices[:, :, :, 4].transpose(1, 0, 2)))
+    Image.fromarray(slices[2, 0]).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(eb.predict_array(package, tmp_path / "a.png"), wanted[2])
+
+
+def test_neighbours_are_bands_of_a_slice(volume) -> None:
+    path, slices = volume
+    package = classes_package(3)
+    padded = np.concatenate([slices[:1], slices, slices[-1:]])[:, 0]
+    wanted = np.stack([eb.predict_array(package, padded[n : n + 3]) for n in range(3)])
+    np.testing.assert_array_equal(eb.predict_array(package, slices, context_slices=1), wanted)
+    np.testing.assert_array_equal(eb.predict_array(package, path, context_slices=1, plane="all"), wanted)
+    np.testing.assert_array_equal(eb.predict_array(package, slices[[0, 1, 2, 0], 0][:3]), wanted[1])
+
+
+def test_values_of_a_file_are_meant_as_a_job_means_them(tmp_path) -> None:
+    """DICOM's rescale to Hounsfield units, where the card is of scaled values."""
+    dataset = ct_slice(0, shape=(40, 36))
+    stored = np.random.default_rng(0).integers(900, 1300, (40, 36)).astype(np.int16)
+    dataset.PixelData = stored.tobytes()
+    pydicom.dcmwrite(tmp_path / "a.dcm", dataset, enforce_file_format=True)
+    package = classes_package(1, ("int16",), unit="scaled")
+    np.testing.assert_array_equal(
+        eb.predict_array(package, tmp_path / "a.dcm"), eb.predict_array(package, (stored - 1024)[None])
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says", "hint"),
+    [
+        ({}, "which is not said of its 3 images", 'plane is one of "slice=0", "slice=1", "slice=2", or "all"'),
+        ({"plane": "slice=9"}, "there is no slice=9 among its 3 images", '"slice=0"'),
+        ({"plane": "slice=0", "axis": "up"}, "axis: Input should be", "see the arguments"),
+        ({"plane": "slice=0", "bands": [2]}, "band 2 is asked for", "correct bands"),
+        ({"plane": "slice=0", "context_slices": 1}, "it has 3 bands, classes wants 1", "in bands"),
+    ],
+)
+def test_what_is_not_in_a_file_is_said_in_one_line(volume, arguments, says, hint) -> None:
+    with pytest.raises(eb.EncdecError) as raised:
+        eb.predict_array(classes_package(), volume[0], **arguments)
+    assert says in raised.value.message
+    assert hint in raised.value.hint
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("arguments", [{"plane": "z=0"}, {"um_per_px": 2.0}, {"context_slices": 1}])
+def test_what_only_a_file_or_a_stack_has_is_refused_of_an_image(arguments) -> None:
+    with pytest.raises(SpecError, match=f"{next(iter(arguments))} has no effect"):
+        eb.predict_array(classes_package(), picture(1, 40, 40), **arguments)

@@ -7,8 +7,10 @@ import yaml
 from e2e.made import classes_package
 
 from encdec_batch.errors import EncdecError, SpecError
-from encdec_batch.spec.load import parse_spec
+from encdec_batch.spec.kind import kind_of
+from encdec_batch.spec.load import load_spec, parse_spec
 from encdec_batch.spec.load_train import load_train_spec
+from encdec_batch.submit.parcel import make_parcel
 from encdec_batch.submit.spec import load_for_cluster
 
 ARCHIVE = {
@@ -132,3 +134,71 @@ def test_arguments_of_a_network_are_no_paths(write):
     with pytest.raises(SpecError, match=r"output\.package"):
         load_for_cluster(write(TRAINING, network=network, output={"uri": "s3://a/t", "package": "here"}))
     load_for_cluster(write(TRAINING, network=network))
+
+
+KEY = "a key for tests, long enough"
+MEDICAL = {"kind": "list", "uris": ["s3://hospital/Doe_Jane.nii.gz"]}
+
+
+@pytest.fixture
+def key(monkeypatch):
+    monkeypatch.setenv("ENCDEC_PRIVACY_KEY", KEY)
+
+
+@pytest.fixture
+def no_key(monkeypatch):
+    monkeypatch.delenv("ENCDEC_PRIVACY_KEY", raising=False)
+
+
+def test_a_spec_with_private_names_is_sent_encrypted_and_read_there(write, key, tmp_path):
+    made = load_for_cluster(write(ARCHIVE, source=MEDICAL))
+    parcel, again = (make_parcel(made, wheel="none") for _ in range(2))
+    [(name, data)] = parcel.files.items()
+    assert (name, parcel.entrypoint) == ("spec.yaml.sealed", "python -m encdec_batch.driver spec.yaml.sealed")
+    assert parcel.digest == again.digest, "so that a job of one id is one job"
+    said = repr((parcel.metadata, parcel.entrypoint, parcel.environment, parcel.files, parcel.left_out))
+    assert "hospital" not in said
+    assert "Doe" not in said
+    (tmp_path / name).write_bytes(data)
+    assert load_spec(tmp_path / name).source.uris == ("s3://hospital/Doe_Jane.nii.gz",)
+    assert kind_of(tmp_path / name) == "archive"
+
+
+def test_by_another_key_it_is_not_read_and_its_digest_tells_nothing(write, key, tmp_path, monkeypatch):
+    made = load_for_cluster(write(TRAINING, privacy="on"))
+    parcel = make_parcel(made, wheel="none")
+    (tmp_path / "spec.yaml.sealed").write_bytes(parcel.files["spec.yaml.sealed"])
+    monkeypatch.setenv("ENCDEC_PRIVACY_KEY", KEY[::-1])
+    assert make_parcel(made, wheel="none").digest != parcel.digest
+    with pytest.raises(SpecError, match=r"encrypted with another key.*ENCDEC_PRIVACY_KEY"):
+        load_train_spec(tmp_path / "spec.yaml.sealed")
+    monkeypatch.delenv("ENCDEC_PRIVACY_KEY")
+    with pytest.raises(SpecError, match=r"ENCDEC_PRIVACY_KEY holds no key.*on every node"):
+        load_train_spec(tmp_path / "spec.yaml.sealed")
+    (tmp_path / "spec.yaml.sealed").write_bytes(b"source: {}")
+    with pytest.raises(SpecError, match="is no encrypted spec"):
+        load_train_spec(tmp_path / "spec.yaml.sealed")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"privacy": "on"},
+        {"source": MEDICAL},
+        {"source": {"kind": "glob", "uri": "s3://a", "pattern": "**/*.dcm"}},
+        {"source": {"kind": "prefix", "uri": "s3://a", "suffixes": [".svs"]}},
+    ],
+)
+def test_what_is_private_and_has_no_key_is_not_sent(write, no_key, changes):
+    with pytest.raises(SpecError, match=r"ENCDEC_PRIVACY_KEY holds no key.*nodes need the same"):
+        load_for_cluster(write(ARCHIVE, **changes))
+
+
+@pytest.mark.parametrize("privacy", ["auto", "off"])
+def test_what_nobody_calls_private_is_sent_as_it_is(write, no_key, privacy):
+    assert load_for_cluster(write(ARCHIVE, privacy=privacy)).key == ""
+
+
+def test_where_private_things_are_kept_is_to_be_reached_from_a_cluster(write, key):
+    with pytest.raises(SpecError, match=r"privacy\.map"):
+        load_for_cluster(write(ARCHIVE, privacy={"map": "vault"}))

@@ -29,7 +29,8 @@ def contents_of_frames(image: DicomImage, facts: Sequence[FrameFacts]) -> Conten
     if distances is not None:
         order.sort(key=lambda frame: (distances[frame], facts[frame].time, frame))
     is_stack = distances is not None and _evenly([distances[frame] for frame in order])
-    return Contents(planes=tuple(Plane.of(frame=frame) for frame in order), stacked_along=FRAME if is_stack else None)
+    planes = tuple(Plane.of(frame=frame) for frame in order)
+    return Contents(planes=planes, stacked_along=FRAME if is_stack else None, medical=True)
 
 
 def place_of(dataset: DicomDataset, image: DicomImage, facts: FrameFacts) -> SlicePlace | None:

@@ -157,10 +157,10 @@ def contents_of_dicom(source: PinnedObject, options: ReadOptions) -> Contents:  
     """
     dicom = read_dicom_file(source)
     if dicom.level is not None:
-        return Contents(level=dicom.level)
+        return Contents(level=dicom.level, medical=True)
     if dicom.image.num_frames > 1:
         return contents_of_frames(dicom.image, dicom.facts)
-    return Contents(place=dicom.place)
+    return Contents(place=dicom.place, medical=True)
 
 
 def _open_slide(source: PinnedObject, dicom: DicomFile, slide: DicomSlide, plane: Plane) -> DicomSlideReader:

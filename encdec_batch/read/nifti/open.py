@@ -149,7 +149,7 @@ def open_nifti(source: PinnedObject, plane: Plane, options: ReadOptions) -> Nift
     if scene.height * scene.width > source.limits.max_pixels:
         raise UnsupportedScene(
             f"{source.uri}: a slice has {scene.width:,} x {scene.height:,} px, more than {source.limits.max_pixels:,}",
-            hint="cut it into several volumes",
+            hint="cut it into several volumes, or raise limits.max_planes",
             uri=source.uri,
         )
     return NiftiReader(source, voxels, scene)
@@ -166,7 +166,7 @@ def contents_of_nifti(source: PinnedObject, options: ReadOptions) -> Contents:
     if num_slices * math.prod(nifti.further) > source.limits.max_planes:
         raise UnsupportedScene(
             f"{source.uri}: {num_slices * math.prod(nifti.further):,} slices, more than {source.limits.max_planes:,}",
-            hint="cut it into several volumes",
+            hint="cut it into several volumes, or raise limits.max_planes",
             uri=source.uri,
         )
     # t runs slower than slices, u slower than t, and so on.
@@ -177,6 +177,7 @@ def contents_of_nifti(source: PinnedObject, options: ReadOptions) -> Contents:
         for index in range(num_slices)
     )
     return Contents(
+        medical=True,
         planes=tuple(planes),
         stacked_along=SLICE if num_slices > 1 else None,
         geometry=_geometry(nifti, nifti.slices(options.axis)),
@@ -227,7 +228,7 @@ def _check_volume(nifti: NiftiHeader, source: PinnedObject, *, packed: bool) -> 
         raise UnsupportedScene(
             f"{source.uri}: {why} is held whole, and has {held:,} bytes, more than {limit:,}",
             hint=("gunzip it, " if packed else "read it across its slowest axis (source.axis), ")
-            + "or convert it to OME-Zarr",
+            + "convert it to OME-Zarr, or raise limits.max_volume_mib",
             uri=source.uri,
         )
 

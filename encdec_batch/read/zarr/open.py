@@ -135,7 +135,7 @@ def contents_of_ome_zarr(folder: PinnedFolder, options: ReadOptions) -> Contents
     if num_t * num_z > folder.limits.max_planes:
         raise UnsupportedScene(
             f"{folder.uri}: {num_t * num_z:,} planes, more than {folder.limits.max_planes:,}",
-            hint="cut it into several images",
+            hint="cut it into several images, or raise limits.max_planes",
             uri=folder.uri,
         )
     planes = (
@@ -179,9 +179,11 @@ def _check_limits(folder: PinnedFolder, image: Image, level: _OpenLevel) -> None
     if height * width > limits.max_pixels or num_bands > limits.max_bands:
         what, way_out = f"{width:,} x {height:,} px of {num_bands:,} channels", "cut it into several images"
     elif array.chunk_bytes > limits.max_decoded_bytes:
-        what, way_out = f"chunks of {array.chunk_bytes:,} bytes", "write it anew with smaller chunks"
+        what = f"chunks of {array.chunk_bytes:,} bytes"
+        way_out = "write it anew with smaller chunks, or raise limits.max_tile_mb"
     elif level.voxels.num_chunks > limits.max_chunks:
-        what, way_out = f"{level.voxels.num_chunks:,} chunks in a plane", "write it anew with larger chunks"
+        what = f"{level.voxels.num_chunks:,} chunks in a plane"
+        way_out = "write it anew with larger chunks, or raise limits.max_objects"
     else:
         return
     raise UnsupportedScene(f"{folder.uri}: it has {what}, more than is read", hint=way_out, uri=folder.uri)

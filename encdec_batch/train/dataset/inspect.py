@@ -109,7 +109,7 @@ def scale_of(data: DataSpec) -> int:
 def _looked_through(reader: PairReader, data: DataSpec, *, learns: bool) -> Inspected:
     pair, header = reader.pair, reader.header
     if reader.target_header is not None and pair.target is not None:
-        check_fits(header, reader.target_header, image_uri=pair.image.uri, target_uri=pair.target.uri)
+        check_fits(header, reader.target_header, image_uri=pair.image.name, target_uri=pair.target.uri)
     region = _region(reader, scale_of(data))
     lattice = _lattice(region, data, pair.image.uri, learns=learns)
     tally = _Tally(region, lattice, data)

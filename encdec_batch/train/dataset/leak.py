@@ -52,7 +52,7 @@ def check_leaks(leaks: Sequence[Leak], allowed: str | None) -> str:
     if allowed is None:
         raise SpecError(
             f"validation would be of what was trained on: {said}{more}",
-            hint="keep both on one side (split by group or place), or say in data.allow_leak why it may be",
+            hint="keep both on one side (split by group, folder or patient), or say in data.allow_leak why it may be",
         )
     return f"Leak between training and validation, allowed because: {allowed} ({len(leaks)} pairs, such as: {said})"
 
@@ -76,7 +76,9 @@ def _same(train: Sequence[Inspected], val: Sequence[Inspected]) -> Iterator[Leak
     keys: tuple[tuple[str, Callable[[Inspected], Hashable]], ...] = (
         ("the same scene", _scene),
         ("the same group", lambda one: one.pair.group or None),
-        ("the same pixels", lambda one: one.digest),
+        ("the same series", lambda one: one.pair.series or None),
+        ("the same patient", lambda one: one.pair.patient or None),
+        ("the same pixels", _pixels),
     )
     for what, key in keys:
         by_key: dict[Hashable, list[Inspected]] = defaultdict(list)
@@ -97,10 +99,17 @@ def _scene(one: Inspected) -> tuple[str, ...]:
     return ("named", one.pair.scene) if named else ("file", one.pair.image.uri)
 
 
+def _pixels(one: Inspected) -> str | None:
+    """Of slices: where there is something to be seen. Beyond the patient all volumes are alike."""
+    return None if one.pair.is_slice and one.likeness is None else one.digest
+
+
 def _parts_apart(one: Inspected, other: Inspected) -> bool:
     a, b = one.region, other.region
     across = a.col_stop <= b.col_off or b.col_stop <= a.col_off
-    return one.pair.image.uri == other.pair.image.uri and (across or a.row_stop <= b.row_off or b.row_stop <= a.row_off)
+    return one.pair.image.name == other.pair.image.name and (
+        across or a.row_stop <= b.row_off or b.row_stop <= a.row_off
+    )
 
 
 def _same_ground(train: Sequence[Inspected], val: Sequence[Inspected]) -> Iterator[Leak]:
@@ -113,7 +122,10 @@ def _same_ground(train: Sequence[Inspected], val: Sequence[Inspected]) -> Iterat
 
 
 def _same_picture(train: Sequence[Inspected], val: Sequence[Inspected]) -> Iterator[Leak]:
-    shown, others = ([one for one in side if one.likeness is not None] for side in (train, val))
+    # Not of slices: those of one height are alike in all patients, and what belongs together is known.
+    shown, others = (
+        [one for one in side if one.likeness is not None and not one.pair.is_slice] for side in (train, val)
+    )
     theirs = np.array([other.likeness for other in others], dtype=np.uint64)
     for begin in range(0, len(shown), _ROWS):
         ours = shown[begin : begin + _ROWS]
@@ -128,4 +140,4 @@ def _leak(one: Inspected, other: Inspected, what: str) -> Leak:
 def _named(one: Inspected) -> str:
     r = one.pair.region
     part = "" if r is None else f" [{r.width} x {r.height} at column {r.col_off}, row {r.row_off}]"
-    return one.pair.image.uri + part
+    return one.pair.image.name + part

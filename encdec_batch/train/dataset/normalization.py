@@ -21,12 +21,23 @@ _DIGITS = 6
 """Significant ones that the card keeps: the constants are those that training used."""
 
 
+def own_bands(num_bands: int, context_slices: int) -> slice:
+    """Of all that are read with a slice, its own: those in the middle."""
+    each = num_bands // (2 * context_slices + 1)
+    return slice(context_slices * each, (context_slices + 1) * each)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Units:
     """value = (stored - centre) / spread, per band."""
 
     centre: NDArray[np.float32]
     spread: NDArray[np.float32]
+
+    def of_own(self, context_slices: int) -> Units:
+        """Those of a slice's own bands, without its neighbours'."""
+        own = own_bands(len(self.centre), context_slices)
+        return Units(centre=self.centre[own], spread=self.spread[own])
 
     def normalised(self, pixels_CHW: NDArray[np.generic]) -> NDArray[np.float32]:
         """(bands, height, width), a new array."""

@@ -54,6 +54,8 @@ class Prepared:
     """For the card: leaks that the spec allows, and why; empty where there are none."""
     digest: str
     """Of both sides' files, by name and etag, whatever their order."""
+    private: bool = False
+    """Names are hidden, and pixels are not to be published."""
 
 
 def prepare(
@@ -114,6 +116,7 @@ def prepare(
         split_note=sides.note,
         leak_note=leak_note,
         digest=_digest(good, judged),
+        private=sides.private,
     )
 
 
@@ -190,9 +193,9 @@ def _digest(train: Sequence[Inspected], val: Sequence[Inspected]) -> str:
     rows = {
         name: sorted(
             (
-                one.pair.image.uri,
-                one.version.etag,
-                one.pair.target.uri if one.pair.target else "",
+                one.pair.image.name,
+                "".join(file.etag for file in one.pair.stack) or one.version.etag,
+                one.pair.target.name if one.pair.target else "",
                 one.version.target_etag,
                 (one.region.col_off, one.region.row_off, one.region.width, one.region.height),
             )

@@ -7,12 +7,17 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from encdec_batch.errors import SpecError
+from encdec_batch.privacy import Pseudonyms
+from encdec_batch.spec.privacy import PrivacySpec
 from encdec_batch.spec.train_data import DataSpec
-from encdec_batch.spec.train_pairs import ColumnSplit, HashSplit, PairsSplit
+from encdec_batch.spec.train_pairs import ColumnSplit, HashSplit, Pairs, PairsSplit
 from encdec_batch.spec.train_target import CleanTarget, HighResolutionTarget
 from encdec_batch.train.pairs.find import find_pairs
 from encdec_batch.train.pairs.pair import Aside, Pair
+from encdec_batch.train.pairs.private import names_for, sources_hidden, veiled_aside, veiled_pair
+from encdec_batch.train.pairs.slices import slices_of
 
+SHOWN = PrivacySpec(hide="off")
 _REMEDY = "name more pairs, or correct data.train or data.split"
 
 
@@ -26,6 +31,8 @@ class Sides(NamedTuple):
     """How they were told apart, for the card."""
     lacking: str = ""
     """What is wrong where nothing is left to validate on, and something should be."""
+    private: bool = False
+    """Names are hidden: those of pairs are keyed hashes."""
 
     def check(self) -> None:
         """Does nothing where each side has what it should.
@@ -37,37 +44,65 @@ class Sides(NamedTuple):
             raise SpecError(self.lacking, hint=_REMEDY)
 
 
-def split_pairs(data: DataSpec) -> Sides:
-    """Every pair that the spec names, on its side. Nothing is opened.
+def split_pairs(data: DataSpec, privacy: PrivacySpec = SHOWN) -> Sides:
+    """Every pair that the spec names, on its side. What may hold several images is looked into, nothing else is opened.
 
     Raises:
-        SpecError: a source is not there, or nothing is left to train on.
+        SpecError: a source is not there, or nothing is left to train on; or names are to be hidden, and there is no
+            key.
         StoreError: the store does not answer.
     """
     rule = data.split
-    made = isinstance(data.target, CleanTarget | HighResolutionTarget)
-    column = rule.column if isinstance(rule, ColumnSplit) else None
-    pairs, aside = find_pairs(data.train, made=made, side=column)
+    others = rule.pairs if isinstance(rule, PairsSplit) else None
+    with sources_hidden(privacy, [data.train, *([others] if others else [])]):
+        column = rule.column if isinstance(rule, ColumnSplit) else None
+        pairs, aside = images_of(data.train, data, side=column)
+        val, more = images_of(others, data, option="data.split.pairs") if others else ([], [])
+        names = names_for(privacy, [*pairs, *val], [*aside, *more])
     train, note = pairs, "all to train on"
-    val: list[Pair] = []
-    if isinstance(rule, PairsSplit):
-        val, more = find_pairs(rule.pairs, made=made, option="data.split.pairs")
-        aside, note = aside + more, "named apart"
+    if others is not None:
+        note = "named apart"
     elif isinstance(rule, ColumnSplit):
         train = [pair for pair in pairs if pair.side in rule.train]
         val = [pair for pair in pairs if pair.side in rule.val]
         note = f"by the table's column {rule.column}"
     elif isinstance(rule, HashSplit):
-        names = {_name(pair, rule) for pair in pairs}
-        chosen = {name for name in names if falls_in(name, rule.share, seed=rule.seed)}
-        train = [pair for pair in pairs if _name(pair, rule) not in chosen]
-        val = [pair for pair in pairs if _name(pair, rule) in chosen]
+        # By clear names: a side is not to hang on a key.
+        places = {place_of(pair, rule, names) for pair in pairs}
+        chosen = {place for place in places if falls_in(place, rule.share, seed=rule.seed)}
+        train = [pair for pair in pairs if place_of(pair, rule, names) not in chosen]
+        val = [pair for pair in pairs if place_of(pair, rule, names) in chosen]
         note = f"{rule.share:.0%} by a hash of the {rule.by}'s name, seed {rule.seed}"
+    if names is not None:
+        train, val = ([veiled_pair(pair, names) for pair in side] for side in (train, val))
+        aside = [veiled_aside(one, names, data.train) for one in aside]
+        more = [veiled_aside(one, names, others or data.train) for one in more]
+    aside = [*aside, *more]
     of = f"of {len(pairs)} pairs and {len(aside)} files set aside none is left"
     if not train:
         raise SpecError(f"{of} to train on{_first(aside)}", hint=_REMEDY)
     lacking = "" if val or rule.kind == "none" else f"{of} to validate on{_first(aside)}"
-    return Sides(train, val, aside, note, lacking)
+    return Sides(train, val, aside, note, lacking, private=names is not None)
+
+
+def images_of(
+    source: Pairs, data: DataSpec, *, side: str | None = None, option: str = "data.train"
+) -> tuple[list[Pair], list[Aside]]:
+    """Every image of a source with its target, slice by slice where an object holds several; and what cannot be used.
+
+    Args:
+        source: of pairs.
+        data: how they are read.
+        side: as for `find_pairs`.
+        option: as for `find_pairs`.
+
+    Raises:
+        SpecError, StoreError: as `find_pairs`.
+    """
+    made = isinstance(data.target, CleanTarget | HighResolutionTarget)
+    pairs, aside = find_pairs(source, made=made, side=side, option=option)
+    pairs, more = slices_of(pairs, source, data)
+    return pairs, [*aside, *more]
 
 
 def falls_in(name: str, share: float, *, seed: int) -> bool:
@@ -76,12 +111,23 @@ def falls_in(name: str, share: float, *, seed: int) -> bool:
     return int.from_bytes(digest[:8]) < share * 2**64
 
 
-def _name(pair: Pair, rule: HashSplit) -> str:
+def place_of(pair: Pair, rule: HashSplit, names: Pseudonyms | None = None) -> str:
+    """What is hashed: all that shares it is on one side.
+
+    Raises:
+        SpecError: sides go by what the pair has not.
+    """
     if rule.by == "scene":
         return pair.scene
-    if not pair.group:
-        raise SpecError(f"{pair.image.uri} has no group", hint="fill the column of train.group, or split by scene")
-    return pair.group
+    if rule.by == "folder":
+        return "/".join(pair.scene.split("/")[:-1][: rule.folders]) or pair.scene
+    found, remedy = (
+        (pair.group, "fill the column of train.group") if rule.by == "group" else (pair.patient, "split by folder")
+    )
+    if not found:
+        shown = names.uri(pair.image.uri) if names else pair.image.uri
+        raise SpecError(f"{shown} has no {rule.by}", hint=f"{remedy}, or split by scene")
+    return found
 
 
 def _first(aside: Iterable[Aside]) -> str:

@@ -25,7 +25,8 @@ def num_channels(spec: TrainSpec, facts: Facts) -> int:
     """Of the network's output, where `network.arguments` does not say it."""
     if isinstance(spec.data.target, MaskTarget):
         return len(spec.data.target.classes)
-    return facts.target_bands or facts.num_bands
+    # A target that is made from the image is of the slice itself, not of its neighbours.
+    return facts.target_bands or facts.num_bands // (2 * spec.data.context_slices + 1)
 
 
 def arguments_of(spec: TrainSpec, facts: Facts) -> dict[str, Any]:
@@ -108,9 +109,10 @@ def output_of(spec: TrainSpec, facts: Facts) -> Output:
     scale, offset = 1.0, 0.0
     if (constants := _units_of_input(spec, facts)) is not None:
         offset, scale = constants
-        if facts.target_bands not in (0, facts.num_bands):
+        own = facts.num_bands // (2 * spec.data.context_slices + 1)
+        if facts.target_bands not in (0, own):
             raise SpecError(
-                f"the target has {bands_said(facts.target_bands)} and the image {facts.num_bands}: other units",
+                f"the target has {bands_said(facts.target_bands)} and the image {own}: other units",
                 hint="leave out data.target.to: input, or choose bands (data.train.bands, data.target.bands)",
             )
     return ImageOutput(

@@ -11,6 +11,7 @@ import yaml
 from encdec_batch.errors import CheckpointError
 from encdec_batch.models.package import Package
 from encdec_batch.models.publish import publish_package
+from encdec_batch.plan.public_spec import public_train_spec
 from encdec_batch.spec.train import TrainSpec
 from encdec_batch.store.store import Store
 from encdec_batch.train.learning.build import build_network, digest_of_parent
@@ -18,7 +19,6 @@ from encdec_batch.train.learning.checkpoint import Checkpoints, State
 from encdec_batch.train.material import Material
 from encdec_batch.train.packaging.card import declare
 from encdec_batch.train.packaging.draft import detached
-from encdec_batch.uri import public_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ def _register(spec: TrainSpec) -> str:
         return ""
     from encdec_batch.models.registry import add_package
 
-    output, text = spec.output, yaml.safe_dump(public_values(spec.model_dump(mode="json")), sort_keys=False)
+    output, text = spec.output, yaml.safe_dump(public_train_spec(spec), sort_keys=False)
     added = add_package(
         output.package,
         spec.output.registry,

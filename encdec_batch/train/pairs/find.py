@@ -13,7 +13,7 @@ from encdec_batch.plan.identity import path_id
 from encdec_batch.plan.listing import images_below, passed_over_note
 from encdec_batch.plan.trust import Rules, refusal, rules_of
 from encdec_batch.spec.base import StorageOptions
-from encdec_batch.spec.source import PrefixSource
+from encdec_batch.spec.source import PrefixSource, Reading
 from encdec_batch.spec.train_pairs import FolderPairs, ImagesAlone, Pairs, Region, TablePairs
 from encdec_batch.store.open import locate
 from encdec_batch.train.pairs.pair import Aside, File, Pair
@@ -180,7 +180,7 @@ def _rows(source: TablePairs) -> list[dict[str, Any]]:
 def _admitted(value: object, source: TablePairs, rules: Rules, where: str, aside: list[Aside]) -> File | None:
     """The object that a cell names, if this table may lead there."""
     if not isinstance(value, str) or not value:
-        aside.append(Aside(uri=where, reason=f"names no file: {value!r}", hint="write a uri for image and target"))
+        aside.append(Aside(uri=where, reason="names no file", hint="write a uri for image and target"))
         return None
     uri = beside(source.uri, value)
     refused = refusal(uri, rules)
@@ -214,7 +214,12 @@ def _window(region: Region | None) -> Window | None:
 def _prefix(uri: str, source: FolderPairs | ImagesAlone) -> PrefixSource:
     storage: StorageOptions = source.storage
     return PrefixSource(
-        kind="prefix", uri=uri, storage=storage, suffixes=source.suffixes, follow_links=source.follow_links
+        kind="prefix",
+        uri=uri,
+        storage=storage,
+        suffixes=source.suffixes,
+        follow_links=source.follow_links,
+        **source.model_dump(include=set(Reading.model_fields)),
     )
 
 

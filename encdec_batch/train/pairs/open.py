@@ -18,12 +18,16 @@ from encdec_batch.errors import (
 )
 from encdec_batch.plan.confine import confined
 from encdec_batch.plan.fit import bands_said
-from encdec_batch.plan.open import as_scene_errors, limits_of
+from encdec_batch.plan.open import as_image_errors, limits_of, options_of
+from encdec_batch.plan.scene import SourceImage
+from encdec_batch.read.contents import Contents
 from encdec_batch.read.header import SceneHeader
 from encdec_batch.read.limits import Limits
-from encdec_batch.read.open import open_reader
+from encdec_batch.read.open import contents_of, open_reader, version_of
+from encdec_batch.read.options import DEFAULT_OPTIONS, ReadOptions
 from encdec_batch.read.patch import Patch
 from encdec_batch.read.reader import Reader
+from encdec_batch.spec.source import Reading as SourceReading
 from encdec_batch.spec.train_data import DataSpec, NodataSpec
 from encdec_batch.store.open import locate
 from encdec_batch.store.store import Store
@@ -39,7 +43,7 @@ _REMEDIES: dict[type[SceneError], str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How files are read."""
+    """How files are read: images as their source says, targets as they are."""
 
     limits: Limits
     nodata: NodataSpec
@@ -77,18 +81,27 @@ def as_errors_of(file: File) -> Iterator[None]:
     """What a store says of one object is said of its file, by name: where it is read there is no row that names it.
 
     Raises:
-        SceneError: as `as_scene_errors`.
+        SceneError: as `as_image_errors`.
     """
+    image = SourceImage(uri=file.uri, etag="", link=file.link)
     try:
-        with as_scene_errors(file.opened, file.uri):
+        with as_image_errors(image):
             yield
     except SceneError as error:
         said = error.message if file.uri in error.message else f"{file.uri}: {error.message}"
         hint = _REMEDIES.get(type(error), error.hint)
-        raise type(error)(said, hint=hint, **{**error.context, "uri": file.uri}) from error
+        ours = type(error)(said, hint=hint, **{**error.context, "uri": file.uri})
+        # The store's own error names the object.
+        raise ours from (None if file.is_private else error)
 
 
-def open_held(file: File, reading: Reading, *, etag: str = "") -> Reader:
+def options_for(file: File, *, is_target: bool) -> ReadOptions:
+    """How a file is read. A target has the pixels of its image already: resampled, labels would be others."""
+    options = options_of(file.source) if isinstance(file.source, SourceReading) else DEFAULT_OPTIONS
+    return ReadOptions(axis=options.axis) if is_target else options
+
+
+def open_held(file: File, reading: Reading, *, etag: str = "", is_target: bool = False) -> Reader:
     """A reader of the file, of the version that `etag` names where it is not empty; the caller closes it.
 
     Raises:
@@ -97,7 +110,28 @@ def open_held(file: File, reading: Reading, *, etag: str = "") -> Reader:
     """
     with as_errors_of(file):
         store, path = _located(file)
-        return open_reader(store, path, etag=etag or None, limits=reading.limits, whole=True)
+        return open_reader(
+            store,
+            path,
+            etag=etag or file.etag or None,
+            limits=reading.limits,
+            whole=True,
+            plane=file.plane,
+            options=options_for(file, is_target=is_target),
+        )
+
+
+def contents_in(file: File, reading: Reading, *, is_target: bool) -> tuple[str, Contents]:
+    """Etag of an object, and the images that it holds.
+
+    Raises:
+        SceneError, TransientStoreError: as `open_held`.
+    """
+    with as_errors_of(file):
+        store, path = _located(file)
+        etag = version_of(store, path, limits=reading.limits).etag
+        options = options_for(file, is_target=is_target)
+        return etag, contents_of(store, path, etag=etag, limits=reading.limits, options=options)
 
 
 def etag_of(file: File) -> str:
@@ -107,9 +141,11 @@ def etag_of(file: File) -> str:
         SceneError: it is missing, or must not be read.
         TransientStoreError: the store, not the file.
     """
+    if file.etag:
+        return file.etag
     with as_errors_of(file):
         store, path = _located(file)
-        return store.info(path).etag
+        return version_of(store, path).etag
 
 
 def _located(file: File) -> tuple[Store, str]:

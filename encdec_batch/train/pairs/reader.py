@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -11,12 +12,14 @@ from numpy.typing import NDArray
 
 from encdec_batch.read.header import SceneHeader
 from encdec_batch.read.reader import Reader
+from encdec_batch.read.stacked import StackedReader
 from encdec_batch.spec.train_data import DataSpec
 from encdec_batch.spec.train_target import ImageTarget, LabelsInput, MaskTarget
 from encdec_batch.train.batch import IGNORE
 from encdec_batch.train.pairs.labels import channels_of
 from encdec_batch.train.pairs.open import Reading, as_errors_of, bands_to_read, open_held
-from encdec_batch.train.pairs.pair import Pair
+from encdec_batch.train.pairs.pair import File, Pair
+from encdec_batch.uri import hidden
 from encdec_batch.window import Window
 
 _BANDS = "data.train.bands (a grey image gives three by [1, 1, 1]), or the table's column bands"
@@ -77,15 +80,26 @@ class PairReader:
         self.pair, self._data = pair, data
         self._reading = Reading.of(data)
         with ExitStack() as stack:
-            self._image: Reader = open_held(pair.image, self._reading, etag=version.etag)
-            stack.callback(self._image.close)
+            self._image: Reader = self._open_image(stack, version)
             self._target: Reader | None = None
             if pair.target is not None:
-                self._target = open_held(pair.target, self._reading, etag=version.target_etag)
+                self._target = open_held(pair.target, self._reading, etag=version.target_etag, is_target=True)
                 stack.callback(self._target.close)
             wanted = (num_bands or len(pair.bands or ()) or None) if data.expand_single_band else None
             self.bands = bands_to_read(self._image.header, pair.bands, wanted, uri=pair.image.uri, option=_BANDS)
             self._stack = stack.pop_all()
+
+    def _open_image(self, stack: ExitStack, version: Version) -> Reader:
+        """The image, or with it the slices beside it."""
+        readers: dict[File, Reader] = {}
+        for file in dict.fromkeys(self.pair.images):
+            etag = version.etag if file == self.pair.image else ""
+            readers[file] = open_held(file, self._reading, etag=etag)
+            stack.callback(readers[file].close)
+        if not self.pair.stack:
+            return readers[self.pair.image]
+        with self._errors_of_image():
+            return StackedReader([readers[file] for file in self.pair.stack])
 
     def __enter__(self) -> Self:
         return self
@@ -125,13 +139,23 @@ class PairReader:
     def image(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """The image alone, as in `Raw`, and which of its pixels are valid."""
         spec, uri = self._data.input, self.pair.image.uri
-        with as_errors_of(self.pair.image):
+        with self._errors_of_image():
             if isinstance(spec, LabelsInput):
                 patch = self._image.read(window, (self.bands[0],), rule="any")
                 channels = channels_of(patch.pixels[0], spec.classes, spec.ignore, uri=uri)
                 return channels[None], patch.valid_mask
             patch = self._reading.patch(self._image, window, self.bands, uri)
         return patch.pixels, patch.valid_mask
+
+    @contextmanager
+    def _errors_of_image(self) -> Iterator[None]:
+        """Of whichever of its slices: all names are hidden that are to be."""
+        with ExitStack() as stack:
+            for file in dict.fromkeys(self.pair.images):
+                if file.is_private and file != self.pair.image:
+                    stack.enter_context(hidden(file.opened, file.uri))
+            stack.enter_context(as_errors_of(self.pair.image))
+            yield
 
     def _read_target(self, window: Window) -> tuple[NDArray[Any] | None, NDArray[np.bool_] | None]:
         spec = self._data.target

@@ -13,13 +13,17 @@ from encdec_batch.errors import SpecError
 from encdec_batch.models.card import Card
 from encdec_batch.spec.train import TrainSpec
 from encdec_batch.spec.train_compute import RayTraining
+from encdec_batch.spec.train_target import LabelsInput
 from encdec_batch.train.batch import Batches, Examples
+from encdec_batch.train.dataset.normalization import units_of
 from encdec_batch.train.dataset.prepare import Prepared, prepare
+from encdec_batch.train.dataset.split import split_pairs
 from encdec_batch.train.learning.signature import check_fits, check_numbers, output_of
 from encdec_batch.train.material import Facts, Material
 from encdec_batch.train.samples.examples import SceneExamples
 from encdec_batch.train.samples.local_batches import LocalBatches
 from encdec_batch.train.samples.ray_batches import RayBatches
+from encdec_batch.train.samples.synthetic import synthetic
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +38,8 @@ def collect(spec: TrainSpec) -> Material:
         SpecError: there is nothing to learn from, too many files cannot be used, or a leak between the sides.
         StoreError: the store does not answer.
     """
-    return material_of(prepare(spec.data, check=partial(check_numbers, spec)), spec)
+    sides = split_pairs(spec.data, spec.privacy)
+    return material_of(prepare(spec.data, sides=sides, check=partial(check_numbers, spec)), spec)
 
 
 def material_of(prepared: Prepared, spec: TrainSpec) -> Material:
@@ -59,7 +64,7 @@ def examples_for(card: Card, spec: TrainSpec) -> Examples:
     Raises:
         SpecError: there are none; the package is of another task; or as `collect`.
     """
-    prepared = prepare(spec.data)
+    prepared = prepare(spec.data, sides=split_pairs(spec.data, spec.privacy))
     if not prepared.val:
         raise SpecError("there is no scene to judge on: data.split leaves none", hint="set data.split")
     facts = facts_of(prepared)
@@ -79,12 +84,18 @@ def facts_of(prepared: Prepared) -> Facts:
         split_note=f"{prepared.split_note}: {len(prepared.train)} to train, {len(prepared.val)} to validate.{aside}",
         leak_note=prepared.leak_note,
         digest=prepared.digest,
+        private=prepared.private,
     )
 
 
 def _sample(prepared: Prepared, spec: TrainSpec) -> NDArray[np.generic]:
-    """Pixels of the largest training scene, as the network sees them; mirrored on where it is small."""
+    """Pixels of the largest training scene, as the network sees them; mirrored on where it is small. Where names are
+    private, so are the pixels: made up, of the same units.
+    """
     largest = max(prepared.train, key=lambda scene: scene.region.width * scene.region.height)
+    if prepared.private:
+        units = units_of(prepared.normalization, largest.value_range)
+        return synthetic(units, largest.value_dtype, _SAMPLE_SIDE, labels=isinstance(spec.data.input, LabelsInput))
     [example] = SceneExamples([largest], spec.data, prepared.normalization)
     pixels: NDArray[Any] = example.pixels[:, :_SAMPLE_SIDE, :_SAMPLE_SIDE]
     missing = [max(0, _SAMPLE_SIDE - side) for side in pixels.shape[1:]]

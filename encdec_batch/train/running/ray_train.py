@@ -57,7 +57,19 @@ def train_on_ray(spec: TrainSpec, stream: RayTraining, material: Material, *, re
         _check_cluster_fits(spec, stream)
         listener = _Listener(open_store(spec.output.uri, spec.output.storage), report)
         stack.enter_context(listener)
-        _fit(spec, stream, {"spec": spec, "material": material}, folder)
+        _fit(spec, stream, {"work": Given(spec, material)}, folder)
+
+
+class Given:
+    """What every worker is given. Ray shows what a training was given, as text, on its dashboard and in its state: of
+    this it can show nothing.
+    """
+
+    def __init__(self, spec: TrainSpec, material: Material) -> None:
+        self.spec, self.material = spec, material
+
+    def __repr__(self) -> str:
+        return "a training of encdec-batch"
 
 
 def _check_cluster_fits(spec: TrainSpec, stream: RayTraining) -> None:
@@ -154,7 +166,8 @@ def _work(config: dict[str, Any]) -> EncdecError | None:
     from encdec_batch.train.learning.all_reduce import TorchTeam
     from encdec_batch.train.running.session import Session
 
-    spec: TrainSpec = config["spec"]
+    given: Given = config["work"]
+    spec = given.spec
     torch.set_num_threads(spec.compute.threads)
     device = ray.train.torch.get_device() if spec.compute.device != "cpu" else torch.device("cpu")
     speaker = _Speaker(open_store(spec.output.uri, spec.output.storage))
@@ -168,7 +181,7 @@ def _work(config: dict[str, Any]) -> EncdecError | None:
 
     session, failure = None, None
     try:
-        session = Session(spec, config["material"], team=TorchTeam(device), device=device, report=speaker)
+        session = Session(spec, given.material, team=TorchTeam(device), device=device, report=speaker)
     except EncdecError as error:
         failure = error
     # Before any of them waits for another in a step.

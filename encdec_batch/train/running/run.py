@@ -23,6 +23,8 @@ from encdec_batch.errors import (
     together,
 )
 from encdec_batch.plan.keys import canonical_json
+from encdec_batch.plan.public_spec import public_data
+from encdec_batch.spec.source import IMAGE_SUFFIXES, SCENE_SUFFIXES
 from encdec_batch.spec.text import parse_json
 from encdec_batch.spec.train import TrainSpec
 from encdec_batch.spec.train_compute import RayTraining
@@ -87,6 +89,7 @@ def train(
         return finished
     with acquire_lease(store, HolderInfo.current("train"), wait_s=wait_s), _stopped(store):
         material = load()
+        spec = spec.with_privacy(private=material.facts.private)
         _check(spec, material)
         _claim(store, spec, material.facts)
         stream = spec.compute.stream
@@ -162,6 +165,7 @@ def _publish(store: Store, spec: TrainSpec, material: Material) -> TrainSummary:
         "format_version": FORMAT_VERSION,
         "asked": _asked(spec),
         "published": _published(spec),
+        "private": material.facts.private,
         **summary.to_dict(),
     }
     store.put(FINISHED, canonical_json(values))
@@ -174,11 +178,10 @@ def identity_of(spec: TrainSpec, facts: Facts) -> dict[str, Any]:
 
 
 def _asked(spec: TrainSpec) -> dict[str, Any]:
-    data = spec.data.model_dump(mode="json", exclude={"loading"})
     asked = {
         "network": spec.network.model_dump(mode="json", exclude={"storage"}),
         "learn": spec.learn.model_dump(mode="json"),
-        "data": _without_storage(data),
+        "data": public_data(spec.data, spec.privacy),
         "publish": spec.output.publish,
     }
     # Credentials and endpoints may change, data may not: those are in the digest of the files. So may a signature.
@@ -192,12 +195,6 @@ def _published(spec: TrainSpec) -> dict[str, Any]:
     return {"package": output.package, "registry": output.registry, "card": spec.card.model_dump(mode="json")}
 
 
-def _without_storage(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_storage(one) for key, one in value.items() if key != "storage"}
-    return [_without_storage(one) for one in value] if isinstance(value, list) else value
-
-
 def _claim(store: Store, spec: TrainSpec, facts: Facts) -> None:
     """The folder is this training's: because it was, or because it was empty.
 
@@ -207,7 +204,7 @@ def _claim(store: Store, spec: TrainSpec, facts: Facts) -> None:
     wanted = identity_of(spec, facts)
     with suppress(PreconditionFailed):
         store.create(IDENTITY, canonical_json({"format_version": FORMAT_VERSION, **wanted}))
-    there = public_values(_read(store, IDENTITY))  # of an older version, which kept signed links of tables
+    there = _as_now(_read(store, IDENTITY))
     if changed := differences(there, wanted):
         raise _another(store, changed)
 
@@ -217,7 +214,11 @@ def _finished(store: Store, spec: TrainSpec) -> TrainSummary | None:
         values = _read(store, FINISHED)
     except ObjectMissing:
         return None
-    if changed := differences(public_values(values.pop("asked")), _asked(spec)):
+    private = values.pop("private", False)
+    if spec.privacy.hide == "auto":
+        # Whether names are hidden is known of the files, which nobody looks at again.
+        spec = spec.with_privacy(private=private)
+    if changed := differences(_as_now(values.pop("asked")), _asked(spec)):
         raise _another(store, changed)
     # Of an older version, which did not say more: only where the package lies can be compared.
     published = values.pop("published", _published(spec) | {"package": values["package"]})
@@ -225,6 +226,16 @@ def _finished(store: Store, spec: TrainSpec) -> TrainSummary | None:
         return None
     del values["format_version"]
     return TrainSummary(**values | {"already": True})
+
+
+def _as_now(there: Any) -> Any:
+    """What an older version wrote as this one would: it kept signed links of tables, and looked for fewer formats."""
+    there = public_values(there)
+    split = there["data"]["split"]
+    for source in (there["data"]["train"], *([split["pairs"]] if split.get("pairs") else [])):
+        if source.get("suffixes") == list(IMAGE_SUFFIXES):
+            source["suffixes"] = list(SCENE_SUFFIXES)
+    return there
 
 
 def _another(store: Store, changed: list[str]) -> CheckpointError:

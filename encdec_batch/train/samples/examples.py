@@ -33,16 +33,18 @@ class SceneExamples:
         return (self._example(scene) for scene in self._scenes)
 
     def _example(self, scene: Inspected) -> Example:
-        data, uri = self._data, scene.pair.image.uri
+        data, name = self._data, scene.pair.image.name
         with PairReader(scene.pair, data, num_bands=len(scene.bands), version=scene.version) as reader:
             raw = reader.read(scene.region)
-        seed = int.from_bytes(hashlib.sha256(scene.pair.scene.encode()).digest()[:8])
+        # Slices of one volume are of one scene.
+        whose = f"{scene.pair.scene} {name}" if scene.pair.is_slice else scene.pair.scene
+        seed = int.from_bytes(hashlib.sha256(whose.encode()).digest()[:8])
         units = units_of(self._normalization, scene.value_range)
         posed = pose(raw, data, units, scene.value_dtype, np.random.default_rng(seed))
         target = data.target
         as_file = isinstance(target, CleanTarget | HighResolutionTarget) and target.quantise
         return Example(
-            name=uri,
+            name=name,
             pixels=posed.seen.astype(scene.value_dtype) if as_file else posed.seen,
             valid_mask=posed.valid,
             target=posed.target.astype(np.int64) if isinstance(target, MaskTarget) else posed.target,

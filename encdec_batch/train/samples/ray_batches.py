@@ -139,7 +139,8 @@ def _expression(prepared: Prepared, data: DataSpec, turn: Turn) -> Iterator[Row]
             [{"run": pickle.dumps(run)} for run in runs], override_num_blocks=len(runs)
         ).map_batches(
             _Making,
-            fn_constructor_args=(ray.put(prepared), data),
+            # By reference: Ray may show what it is given, and names of files may be private.
+            fn_constructor_args=(ray.put((prepared, data)),),
             batch_size=1,
             num_cpus=loading.cpus_per_worker,
             compute=_pool(loading, ActorPoolStrategy),
@@ -169,10 +170,10 @@ def _runs(turn: Turn, num_samples: int) -> Iterator[list[_Numbers]]:
 class _Making:
     """An actor of the pool: makes batches, keeps decoded images."""
 
-    def __init__(self, prepared_ref: ObjectRef[Prepared], data: DataSpec) -> None:
+    def __init__(self, given: ObjectRef[tuple[Prepared, DataSpec]]) -> None:
         import ray
 
-        self._samples = Samples(ray.get(prepared_ref), data)
+        self._samples = Samples(*ray.get(given))
 
     def __call__(self, rows: Row) -> Iterator[Row]:
         """The batches of a run; a generator, so that they leave as they are made."""

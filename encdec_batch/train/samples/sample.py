@@ -93,7 +93,7 @@ class Samples:
         # As predict/normalize.py: NaN in its own band, what is invalid in all.
         image = np.where(posed.valid & ~np.isnan(image), image, np.float32(data.nodata.fill))
         place = window.scale(scene.scale).shift(scene.region.row_off, scene.region.col_off)
-        name = f"{scene.pair.image.uri}@{place.col_off},{place.row_off}"
+        name = f"{scene.pair.image.name}@{place.col_off},{place.row_off}"
         return Sample(posed=posed, image=image, name=name)
 
     def _drawn(self, number: int, zoom: float, rng: np.random.Generator) -> tuple[Cell, Window, Raw]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from encdec_batch.spec.train_data import DataSpec
 from encdec_batch.spec.train_target import CleanTarget, HighResolutionTarget, ImageTarget, LabelsInput, MaskTarget
 from encdec_batch.train.batch import IGNORE
-from encdec_batch.train.dataset.normalization import Units
+from encdec_batch.train.dataset.normalization import Units, own_bands
 from encdec_batch.train.pairs.labels import coded
 from encdec_batch.train.pairs.reader import Raw
 from encdec_batch.train.samples.noise import add_noise, quantised
@@ -46,17 +46,25 @@ def pose(raw: Raw, data: DataSpec, units: Units, dtype: str, rng: np.random.Gene
     """
     target = data.target
     if isinstance(target, CleanTarget):
-        return _clean(raw, target, units, dtype, rng)
+        posed = _clean(raw, target, units, dtype, rng)
+        return replace(posed, target=_own(posed.target, data.context_slices))
     if isinstance(target, HighResolutionTarget):
-        return _high_resolution(raw, target, units, dtype)
+        posed = _high_resolution(raw, target, units, dtype)
+        return replace(posed, target=_own(posed.target, data.context_slices))
     seen = coded(raw.pixels[0], data.input) if isinstance(data.input, LabelsInput) else raw.pixels
     if isinstance(target, MaskTarget):
         # Where the image is invalid the result will be nodata, whatever the label says.
         wanted = np.where(raw.counts, _read(raw), np.uint8(IGNORE))
     else:
-        in_units = units.normalised(_read(raw)) if target.in_units_of_input else _stretched(_read(raw), target)
+        own = units.of_own(data.context_slices)
+        in_units = own.normalised(_read(raw)) if target.in_units_of_input else _stretched(_read(raw), target)
         wanted = _masked(in_units, raw.counts)
     return Posed(seen=seen, valid=raw.valid, target=wanted, counts=raw.counts)
+
+
+def _own(bands_CHW: NDArray[Any], context_slices: int) -> NDArray[Any]:
+    """The bands of the slice itself, without those of its neighbours."""
+    return bands_CHW[own_bands(len(bands_CHW), context_slices)]
 
 
 def _read(raw: Raw) -> NDArray[Any]:

@@ -22,11 +22,13 @@ from encdec_batch.errors import CheckpointError, EncdecError, LeaseHeld, LossNot
 from encdec_batch.models.package import load_package
 from encdec_batch.predict.array import predict_array
 from encdec_batch.predict.resolve import device_for
+from encdec_batch.spec.source import IMAGE_SUFFIXES
 from encdec_batch.store.open import open_store
 from encdec_batch.train.evaluation.evaluate import evaluate
 from encdec_batch.train.learning.checkpoint import Checkpoints
 from encdec_batch.train.learning.signature import check_bands
 from encdec_batch.train.packaging.draft import precision_of_a_job
+from encdec_batch.train.running.ray_train import Given
 from encdec_batch.train.running.run import train
 from encdec_batch.train.running.session import Session
 from encdec_batch.train.tracking.curve import read_curve
@@ -354,3 +356,28 @@ def test_what_lies_in_the_folder_is_json_and_safetensors(tmp_path):
         assert path.suffix in {".json", ".safetensors"}
         if path.suffix == ".json":
             json.loads(path.read_text())
+
+
+def test_a_training_of_before_there_were_volumes_is_the_same(tmp_path):
+    """Its options were fewer, it looked for fewer formats, and it did not say whether names are private."""
+    spec = train_spec(tmp_path, {"learn.steps": 1})
+    train(spec, material)
+    path = tmp_path / "training/finished.json"
+    said = json.loads(path.read_text())
+    del said["private"]
+    assert not {"context_slices", "axis", "folders"} & {
+        *said["asked"]["data"]["train"],
+        *said["asked"]["data"]["split"],
+    }
+    said["asked"]["data"]["train"]["suffixes"] = list(IMAGE_SUFFIXES)
+    path.write_text(json.dumps(said))
+    assert train(spec, material).already
+    with pytest.raises(CheckpointError, match="context_slices was None, is 1"):
+        train(train_spec(tmp_path, {"learn.steps": 1, "data.train.context_slices": 1}), material)
+
+
+def test_what_ray_shows_of_a_training_names_nothing(tmp_path):
+    """It keeps what workers are given as text, for its dashboard."""
+    given = Given(train_spec(tmp_path), material())
+    assert str(tmp_path) in str(given.spec)
+    assert str(tmp_path) not in f"{given} {given!r}"
