@@ -98,7 +98,7 @@ def _what_is_asked(spec: ClusterSpec) -> bytes:
     """What the digest, which the cluster shows, is of: an encrypted text is another each time, and of a clear one the
     digest would tell whether a guess is right.
     """
-    return names_of(PrivacySpec(key=spec.key)).fingerprint(spec.text) if spec.key else spec.text
+    return names_of(PrivacySpec(key=spec.key)).digest_of(spec.text) if spec.key else spec.text
 
 
 def digest_of(files: Mapping[str, bytes]) -> str:
