@@ -46,11 +46,11 @@ class Pseudonyms:
         return uid_from(bytes.fromhex(self._hash("uid", uid))[:16])
 
     @property
-    def key_fingerprint(self) -> str:
+    def fingerprint(self) -> str:
         """Tells keys apart, and tells none: 16 hex digits."""
         return self._hash("key", "")[:16]
 
-    def fingerprint(self, data: bytes) -> bytes:
+    def digest_of(self, data: bytes) -> bytes:
         """Of a text: the same for the same, and nobody without the key can tell of which."""
         return self._hash("text", data.hex()).encode()
 

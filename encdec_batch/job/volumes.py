@@ -137,7 +137,7 @@ def _order_of(order: Order, group: Group, slices: Mapping[str, CommittedSlice]) 
         geometry=group.geometry.scaled(order.card.geometry.scale) if group.geometry else None,
         files=files,
         package=order.package_digest,
-        pseudonyms=names_of(order.spec.privacy).key_fingerprint if replaces_patients(files) else "",
+        pseudonyms=names_of(order.spec.privacy).fingerprint if replaces_patients(files) else "",
         reach=order.spec.source.context_slices if group.is_stack else 0,
     )
 

@@ -130,6 +130,8 @@ def _by_object(found: Expanded, unique: Sequence[File], seen: Mapping[str, Conte
 
 def _slices(pair: Pair, images: Mapping[str, _Held], targets: Mapping[str, _Held]) -> Iterator[Pair]:
     image = _usable(images[pair.image.opened])
+    if not image.images:
+        return  # a level of a slide beside the one that is wanted
     medical = image.contents.medical
     wanted: Sequence[File | None] = [None] * len(image.images)
     if pair.target is not None:
