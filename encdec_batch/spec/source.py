@@ -11,7 +11,7 @@ from encdec_batch.spec.base import Spec, StorageOptions
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".webp")
 """Of formats that hold one image each, but for OME-TIFF: what a training looks for in a listing."""
-SCENE_SUFFIXES = (*IMAGE_SUFFIXES, ".dcm", ".nii", ".nii.gz", ".zarr")
+SCENE_SUFFIXES = (*IMAGE_SUFFIXES, ".dcm", ".dicom", ".nii", ".nii.gz", ".svs", ".zarr")
 """And a job, to which an object may be several scenes. Both may be told otherwise."""
 
 LOCAL_SCHEMES = ("", "file", "local")
