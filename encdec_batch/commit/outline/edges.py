@@ -58,7 +58,8 @@ def strip_edges(above: NDArray[np.bool_], strip: NDArray[np.bool_], top: int) ->
     y_tail, y_head = np.where(is_down, y_low, y_high), np.where(is_down, y_high, y_low)
 
     def at(y: NDArray[np.int64], across: NDArray[np.int64], bit: NDArray[np.bool_]) -> NDArray[np.int64]:
-        return (y * (width + 1) + across) * 2 + bit
+        found: NDArray[np.int64] = (y * (width + 1) + across) * 2 + bit
+        return found
 
     # One edge of each kind ends at a corner; where four meet, the bits say which follows which.
     tails, heads = np.flatnonzero(has_tail), np.flatnonzero(has_head)
