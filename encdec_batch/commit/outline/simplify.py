@@ -50,5 +50,6 @@ def _distances(
     along = stop - start
     length = float(along @ along)
     share = np.clip((points - start) @ along / length, 0, 1) if length else np.zeros(len(points))
-    apart: NDArray[np.float64] = np.hypot(*(points - start - share[:, None] * along).T)
-    return apart
+    away = points - start - share[:, None] * along
+    found: NDArray[np.float64] = np.hypot(away[:, 0], away[:, 1])
+    return found
