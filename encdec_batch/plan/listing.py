@@ -18,7 +18,7 @@ from encdec_batch.spec.source import SCENE_SUFFIXES, GlobSource, PrefixSource
 from encdec_batch.store.object import ObjectInfo
 from encdec_batch.store.open import open_store
 
-_OTHER = "jp2 j2k jpx img vrt nc h5 hdf bmp gif nitf ntf svs ndpi mrxs czi"
+_OTHER = "jp2 j2k jpx img vrt nc h5 hdf bmp gif nitf ntf ndpi mrxs czi"
 RASTERS = frozenset([*SCENE_SUFFIXES, *(f".{ending}" for ending in _OTHER.split())])
 """Endings of names that somebody may take for images."""
 

@@ -4,7 +4,6 @@ it is told by its name, and by what lies in it.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -22,6 +21,7 @@ from encdec_batch.read.contents import ONE_IMAGE, Contents
 from encdec_batch.read.folder import PinnedFolder, is_folder, open_folder
 from encdec_batch.read.gdal.image import open_image
 from encdec_batch.read.gunzip import MAGIC as GZIP_MAGIC
+from encdec_batch.read.imported import imported
 from encdec_batch.read.limits import DEFAULT_LIMITS, Limits
 from encdec_batch.read.nifti.header import is_nifti
 from encdec_batch.read.nifti.open import contents_of_nifti, open_nifti
@@ -55,7 +55,7 @@ class Format:
 def _dicom(source: PinnedObject) -> ModuleType:
     """What reads DICOM, imported for the first of its objects."""
     try:
-        return importlib.import_module("encdec_batch.read.dicom.open")
+        return imported("encdec_batch.read.dicom.open")
     except ModuleNotFoundError as error:
         raise ExtraMissing(
             f"{source.uri}: DICOM is read by {(error.name or '').partition('.')[0]}, which is not installed",
@@ -257,7 +257,8 @@ def _not_read(head: bytes, uri: str) -> SceneUnreadable | UnsupportedScene:
                 uri=uri,
             )
     return SceneUnreadable(
-        f"{uri}: not an image: it begins with {head[:8]!r}",
+        # What it begins with is not quoted: a letter among medical images begins with a name.
+        f"{uri}: not an image: it begins as no format does that is read",
         hint="scenes are TIFF, PNG, JPEG, WebP, DICOM, NIfTI or OME-Zarr; a VRT or other list of files is refused: "
         "name the files",
         uri=uri,

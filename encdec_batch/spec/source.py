@@ -11,7 +11,7 @@ from encdec_batch.spec.base import Spec, StorageOptions
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".webp")
 """Of formats that hold one image each, but for OME-TIFF."""
-SCENE_SUFFIXES = (*IMAGE_SUFFIXES, ".dcm", ".nii", ".nii.gz", ".zarr")
+SCENE_SUFFIXES = (*IMAGE_SUFFIXES, ".dcm", ".dicom", ".nii", ".nii.gz", ".svs", ".zarr")
 """What is looked for in a listing, where nothing else is said: an object may hold several images."""
 
 LOCAL_SCHEMES = ("", "file", "local")

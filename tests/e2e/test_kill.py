@@ -167,12 +167,6 @@ def test_ray_writes_the_same_bytes(place, undisturbed, workers):
     assert summary["digest"] == job.verified() == undisturbed
 
 
-def test_a_run_on_ray_goes_on(place, undisturbed):
-    job = job_in(place, "ray-killed")
-    kill_in_mid_run(job, RAY % 2)
-    assert check_goes_on(job, RAY % 1) == undisturbed
-
-
 def test_a_local_run_goes_on_where_one_on_s3_was_killed(place, undisturbed):
     with s3_server_process() as server:
         uri = f"s3://{server.make_bucket()}/some/output"

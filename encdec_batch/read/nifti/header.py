@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encdec_batch.errors import ExtraMissing, SceneUnreadable, UnsupportedScene
+from encdec_batch.read.imported import imported
 from encdec_batch.read.options import Axis
 
 HEADER_BYTES = 544
@@ -157,8 +158,7 @@ def _magic(head: bytes) -> bytes:
 
 def _by_nibabel(head: bytes, magic: bytes, uri: str) -> Any:
     try:
-        from nibabel.nifti1 import Nifti1Header
-        from nibabel.nifti2 import Nifti2Header
+        first, second = imported("nibabel.nifti1"), imported("nibabel.nifti2")
     except ImportError as error:
         raise ExtraMissing(
             f"{uri}: NIfTI is read by nibabel, which is not installed",
@@ -166,7 +166,7 @@ def _by_nibabel(head: bytes, magic: bytes, uri: str) -> Any:
             uri=uri,
         ) from error
     is_first = magic == SINGLE_MAGICS[0]
-    kind: Any = Nifti1Header if is_first else Nifti2Header
+    kind: Any = first.Nifti1Header if is_first else second.Nifti2Header
     size = 348 if is_first else 540
     if len(head) < size:
         raise _damaged(uri, "it ends within its header")
