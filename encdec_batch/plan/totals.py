@@ -35,6 +35,8 @@ class PlanTotals:
     """By type of pixel and side of block: the scene of the largest tiles."""
     decoded_bytes: int = 0
     """The most that a decoder takes at a time."""
+    _volumes: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    """Bytes to read that were counted for each volume that is fetched whole: they are those of all its slices."""
 
     def add(self, scene: ScenePlan, bytes_to_read: int) -> None:
         """One more scene, and the bytes of encoded pixels that its blocks cost."""
@@ -42,10 +44,17 @@ class PlanTotals:
         self.scenes += 1
         self.blocks += grid.num_blocks - len(scene.blocks_done)
         self.cost = self.cost.plus(cost_of((scene,)))
+        encoded_bytes = header.encoded_bytes
+        if header.volume:
+            volume = scene.uri, scene.etag, header.volume
+            counted = self._volumes.get(volume)
+            self._volumes[volume] = max(bytes_to_read, counted or 0)
+            bytes_to_read = self._volumes[volume] - (counted or 0)
+            encoded_bytes = encoded_bytes if counted is None else 0
         self.bytes_to_read += bytes_to_read
-        self.bytes_in_scenes += header.encoded_bytes
+        self.bytes_in_scenes += encoded_bytes
         if scene.by_statistics:
-            self.bytes_for_statistics += num_passes(header.dtype) * header.encoded_bytes
+            self.bytes_for_statistics += num_passes(header.dtype) * encoded_bytes
         self.staged += scene.staged
         self.block_sides[scene.tiling.block] += 1
         alike = header.dtype, scene.tiling.block

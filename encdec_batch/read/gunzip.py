@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,23 +79,30 @@ def first_bytes(head: bytes, size: int, *, uri: str) -> bytes:
     return found
 
 
-def unpack_into(out: NDArray[np.uint8], pieces: Iterable[bytes], *, skip: int, uri: str) -> None:
-    """Fills an array with what is in a gzip, but for its first `skip` bytes.
+def unpack_to(
+    put: Callable[[NDArray[np.uint8]], None], size: int, pieces: Iterable[bytes], *, skip: int, uri: str
+) -> None:
+    """Gives away what is in a gzip, in order, but for its first `skip` bytes.
+
+    Args:
+        put: takes what comes next.
+        size: bytes that it takes in all.
+        pieces: the file, from its beginning.
+        skip: bytes before.
+        uri: for messages.
 
     Raises:
-        SceneUnreadable: it is damaged, or holds more or less than fits: no byte beyond that is unpacked but those of
-            the piece that shows it.
+        SceneUnreadable: it is damaged, or holds more or less than that: no byte beyond is unpacked but those of the
+            piece that shows it.
     """
     position = -skip
     for data in unpacked(pieces, uri=uri):
-        if position + len(data) > out.size:
-            raise _damaged(uri, f"its gzip holds more than the {skip + out.size:,} bytes that its header promises")
-        within = np.frombuffer(data, np.uint8)[max(0, -position) :]
-        start = max(0, position)
-        out[start : start + within.size] = within
+        if position + len(data) > size:
+            raise _damaged(uri, f"its gzip holds more than the {skip + size:,} bytes that its header promises")
+        put(np.frombuffer(data, np.uint8)[max(0, -position) :])
         position += len(data)
-    if position < out.size:
-        raise _damaged(uri, f"its gzip holds {position + skip:,} bytes, and its header promises {skip + out.size:,}")
+    if position < size:
+        raise _damaged(uri, f"its gzip holds {position + skip:,} bytes, and its header promises {skip + size:,}")
 
 
 def _damaged(uri: str, what: str) -> SceneUnreadable:

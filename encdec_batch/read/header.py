@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-HEADER_FORMAT = 3
+HEADER_FORMAT = 4
 """Raised when a field of `SceneHeader` changes, or what it means, or how a reader finds it: headers that plans hold
 under another number are read again.
 """
@@ -62,3 +62,6 @@ class SceneHeader:
     """Height and width of a pixel in pixels of the finest level of its pyramid: a place times this is one there."""
     decoder: str = ""
     """Which library of which version makes pixels of the bytes, where another would make others (JPEG of slides)."""
+    volume: str = ""
+    """Which of its object's volumes it is a slice of, where that is fetched whole, once for all slices that a process
+    reads; empty: its bytes are its own."""

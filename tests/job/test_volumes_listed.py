@@ -5,12 +5,15 @@ from __future__ import annotations
 import nibabel
 import numpy as np
 import pytest
+from e2e.made import classes_package, write_spec
 from fakes import FakeStore
 from plan.recipes import order
 from zarrs import write_image
 
 from encdec_batch.job.contents import list_scenes
+from encdec_batch.job.plan import build_plan
 from encdec_batch.plan.open import open_scene
+from encdec_batch.spec.load import load_spec
 from encdec_batch.window import Window
 
 VOXELS = np.arange(5 * 6 * 3, dtype=np.int16).reshape(5, 6, 3)
@@ -39,3 +42,19 @@ def test_slices_are_scenes(tmp_path, axis, count):
             bands, height, width = pixels.shape
             patch = reader.read(Window(0, 0, width, height), range(1, bands + 1), rule="any")
             np.testing.assert_array_equal(patch.pixels, pixels)
+
+
+@pytest.mark.parametrize(("name", "axis"), [("a.nii.gz", "axial"), ("a.nii", "sagittal")])
+def test_a_volume_that_is_fetched_whole_is_counted_once(tmp_path, name, axis):
+    voxels = np.random.default_rng(0).integers(0, 250, (50, 40, 3, 2)).astype(np.int16)
+    (tmp_path / "in").mkdir()
+    nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / "in" / name)
+    source = {"kind": "prefix", "uri": str(tmp_path / "in"), "axis": axis}
+    package = classes_package(1, ("int16",))
+    plan = build_plan(load_spec(write_spec(tmp_path, source, package, privacy="off")))
+    slices = 3 * 2 if axis == "axial" else 50 * 2
+    assert len(plan.scenes) == slices
+    size = (tmp_path / "in" / name).stat().st_size if axis == "axial" else voxels.nbytes
+    assert plan.totals.bytes_in_scenes == size
+    # What came with the header is not fetched again.
+    assert plan.totals.bytes_to_read == max(plan.bytes_to_read.values()) * (1 if axis == "axial" else 2) <= size

@@ -3,7 +3,7 @@
 Which voxel is which pixel is said by `SliceAxes` (header.py): nothing is flipped or resampled. Across k, which
 the file has slowest, a slice is one range of bytes, and rows of it are what is fetched (rows.py). Across i or j
 its voxels lie apart, and in a .nii.gz nothing can be found without what lies before: there the volume is fetched once,
-whole, and kept for the readers of its other slices (volume.py).
+whole, turned so that each slice lies in one piece (turned.py), and kept for readers of its other slices (volume.py).
 """
 
 from __future__ import annotations
@@ -113,6 +113,7 @@ def open_nifti(source: PinnedObject, plane: Plane, options: ReadOptions) -> Nift
     axes = nifti.slices(options.axis)
     index, volume = _place(nifti, axes, plane, source.uri)
     by_rows = axes.across == 2 and not packed
+    held = "" if by_rows else "all" if packed else str(volume)
     if not by_rows:
         _check_volume(nifti, source, packed=packed)
     voxels: SliceSource
@@ -120,8 +121,8 @@ def open_nifti(source: PinnedObject, plane: Plane, options: ReadOptions) -> Nift
         voxels = rows = RowsOfSlice(source, nifti, index=index, volume=volume)
         tile_height, encoded = rows.rows_of_strip, rows.num_bytes
     else:
-        origin = VolumeSource(source=source, nifti=nifti, volume=volume, packed=packed)
-        voxels = SliceOfVolume(origin, axes, index=index)
+        origin = VolumeSource(source=source, nifti=nifti, axes=axes, volume=volume, packed=packed)
+        voxels = SliceOfVolume(origin, index=index)
         tile_height, encoded = nifti.shape[axes.rows], source.size if packed else nifti.volume_bytes
     scene = SceneHeader(
         driver="NIfTI",
@@ -145,6 +146,7 @@ def open_nifti(source: PinnedObject, plane: Plane, options: ReadOptions) -> Nift
         planar=False,
         encoded_bytes=encoded,
         pixel_size_um=_pixel_size(nifti, axes),
+        volume=held,
     )
     if scene.height * scene.width > source.limits.max_pixels:
         raise UnsupportedScene(
