@@ -67,7 +67,9 @@ def plan(*, spec_file: Path, overrides: tuple[str, ...], as_json: bool, verbose:
     from encdec_batch.job.plan import build_plan, projected_bytes, projected_helpers, to_dict
     from encdec_batch.spec.load import load_spec
 
-    made = build_plan(load_spec(spec_file, overrides))
+    spec = load_spec(spec_file, overrides)
+    with console.now_and_then(console.stderr(), "objects looked into") as told:
+        made = build_plan(spec, told)
     if as_json:
         click.echo(json.dumps(to_dict(made)))
     else:

@@ -265,6 +265,22 @@ def progress_bar(console: Console, what: str) -> Iterator[Callable[[int, int], N
         yield lambda done, total: live.update(task, completed=done, total=total or None)
 
 
+@contextmanager
+def now_and_then(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    """Shows how many of how many are through: as a bar in a terminal, else by a line every 30 s."""
+    with progress_bar(console, what) as show:
+        last = time.monotonic()
+
+        def told(done: int, total: int) -> None:
+            nonlocal last
+            show(done, total)
+            if not console.is_terminal and time.monotonic() - last >= LINE_EVERY_S:
+                last = time.monotonic()
+                console.print(f"{timestamp()}  {done:,}/{total:,} {what}", highlight=False, soft_wrap=True)
+
+        yield told
+
+
 def stdout() -> Console:
     # Names of scenes and folders may hold square brackets, which rich would take for its markup.
     return Console(markup=False)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
-from encdec_batch.errors import CredentialsExpired, EncdecError, unexpected
+from encdec_batch.job.looking import Told, look_at, untold
 from encdec_batch.plan.contents_memory import Key, read_contents, write_contents
-from encdec_batch.plan.daemons import DaemonPool
 from encdec_batch.plan.discover import find_scenes
 from encdec_batch.plan.expand import Group, Seen, expand
 from encdec_batch.plan.keys import canonical_json
-from encdec_batch.plan.open import look_into
-from encdec_batch.plan.plan import aside_from, with_etag
 from encdec_batch.plan.private import is_private, names_of, veiled
 from encdec_batch.plan.private_map import private_map
 from encdec_batch.plan.scene import Candidate, SetAside
@@ -21,10 +17,6 @@ from encdec_batch.privacy import pseudonyms_of
 from encdec_batch.read.contents import Contents
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.store.store import Store
-
-THREADS = 16
-"""Objects that are looked into at a time: the store is waited for most of the while."""
-LEAVE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,18 +37,20 @@ class Listing:
     """Names are hidden: ids and URIs here are keyed hashes."""
 
 
-def list_scenes(spec: JobSpec, store: Store) -> Listing:
+def list_scenes(spec: JobSpec, store: Store, told: Told = untold, *, here: bool = True) -> Listing:
     """Lists the source, and looks into what may hold several images and is not known yet; writes nothing.
 
     Args:
         spec: of the job.
         store: the root of its output, where the memory of what was seen lies.
+        told: hears how many objects were looked into, of how many.
+        here: by threads of this process; else by the workers of a cluster, where the job runs on one.
 
     Raises:
         SpecError, StoreError: as `find_scenes`; or names are to be hidden, and there is no key.
     """
     found = find_scenes(spec.source)
-    looking = _Looking(spec, store)
+    looking = _Looking(spec, store, told, here=here)
     expanded = expand(found.candidates, spec.source, looking)
     expanded = replace(expanded, set_aside=(*found.unnamed, *expanded.set_aside))
     private = is_private(spec, found.candidates, is_medical=looking.found_medical)
@@ -80,10 +74,10 @@ def remember(spec: JobSpec, store: Store, listing: Listing) -> None:
 
 
 class _Looking:
-    """A `Look` of this process, by threads."""
+    """A `Look` that remembers."""
 
-    def __init__(self, spec: JobSpec, store: Store) -> None:
-        self._spec, self._store = spec, store
+    def __init__(self, spec: JobSpec, store: Store, told: Told, *, here: bool) -> None:
+        self._spec, self._store, self._told, self._here = spec, store, told, here
         self.known: dict[Key, Contents] = {}
         self.num_opened = 0
 
@@ -95,31 +89,13 @@ class _Looking:
         privacy = self._spec.privacy
         names = pseudonyms_of(privacy.key) if privacy.hide != "off" else None
         before = read_contents(self._store, _asked(self._spec), names, private_map(self._store, privacy))
-        pool = DaemonPool(THREADS, "contents")
-        try:
-            futures = [pool.submit(partial(_look, self._spec, before, found)) for found in candidates]
-            results = [future.result() for future in futures]
-        finally:
-            pool.close(LEAVE_S)
+        results = look_at(self._spec, before, candidates, self._told, here=self._here)
         for seen in results:
             if not isinstance(seen, SetAside):
                 key = (seen[0].uri, seen[0].etag)
                 self.known[key] = seen[1]
                 self.num_opened += key not in before
         return results
-
-
-def _look(spec: JobSpec, before: Mapping[Key, Contents], listed: Candidate) -> Seen:
-    found = with_etag(spec, listed)
-    if isinstance(found, SetAside):
-        return found
-    try:
-        return found, before.get((found.uri, found.etag)) or look_into(spec, found.images[0])
-    except CredentialsExpired:
-        raise
-    except Exception as error:  # noqa: BLE001  (the boundary: one object must not stop the others)
-        said = error if isinstance(error, EncdecError) else unexpected(error, "plan")
-        return aside_from(said, scene_id=found.scene_id, uri=found.uri, stage="plan")
 
 
 def _asked(spec: JobSpec) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from encdec_batch.commit.marker import Marker
 from encdec_batch.errors import ObjectMissing, SpecError
 from encdec_batch.job.contents import Listing, list_scenes
+from encdec_batch.job.looking import Told, untold
 from encdec_batch.job.survey import survey
 from encdec_batch.models.package import Package, load_package
 from encdec_batch.plan.budget import NETWORK_COPIES, PROCESS_BYTES
@@ -60,21 +61,29 @@ class Prepared:
     """Which scenes are slices of one volume."""
 
 
-def build_plan(spec: JobSpec) -> Plan:
+def build_plan(spec: JobSpec, told: Told = untold) -> Plan:
     """What `run` would do; writes nothing.
+
+    Args:
+        spec: the job.
+        told: hears how many objects were looked into, of how many, where they may hold several images.
 
     Raises:
         SpecError, ModelError, StoreError: as `run`.
     """
-    placed = place(spec)
+    placed = place(spec, told)
     store = open_store(spec.output.uri, spec.output.storage)
     prepared = prepare(placed, survey(store))
     with host_of(_as_planned_here(spec), prepared.package, witnessed=False) as host:
         return finish_plan(prepared, host, store)
 
 
-def place(spec: JobSpec) -> Placed:
+def place(spec: JobSpec, told: Told = untold) -> Placed:
     """Loads the package and lists the source.
+
+    Args:
+        spec: the job.
+        told: as for `build_plan`.
 
     Raises:
         SpecError: the spec does not fit the package, or no scene is there.
@@ -86,7 +95,7 @@ def place(spec: JobSpec) -> Placed:
     spec = spec.model_copy(update={"model": spec.model.model_copy(update={"package": package.uri})})
     order = Order(spec=spec, card=package.card, package_digest=package.digest)
     order.check()
-    listing = list_scenes(spec, open_store(spec.output.uri, spec.output.storage))
+    listing = list_scenes(spec, open_store(spec.output.uri, spec.output.storage), told, here=False)
     spec = _with_privacy(spec, private=listing.private)
     order = replace(order, spec=spec)
     note = passed_over_note(listing.passed_over, "source.pattern" if spec.source.kind == "glob" else "source.suffixes")

@@ -79,3 +79,13 @@ class Watch:
             scenes_done=self.now.scenes_done + done,
             scenes_aside=self.now.scenes_aside + aside,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """Tells a watch of objects that are looked into before a scene is planned."""
+
+    watch: Watch
+
+    def __call__(self, done: int, total: int) -> None:
+        self.watch.update(message=f"planning, {done:,}/{total:,} objects looked into" if done < total else "")
