@@ -14,7 +14,7 @@ from bench.machine import describe, load
 
 FIGURES = (
     "reads", "start", "items", "steps", "plain", "efficiency", "peers", "memory", "many", "grown", "catalogue", "giant",
-    "networks", "training", "cluster",
+    "networks", "training", "cluster", "formats",
 )  # fmt: skip
 
 

@@ -85,6 +85,17 @@ def test_a_training_is_timed_after_its_first_epoch(tmp_path: Path) -> None:
     assert sorted(_clock(tmp_path / "training/made/training")) == [10, 20]
 
 
+@long
+def test_every_format_has_a_row(tmp_path: Path) -> None:
+    main(["formats", "--quick", "--folder", str(tmp_path)])
+    rows = json.loads((tmp_path / "results.jsonl").read_text())["rows"]
+    assert {row["library"] for row in rows} == {
+        "rasterio", "Pillow", "pydicom", "nibabel", "zarr", "tifffile", "openslide",
+    }  # fmt: skip
+    # A scene of this size is fetched by one get.
+    assert {row["bytes_ratio"] for row in rows if row["file"] in ("PNG", "JPEG", "WebP")} == {1.0}
+
+
 def test_an_unknown_figure_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         main(["speed", "--folder", str(tmp_path)])
