@@ -185,7 +185,13 @@ def test_a_bomb_is_stopped_where_its_header_ends(tmp_path):
     ("limits", "axis", "packed", "words", "hint"),
     [
         (Limits(max_volume_bytes=1439), "coronal", False, "slices across this axis lie apart", "read it across its"),
-        (Limits(max_volume_bytes=1439), "axial", True, "packed by gzip", "gunzip it, convert it to OME-Zarr, or raise limits.max_volume_mib"),
+        (
+            Limits(max_volume_bytes=1439),
+            "axial",
+            True,
+            "packed by gzip",
+            "gunzip it, convert it to OME-Zarr, or raise limits.max_volume_mib",
+        ),
         (Limits(max_planes=5), "axial", False, "6 slices, more than 5", "several volumes"),
         (Limits(max_pixels=119), "axial", False, "12 x 10 px, more than 119", "several volumes"),
         (Limits(max_decoded_bytes=23), "axial", False, "a row of its voxels has 24 bytes", "max_tile_mb"),
