@@ -190,7 +190,7 @@ def test_a_bomb_is_stopped_where_its_header_ends(tmp_path):
             "axial",
             True,
             "packed by gzip",
-            "raise limits.max_volume_mib",
+            "gunzip it, convert it to OME-Zarr, or raise limits.max_volume_mib",
         ),
         (Limits(max_planes=5), "axial", False, "6 slices, more than 5", "several volumes"),
         (Limits(max_pixels=119), "axial", False, "12 x 10 px, more than 119", "several volumes"),
