@@ -10,6 +10,8 @@ from encdec_batch.spec.train_target import LabelsInput
 from encdec_batch.train.learning.signature import arguments_of, check_bands, output_of
 from encdec_batch.train.material import Facts
 
+_SCALED = ("float32", "int16", "uint16")
+
 
 def declare(
     spec: TrainSpec,
@@ -41,7 +43,7 @@ def declare(
         architecture=spec.network.architecture,
         arguments=arguments_of(spec, facts),
         bands=_bands(spec, facts),
-        dtypes=facts.dtypes,  # type: ignore[arg-type]  # pydantic checks them
+        dtypes=_dtypes(spec, facts),  # type: ignore[arg-type]  # pydantic checks them
         normalization=facts.normalization,
         nodata=_nodata(spec),
         output=output_of(spec, facts),
@@ -55,6 +57,11 @@ def declare(
         metrics=metrics or {},
         parent=parent,
     )
+
+
+def _dtypes(spec: TrainSpec, facts: Facts) -> tuple[str, ...]:
+    """Of physical values it does not matter how they are stored: one scanner writes int16 and another uint16."""
+    return tuple(sorted({*facts.dtypes, *(_SCALED if spec.data.values == "physical" else ())}))
 
 
 def _bands(spec: TrainSpec, facts: Facts) -> tuple[BandCard, ...]:

@@ -22,6 +22,7 @@ from encdec_batch.errors import (
     TrainingError,
     together,
 )
+from encdec_batch.models.package import CARD_NAME
 from encdec_batch.plan.keys import canonical_json
 from encdec_batch.plan.public_spec import public_data
 from encdec_batch.spec.source import IMAGE_SUFFIXES, SCENE_SUFFIXES
@@ -222,10 +223,19 @@ def _finished(store: Store, spec: TrainSpec) -> TrainSummary | None:
         raise _another(store, changed)
     # Of an older version, which did not say more: only where the package lies can be compared.
     published = values.pop("published", _published(spec) | {"package": values["package"]})
-    if published != _published(spec):
+    if published != _published(spec) or not _is_there(spec):
         return None
     del values["format_version"]
     return TrainSummary(**values | {"already": True})
+
+
+def _is_there(spec: TrainSpec) -> bool:
+    """A package that somebody has deleted is written once more, from the last checkpoint."""
+    try:
+        open_store(spec.output.package, spec.output.package_storage).info(CARD_NAME)
+    except ObjectMissing:
+        return False
+    return True
 
 
 def _as_now(there: Any) -> Any:

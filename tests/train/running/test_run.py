@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import resource
+import shutil
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -131,6 +132,14 @@ def test_a_finished_training_says_so_and_does_nothing(tmp_path):
     again = train(spec, never)
     assert again == replace(first, already=True)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_the_package_of_a_finished_training_that_was_deleted_is_written_once_more(tmp_path):
+    spec = train_spec(tmp_path)
+    first = train(spec, material)
+    shutil.rmtree(first.package)
+    again = train(spec, lambda: material(batches=Squares(poisoned=0)))
+    assert (again.already, load_package(again.package).digest) == (False, first.digest)
 
 
 def test_a_finished_training_is_published_again_under_another_version(tmp_path):
