@@ -28,6 +28,16 @@ from encdec_batch.plan.identity import path_id, safe_id
 LARGE = (1100, 1050)
 """Of the one scene of several blocks, four of them."""
 NIFTI, BOTH = ("mask.nii.gz",), ("mask.nii.gz", "seg.dcm")
+PLACED = {
+    "Modality": "CT",
+    "StudyDate": "20200102",
+    "StudyTime": "030405",
+    "ImagePositionPatient": [0, 0, 0],
+    "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+    "PixelSpacing": [0.5, 0.5],
+    "SliceThickness": 1,
+}
+"""What a segmentation wants of the image that it refers to."""
 _ANEW = "the file is damaged or truncated; fetch it anew"
 _APART = "put what does not belong together into series of their own, or say series: images in the source"
 _RESTORE = "restore the slices, or say series: images in the source to take each image by itself"
@@ -94,8 +104,9 @@ def _rasters(mixed: Mixed) -> None:
 def _dicom(mixed: Mixed) -> None:
     path, scene_id = mixed.place("pacs/x-ray.dcm")
     pixels = noise(60, 50, dtype="uint16", seed=4)
-    path.write_bytes(native(pixels, SOPInstanceUID="1.2.5.1", SeriesInstanceUID="1.2.5.2"))
+    path.write_bytes(native(pixels, SOPInstanceUID="1.2.5.1", SeriesInstanceUID="1.2.5.2", **PLACED))
     mixed.images[scene_id] = pixels
+    mixed.volumes[scene_id,] = ("seg.dcm",)
     path, scene_id = mixed.place("pacs/cine.dcm")
     frames = noise(3, 40, 48, seed=5)
     data = encapsulated(frames, dicoms.JPEG_LS, imagecodecs.jpegls_encode, SOPInstanceUID="1.2.6.1")
