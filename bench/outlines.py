@@ -55,7 +55,7 @@ def main() -> None:
     measure("discs", discs(2048), 0)
     measure("discs", discs(2048), 0.5)
     measure("noise", noise(128, 0.5), 0)
-    measure("lace", noise(64, 0.75), 0)
+    measure("lace", noise(256, 0.75), 0)
 
 
 if __name__ == "__main__":

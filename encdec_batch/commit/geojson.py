@@ -103,4 +103,4 @@ def _coordinates(ring: Ring, size: PixelSize) -> list[list[float]]:
 
 def _json(value: object) -> bytes:
     # Names of classes as they are: readers take UTF-8.
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

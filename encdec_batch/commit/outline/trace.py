@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 from encdec_batch.commit.outline.edges import NONE, StripEdges, strip_edges
 from encdec_batch.commit.outline.region import Polygon, Region
 
-MAX_EDGES = 1 << 22
-"""Of outlines that are open, horizontal ones: 100 MB."""
+MAX_HELD = 1 << 20
+"""Of regions that are open: horizontal edges, and what rings and pieces of them take beside. Some 300 MB when all that
+becomes one polygon."""
+_RING, _PIECE = 16, 4
+"""What an array takes, in edges."""
 STRIP_PIXELS = 1 << 20
 """Looked at together: what a strip of noise takes at most is some 300 bytes a pixel."""
 
@@ -60,8 +63,8 @@ class _Chain:
 class Tracer:
     """Takes a mask of one class from top to bottom, and gives each polygon once it is closed."""
 
-    def __init__(self, width: int, *, max_edges: int = MAX_EDGES) -> None:
-        self._max_edges = max_edges
+    def __init__(self, width: int, *, max_held: int = MAX_HELD) -> None:
+        self._max_held = max_held
         self._above = np.zeros(width, np.bool_)
         self._row = 0
         self._chains: list[_Chain] = []
@@ -74,7 +77,7 @@ class Tracer:
         for top in range(0, len(strip), height):
             piece = strip[top : top + height]
             yield from self._take(piece)
-            if self._num_edges() > self._max_edges:
+            if self._held() > self._max_held:
                 yield from self._cut()
                 self.cuts.append(self._row)
 
@@ -82,10 +85,10 @@ class Tracer:
         """There are no more rows."""
         yield from self._cut()
 
-    def _num_edges(self) -> int:
+    def _held(self) -> int:
         regions = {id(found): found for found in (chain.region.root() for chain in self._chains)}
-        closed = sum(len(ring) for region in regions.values() for ring in region.rings)
-        return closed + sum(len(piece) for chain in self._chains for piece in chain.pieces)
+        closed = sum(len(ring) + _RING for region in regions.values() for ring in region.rings)
+        return closed + sum(len(piece) + _PIECE for chain in self._chains for piece in chain.pieces)
 
     def _cut(self) -> Iterator[Polygon]:
         """As if what follows were not of the class."""

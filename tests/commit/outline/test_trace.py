@@ -86,7 +86,7 @@ def test_strips_change_no_polygon(mask: Mask, heights: tuple[int, int]) -> None:
 @given(mask=masks(), height=st.integers(1, 9), held=st.integers(0, 30))
 @settings(max_examples=30)
 def test_what_is_cut_for_want_of_memory_covers_the_same(mask: Mask, height: int, held: int) -> None:
-    polygons = in_strips(mask, height, max_edges=held)
+    polygons = in_strips(mask, height, max_held=held)
     np.testing.assert_array_equal(burnt(polygons, mask.shape), mask)
 
 
@@ -95,7 +95,7 @@ def test_a_region_that_holds_too_much_is_cut_and_the_rows_are_told() -> None:
     comb[0], comb[:, ::2] = True, True
     steps = np.indices((40, 21)).sum(axis=0) % 3 > 0
     for mask, cuts in ((comb, []), (steps, [10, 20, 30, 40])):
-        tracer = Tracer(21, max_edges=30)
+        tracer = Tracer(21, max_held=60)
         polygons = list(chain.from_iterable(tracer.push(mask[top : top + 10]) for top in range(0, 40, 10)))
         assert tracer.cuts == cuts
         assert bool(polygons) == bool(cuts)
