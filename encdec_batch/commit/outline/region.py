@@ -65,7 +65,7 @@ def _simple_rings(edges: NDArray[np.int64]) -> list[Ring]:
     points = np.empty((2 * len(edges), 2), np.int64)
     points[0::2, 0], points[1::2, 0] = edges[:, 1], edges[:, 2]
     points[0::2, 1] = points[1::2, 1] = edges[:, 0]
-    keys = [(x, y) for x, y in points.tolist()]
+    keys = [(int(x), int(y)) for x, y in points.tolist()]
     if len(set(keys)) == len(keys):
         return [_from_top(points)]
     found, path, place = [], list[tuple[int, int]](), dict[tuple[int, int], int]()
