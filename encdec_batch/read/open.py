@@ -161,7 +161,7 @@ def open_reader(  # noqa: PLR0913  (the last four have defaults that nearly all 
     if is_folder(uri):
         reader: Reader = open_ome_zarr(_folder(store, path, etag, limits), plane, options)
     else:
-        source = pin(store, path, etag=etag, limits=limits)
+        source = pin(store, path, etag=etag, limits=limits, is_shared=plane != WHOLE)
         # Of an object of many images a reader of one fetches its part.
         if whole and plane == WHOLE and source.size <= limits.small_file_bytes:
             source.whole()
@@ -204,10 +204,20 @@ def version_of(store: Store, path: str, *, limits: Limits = DEFAULT_LIMITS) -> O
     return ObjectInfo(path=path, size=folder.size, etag=folder.etag, modified=folder.modified)
 
 
-def pin(store: Store, path: str, *, etag: str | None = None, limits: Limits = DEFAULT_LIMITS) -> PinnedObject:
+def pin(
+    store: Store, path: str, *, etag: str | None = None, limits: Limits = DEFAULT_LIMITS, is_shared: bool = False
+) -> PinnedObject:
     """One version of an object, of whatever format.
 
-    Args, Raises: as `open_reader`.
+    Args:
+        store: as of `open_reader`, and so are path, etag and limits.
+        path: in the store.
+        etag: the version.
+        limits: what its header may claim.
+        is_shared: as of `PinnedObject`.
+
+    Raises:
+        As `open_reader`.
     """
     info = _info(store, path)
     uri = join_uri(store.uri, path)
@@ -215,7 +225,7 @@ def pin(store: Store, path: str, *, etag: str | None = None, limits: Limits = DE
         raise scene_changed(uri)
     if info.size == 0:
         raise SceneUnreadable(f"{uri}: the object is empty", hint="fetch it anew", uri=uri)
-    return PinnedObject(store, path, info, limits)
+    return PinnedObject(store, path, info, limits, is_shared=is_shared)
 
 
 def _folder(store: Store, path: str, etag: str | None, limits: Limits) -> PinnedFolder:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Self
 
@@ -43,13 +45,43 @@ def coalesce(ranges: Iterable[Span]) -> list[Span]:
     return gets
 
 
+class _FirstPages:
+    """Of the objects that were opened last. Thread-safe."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._lock = most, threading.Lock()
+        self._pages: OrderedDict[tuple[str, str, int], bytes] = OrderedDict()
+
+    def get(self, version: tuple[str, str, int]) -> bytes | None:
+        with self._lock:
+            return self._pages.get(version)
+
+    def put(self, version: tuple[str, str, int], page: bytes) -> None:
+        with self._lock:
+            self._pages[version] = page
+            while len(self._pages) > self._most:
+                self._pages.popitem(last=False)
+
+
+_first_pages = _FirstPages(32)
+
+
 class PinnedObject:
     """One version of one object: pages of its header, and encoded tiles while they are wanted.
 
     Not thread-safe. `failure` is the first error raised inside a callback of GDAL, which swallows it.
+
+    Args:
+        store: where it lies.
+        path: in the store.
+        info: which version of it.
+        limits: what its header may ask for.
+        is_shared: readers of other images in it are opened as well, and want the same header: its first page is kept
+            in this process.
     """
 
-    def __init__(self, store: Store, path: str, info: ObjectInfo, limits: Limits) -> None:
+    def __init__(self, store: Store, path: str, info: ObjectInfo, limits: Limits, *, is_shared: bool = False) -> None:
+        self._is_shared = is_shared
         self.uri = join_uri(store.uri, path)
         self.size = info.size
         self.etag = info.etag
@@ -172,6 +204,9 @@ class PinnedObject:
         return runs
 
     def _load_pages(self, pages: Iterable[int]) -> None:
+        version = self.uri, self.etag, self.size
+        if self._is_shared and (kept := _first_pages.get(version)) is not None:
+            self._pages.setdefault(0, kept)
         missing = [page for page in pages if page not in self._pages]
         if (len(self._pages) + len(missing)) * PAGE_BYTES > self.limits.max_header_bytes + PAGE_BYTES:
             raise HeaderTooLarge(
@@ -183,6 +218,8 @@ class PinnedObject:
         for (start, stop), body in zip(runs, self._get(runs), strict=True):
             for first in range(start, stop, PAGE_BYTES):
                 self._pages[first // PAGE_BYTES] = body[first - start : min(first - start + PAGE_BYTES, stop - start)]
+        if self._is_shared and 0 in missing:
+            _first_pages.put(version, self._pages[0])
 
     def _get(self, ranges: Sequence[Span]) -> list[bytes]:
         if not ranges:

@@ -170,7 +170,7 @@ def test_frames_without_a_table_are_looked_for_once():
     assert len(store.requests) > 4
     store.requests.clear()
     again = open_reader(store, "scene.dcm", plane=Plane.of(frame=1), limits=BY_PIECES)
-    assert [operation for operation, _ in store.requests] == ["info", "get"]
+    assert [operation for operation, _ in store.requests] == ["info"]
     np.testing.assert_array_equal(again.read(Window(0, 0, 260, 300), (1,), rule="any").pixels[0], LARGE[1])
 
 

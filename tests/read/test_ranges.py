@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encdec_batch.read.limits import DEFAULT_LIMITS
-from encdec_batch.read.ranges import GAP_BYTES, LONGEST_BYTES, PinnedObject, View, coalesce
+from encdec_batch.read.ranges import GAP_BYTES, LONGEST_BYTES, PAGE_BYTES, PinnedObject, View, coalesce
 
 SIZE = 330_000
 DATA = np.random.default_rng(0).bytes(SIZE)
@@ -89,3 +89,16 @@ def test_a_view_is_a_file(tmp_path_factory, steps):
             position = offset if whence == 0 else SIZE + offset
             assert view.seek(offset, whence) == position
         assert view.tell() == position
+
+
+def test_the_first_page_of_an_object_of_many_images_is_fetched_once_for_each_version():
+    store = FakeStore()
+    for version in (b"a" * 3 * PAGE_BYTES, b"b" * 3 * PAGE_BYTES):
+        store.put("many", version)
+        fetched = []
+        for _ in range(2):
+            source = PinnedObject(store, "many", store.info("many"), DEFAULT_LIMITS, is_shared=True)
+            assert source.bytes_at(8, 16) == version[:8]
+            assert source.bytes_at(PAGE_BYTES, PAGE_BYTES + 4) == version[:4]
+            fetched.append(source.bytes_read)
+        assert fetched == [2 * PAGE_BYTES, PAGE_BYTES]

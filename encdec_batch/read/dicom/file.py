@@ -10,11 +10,11 @@ from encdec_batch.read.dicom.dataset import PixelElement, read_dicom_dataset
 from encdec_batch.read.dicom.groups import FrameFacts, facts_without_groups
 from encdec_batch.read.dicom.image import WHOLE_SLIDE, DicomImage, read_dicom_image
 from encdec_batch.read.dicom.library import damaged, guarded
-from encdec_batch.read.dicom.recent import Recent
 from encdec_batch.read.dicom.slide import DicomSlide, level_of, read_slide
 from encdec_batch.read.dicom.syntax import TransferSyntax
 from encdec_batch.read.dicom.values import ValueTables, read_value_tables
 from encdec_batch.read.ranges import PinnedObject
+from encdec_batch.read.recent import Recent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

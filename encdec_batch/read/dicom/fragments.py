@@ -18,8 +18,8 @@ from encdec_batch.errors import SceneUnreadable, UnsupportedScene
 from encdec_batch.read.dicom.file import DicomFile
 from encdec_batch.read.dicom.image import ITEM_BYTES
 from encdec_batch.read.dicom.library import damaged
-from encdec_batch.read.dicom.recent import Recent
 from encdec_batch.read.ranges import PAGE_BYTES, PinnedObject, Span
+from encdec_batch.read.recent import Recent
 
 _ITEM, _DELIMITER = 0xFFFEE000, 0xFFFEE0DD
 _END_BYTES = 10

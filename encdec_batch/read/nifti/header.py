@@ -84,6 +84,8 @@ class NiftiHeader:
     """Slope and intercept: value = stored * slope + intercept."""
     affine: NDArray[np.float64]
     """(4, 4), voxel indices to millimetres right, forward and up of the patient, as nibabel has it."""
+    nearest: tuple[float, ...]
+    """By i, j, k, the patient's axis that each runs closest to: as nibabel has it, from the affine."""
     spacing_um: tuple[float | None, float | None, float | None]
     """Of voxels along i, j, k; None where the file gives no unit or no number."""
 
@@ -103,10 +105,7 @@ class NiftiHeader:
 
     def slices(self, axis: Axis) -> SliceAxes:
         """Across the voxel axis that runs closest to this axis of the patient. No two axes share a voxel axis."""
-        from nibabel.orientations import io_orientation
-
-        nearest = io_orientation(self.affine)[:, 0].tolist()
-        across = nearest.index(_PATIENT_AXIS[axis])
+        across = self.nearest.index(_PATIENT_AXIS[axis])
         cols, rows = (voxel for voxel in range(3) if voxel != across)
         return SliceAxes(across=across, rows=rows, cols=cols)
 
@@ -137,6 +136,7 @@ def read_nifti_header(head: bytes, *, uri: str) -> NiftiHeader:
     if code not in _TYPES:
         what = _NOT_READ.get(code, f"of unknown type {code}")
         raise UnsupportedScene(f"{uri}: its voxels are {what}", hint="convert it to int16, uint16 or float32", uri=uri)
+    affine = _affine(header, uri)
     return NiftiHeader(
         shape=(sizes[0], sizes[1], sizes[2]),
         further=further,
@@ -144,7 +144,8 @@ def read_nifti_header(head: bytes, *, uri: str) -> NiftiHeader:
         num_samples=3 if code == _RGB else 1,
         start=_start(header, magic, uri),
         scaling=_scaling(header, uri) if code != _RGB else (1.0, 0.0),
-        affine=_affine(header, uri),
+        affine=affine,
+        nearest=tuple(imported("nibabel.orientations").io_orientation(affine)[:, 0].tolist()),
         spacing_um=_spacing(header),
     )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -38,6 +39,7 @@ from encdec_batch.read.pinned_reader import PinnedReader
 from encdec_batch.read.plane import WHOLE, Plane
 from encdec_batch.read.ranges import PAGE_BYTES, PinnedObject
 from encdec_batch.read.reader import Rule
+from encdec_batch.read.recent import Recent
 from encdec_batch.read.request import check_request
 from encdec_batch.read.stored_types import as_pixels, pixel_type
 from encdec_batch.read.validity import valid_of_bands
@@ -198,8 +200,16 @@ def _plane(nifti: NiftiHeader, *, index: int, volume: Sequence[int], num_slices:
     return Plane.of(**indices, **({SLICE: index} if num_slices > 1 else {}))
 
 
+_headers: Recent[tuple[NiftiHeader, bool]] = Recent(8)
+"""Each slice is a scene, and opens the file anew."""
+
+
 def _header_of(source: PinnedObject) -> tuple[NiftiHeader, bool]:
     """The header, and whether the file is packed; the sizes that it promises fit the object."""
+    return _headers.get(source, partial(_read_header, source))
+
+
+def _read_header(source: PinnedObject) -> tuple[NiftiHeader, bool]:
     head = source.bytes_at(0, HEADER_BYTES)
     packed = head.startswith(GZIP_MAGIC)
     if packed:

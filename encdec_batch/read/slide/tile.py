@@ -25,9 +25,9 @@ _YCBCR_2000, _RGB_2000, _JPEG_2000 = 33003, 33005, 34712
 _RAW: dict[int, Callable[..., Any] | None] = {
     1: None,
     5: imagecodecs.lzw_decode,
-    8: imagecodecs.zlib_decode,
+    8: imagecodecs.deflate_decode,
     32773: imagecodecs.packbits_decode,
-    32946: imagecodecs.zlib_decode,
+    32946: imagecodecs.deflate_decode,
     50000: imagecodecs.zstd_decode,
 }
 NAMES = {
@@ -159,14 +159,10 @@ def _decode_raw(data: bytes, tile: TileFormat, room: NDArray[Any]) -> NDArray[An
         return found.reshape(full)
     pixels: NDArray[Any] = np.frombuffer(raw, dtype.newbyteorder(tile.order)).reshape(full).astype(dtype, copy=False)
     if tile.predictor == 2:
-        pixels = np.cumsum(pixels, axis=1, dtype=dtype) if dtype.kind != "f" else _differences_of_bits(pixels)
+        # Of floats the differences are of their bits.
+        bits = pixels.view(f"u{dtype.itemsize}")
+        pixels = imagecodecs.delta_decode(bits, axis=1).view(dtype)
     return pixels
-
-
-def _differences_of_bits(pixels: NDArray[Any]) -> NDArray[Any]:
-    bits = pixels.view(f"u{pixels.dtype.itemsize}")
-    found: NDArray[Any] = np.cumsum(bits, axis=1, dtype=bits.dtype).view(pixels.dtype)
-    return found
 
 
 def _decode_jpeg(data: bytes, tile: TileFormat, room: NDArray[Any]) -> NDArray[Any]:
