@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-HEADER_FORMAT = 4
+HEADER_FORMAT = 5
 """Raised when a field of `SceneHeader` changes, or what it means, or how a reader finds it: headers that plans hold
 under another number are read again.
 """
@@ -60,6 +60,8 @@ class SceneHeader:
     """Height and width of a pixel in micrometres, where the format says so: medical images and microscopy."""
     level0_downsample: tuple[float, float] = (1.0, 1.0)
     """Height and width of a pixel in pixels of the finest level of its pyramid: a place times this is one there."""
+    downsample_known: bool = True
+    """False: it is a coarser level of a pyramid, and its object does not say of which (DICOM)."""
     decoder: str = ""
     """Which library of which version makes pixels of the bytes, where another would make others (JPEG of slides)."""
     volume: str = ""

@@ -7,7 +7,13 @@ from dataclasses import fields
 
 from encdec_batch.read.header import HEADER_FORMAT, GroundControlPoint, SceneHeader
 
-FORMATS = {1: "ec35808dd10fbf2c", 2: "1c59265adf711d3c", 3: "0b23aa7370bf5927", 4: "b8af21f5edd7f5f7"}
+FORMATS = {
+    1: "ec35808dd10fbf2c",
+    2: "1c59265adf711d3c",
+    3: "0b23aa7370bf5927",
+    4: "b8af21f5edd7f5f7",
+    5: "2f2deda17aec066b",
+}
 """Number to digest of the fields. A new line for each change of a field, and for each change of what one means."""
 
 

@@ -179,6 +179,7 @@ def _open_slide(source: PinnedObject, dicom: DicomFile, slide: DicomSlide, plane
             height=slide.height,
             width=slide.width,
             tile_height=dicom.image.rows,
+            downsample_known=not slide.is_resampled,
             mask=header.mask if tiles.is_whole else "internal",
             decoder=decoder_name() if dicom.syntax.codec != "native" else "",
         ),

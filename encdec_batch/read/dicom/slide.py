@@ -23,6 +23,9 @@ from encdec_batch.read.ranges import PinnedObject
 _LEVEL = "VOLUME"
 """The third value of Image Type of what is a level; LABEL, OVERVIEW and THUMBNAIL are not."""
 
+_RESAMPLED = "RESAMPLED"
+"""The fourth value, of every level but the finest."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DicomSlide:
@@ -34,6 +37,8 @@ class DicomSlide:
     frames: NDArray[np.int32]
     """(tiles down, tiles across): which frame; -1: none."""
     is_level: bool
+    is_resampled: bool
+    """Made of a finer one."""
 
 
 def read_slide(
@@ -68,6 +73,7 @@ def read_slide(
         width=width,
         frames=_frames((down, across), image, facts, uri),
         is_level=len(flavours) > 2 and flavours[2] == _LEVEL,
+        is_resampled=len(flavours) > 3 and flavours[3] == _RESAMPLED,
     )
 
 
