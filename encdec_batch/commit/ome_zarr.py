@@ -30,12 +30,13 @@ def write_ome_zarr(put: Put, tiles: SceneTiles, size_um: tuple[float, float] | N
     """
     pixels = _pixels(tiles, size_um)
     folder, num_bands = folder_of_levels(tiles.product), tiles.product.num_bands
-    for path, text in groups(pixels, len(tiles.shapes)).items():
-        put(path, plain(text))
     for level, shape in enumerate(tiles.shapes):
         whole = (num_bands, *shape) if "c" in pixels.axes else shape
-        put(f"{folder}{level}/zarr.json", plain(array(pixels, whole)))
         put(f"{folder}{level}/{shard_key(pixels.axes)}", lambda sink, n=level: _write_level(sink, tiles, n))  # type: ignore[misc]
+        put(f"{folder}{level}/zarr.json", plain(array(pixels, whole)))
+    # The root comes last: until it is there, no reader takes the folder for an image.
+    for path, text in reversed(groups(pixels, len(tiles.shapes)).items()):
+        put(path, plain(text))
 
 
 def _pixels(tiles: SceneTiles, size_um: tuple[float, float] | None) -> Pixels:

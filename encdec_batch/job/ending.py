@@ -19,6 +19,7 @@ from encdec_batch.job.notes import notes_of
 from encdec_batch.job.outcome import Outcome
 from encdec_batch.job.page import renew_page
 from encdec_batch.job.plan import Prepared, projected_bytes
+from encdec_batch.job.progress import making_volumes
 from encdec_batch.job.runlog import RunLog
 from encdec_batch.job.summary import RunSummary
 from encdec_batch.job.volumes import VolumesMade, make_volumes
@@ -96,6 +97,7 @@ class Ending:
             census.markers,
             self._store,
             self._lease,
+            making_volumes(self._runlog.watch),
         )
         asides.add_all(self._volumes.set_aside, {})
         if self._removing.takes_out:

@@ -82,10 +82,22 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
-class Looking:
-    """Tells a watch of objects that are looked into before a scene is planned."""
+class Counted:
+    """Tells a watch of things that are no blocks, before the first of these or after the last."""
 
     watch: Watch
+    said: str
+    """With a place for `3/12`."""
 
     def __call__(self, done: int, total: int) -> None:
-        self.watch.update(message=f"planning, {done:,}/{total:,} objects looked into" if done < total else "")
+        self.watch.update(message=self.said.format(f"{done:,}/{total:,}") if done < total else "")
+
+
+def looking(watch: Watch) -> Counted:
+    """Of objects that are looked into before a scene is planned."""
+    return Counted(watch, "planning, {} objects looked into")
+
+
+def making_volumes(watch: Watch) -> Counted:
+    """Of volumes whose slices are all committed."""
+    return Counted(watch, "writing the files of volumes, {}")

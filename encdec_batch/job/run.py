@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from encdec_batch.commit.holder import HolderInfo
 from encdec_batch.commit.lease import Lease, acquire_lease
 from encdec_batch.commit.prune import PARTS_PREFIX
+from encdec_batch.commit.volume_paths import DICOM_PREFIX, VOLUMES_PREFIX
 from encdec_batch.errors import RunStopped, SpecError
 from encdec_batch.job.aside import Asides
 from encdec_batch.job.census import Census
@@ -20,7 +21,7 @@ from encdec_batch.job.gone_inputs import MARK_ALONE, Removal, Removing, Sources
 from encdec_batch.job.outcome import Outcome
 from encdec_batch.job.plan import Prepared, host_of, leave, place, plan_ahead, prepare, resolve_recipe
 from encdec_batch.job.planner import Planner, Segment
-from encdec_batch.job.progress import Looking, Progress, Watch
+from encdec_batch.job.progress import Progress, Watch, looking
 from encdec_batch.job.runlog import RunLog, new_run_id
 from encdec_batch.job.stop import Stop
 from encdec_batch.job.summary import RunSummary
@@ -74,8 +75,8 @@ def run(  # noqa: PLR0913  (rules are for tests)
     started = time.time()
     run_id = new_run_id(started)
     watch = Watch(show, Progress(run_id=run_id, started=started))
-    looking = Looking(watch)
-    placed = place(spec, looking)
+    told = looking(watch)
+    placed = place(spec, told)
     store = open_store(spec.output.uri, spec.output.storage)
     capabilities = store.probe()
     if not capabilities.create_only:
@@ -89,9 +90,9 @@ def run(  # noqa: PLR0913  (rules are for tests)
         lease = stack.enter_context(acquire_lease(store, holder, wait_s=wait_s, told=waiting))
         if waiting.waited:
             # What the source listed, and what an alias named, was hours ago.
-            placed = place(spec, looking)
+            placed = place(spec, told)
             watch.update(message="")
-        for prefix in ("scenes/", PARTS_PREFIX, STAGED_PREFIX):
+        for prefix in ("scenes/", PARTS_PREFIX, STAGED_PREFIX, VOLUMES_PREFIX, DICOM_PREFIX):
             store.abort_uploads(prefix, before=lease.created)
         runlog = stack.enter_context(RunLog(store, placed.order.spec, watch))
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from encdec_batch.commit.lease import Lease
@@ -15,7 +15,7 @@ from encdec_batch.plan.scene import SetAside, SourceImage
 from encdec_batch.spec.output import DicomFile, VolumeFile, replaces_patients
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
-from encdec_batch.stream.calls import open_calls
+from encdec_batch.stream.calls import WorkerLost, open_calls
 from encdec_batch.volume.build import build_volume
 from encdec_batch.volume.order import CommittedSlice, VolumeOrder
 from encdec_batch.volume.record import VolumeRecord, move_record, read_records
@@ -62,6 +62,7 @@ def make_volumes(  # noqa: PLR0913, PLR0917  (all that a run has)
     markers: Iterable[Marker],
     store: Store,
     lease: Lease,
+    told: Callable[[int, int], None],
 ) -> VolumesMade:
     """Makes the files of each volume that has none of these slices yet, by workers, and their records.
 
@@ -72,6 +73,7 @@ def make_volumes(  # noqa: PLR0913, PLR0917  (all that a run has)
         markers: of the output.
         store: its root.
         lease: of the run.
+        told: hears how many are through, of how many.
 
     Raises:
         LeaseHeld: another run has taken over.
@@ -91,12 +93,14 @@ def make_volumes(  # noqa: PLR0913, PLR0917  (all that a run has)
     there = {record.volume_id: (record, info.etag) for record, info in read_records(store)}
     todo = [one for one in wanted if not _is_done(one, there.get(one.volume_id, (None, ""))[0])]
     aside = []
-    for volume, made in zip(todo, _built(order, todo), strict=True):
+    for number, (volume, made) in enumerate(_built(order, todo), 1):
         if isinstance(made, SetAside):
             aside.append(made)
         else:
             etag = there[volume.volume_id][1] if volume.volume_id in there else None
+            # At once: what is made is not made again, whatever becomes of this run.
             move_record(store, made, expected_etag=etag, lease_n=lease.n)
+        told(number, len(todo))
     return VolumesMade(
         done=len(wanted) - len(aside),
         made=len(todo) - len(aside),
@@ -152,11 +156,13 @@ def _is_done(volume: VolumeOrder, record: VolumeRecord | None) -> bool:
     return record is not None and record.volume_key == volume.key and bool(record.outputs)
 
 
-def _built(order: Order, todo: Sequence[VolumeOrder]) -> list[VolumeRecord | SetAside]:
+def _built(order: Order, todo: Sequence[VolumeOrder]) -> Iterator[tuple[VolumeOrder, VolumeRecord | SetAside]]:
+    """Each as soon as its files are there."""
     if not todo:
-        return []
+        return
     with open_calls(order.spec.compute.stream, "cpu") as calls:
-        return calls(_build, order, todo)
+        for volume, made in calls.as_completed(_build, order, todo):
+            yield volume, _aside(volume, made) if isinstance(made, WorkerLost) else made
 
 
 def _build(order: Order, volume: VolumeOrder) -> VolumeRecord | SetAside:
@@ -167,12 +173,15 @@ def _build(order: Order, volume: VolumeOrder) -> VolumeRecord | SetAside:
     except CredentialsExpired:
         raise  # no volume's fault, and the same for all of them
     except Exception as error:  # noqa: BLE001
-        said = error if isinstance(error, EncdecError) else unexpected(error, "volume")
-        return SetAside(
-            scene_id=volume.volume_id,
-            uri=f"volume of {len(volume.slices)} slices",
-            stage="volume",
-            reason=said.message,
-            hint=said.hint,
-            transient=said.transient,
-        )
+        return _aside(volume, error if isinstance(error, EncdecError) else unexpected(error, "volume"))
+
+
+def _aside(volume: VolumeOrder, said: EncdecError) -> SetAside:
+    return SetAside(
+        scene_id=volume.volume_id,
+        uri=f"volume of {len(volume.slices)} slices",
+        stage="volume",
+        reason=said.message,
+        hint=said.hint,
+        transient=said.transient,
+    )

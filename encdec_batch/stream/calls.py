@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, Protocol, TypeVar
 
+from encdec_batch.errors import EncdecError
 from encdec_batch.spec.compute import LocalStream, RayStream
 from encdec_batch.spec.train_compute import LocalTraining, RayTraining
 
@@ -17,6 +18,12 @@ S = TypeVar("S")
 T = TypeVar("T")
 R = TypeVar("R")
 Device = Literal["auto", "cpu", "cuda"]
+
+
+class WorkerLost(EncdecError):
+    """The process that was at one thing died, and those that tried it again."""
+
+    transient = True
 
 
 class Calls(Protocol):
@@ -42,6 +49,21 @@ class Calls(Protocol):
             EncdecError: of any call, or a worker died again and again.
         """
 
+    def as_completed(
+        self, work: Callable[[S, T], R], shared: S, things: Sequence[T]
+    ) -> Iterator[tuple[T, R | WorkerLost]]:
+        """The same, each as soon as it is done. Of a thing whose worker died again and again there is that; the others
+        are done all the same.
+
+        Args:
+            work: as above, and so are the others.
+            shared: what every call has.
+            things: one for each call, different from each other.
+
+        Raises:
+            EncdecError: of any call.
+        """
+
 
 class CallsHere:
     """In this process, one after the other."""
@@ -53,6 +75,11 @@ class CallsHere:
 
     def __call__(self, work: Callable[[S, T], R], shared: S, things: Sequence[T]) -> list[R]:
         return [work(shared, thing) for thing in things]
+
+    def as_completed(
+        self, work: Callable[[S, T], R], shared: S, things: Sequence[T]
+    ) -> Iterator[tuple[T, R | WorkerLost]]:
+        return ((thing, work(shared, thing)) for thing in things)
 
 
 @contextmanager

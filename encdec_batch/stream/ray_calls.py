@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 from encdec_batch.errors import EncdecError, SpecError, unexpected
 from encdec_batch.spec.compute import RayStream
 from encdec_batch.spec.train_compute import RayTraining
-from encdec_batch.stream.calls import Device, R, S, T
+from encdec_batch.stream.calls import Device, R, S, T, WorkerLost
 from encdec_batch.stream.cluster_fit import check_node_fits
 from encdec_batch.stream.ray_session import ray_session
 
+AHEAD = 2
+"""Calls that are handed out, for each that is made."""
 TRIES = 4
 """Machines that may be lost under a call, less one."""
 _STORE_GIB = 1.0
@@ -35,6 +38,28 @@ class RayCalls:
         except ray.exceptions.RayError as error:
             raise _ours(error) from error
         return done
+
+    def as_completed(
+        self, work: Callable[[S, T], R], shared: S, things: Sequence[T]
+    ) -> Iterator[tuple[T, R | WorkerLost]]:
+        import ray
+
+        task: Any = ray.remote(max_retries=TRIES - 1, **self._place)(work)
+        shared_ref, left, running = ray.put(shared), iter(things), dict[Any, T]()
+        while True:
+            # No more than are soon begun: what waits in Ray is kept there, argument and all.
+            for thing in islice(left, AHEAD * self.workers - len(running)):
+                running[task.remote(shared_ref, thing)] = thing
+            if not running:
+                return
+            [ref], _ = ray.wait(list(running), num_returns=1)
+            thing = running.pop(ref)
+            try:
+                yield thing, ray.get(ref)
+            except ray.exceptions.RayTaskError as error:
+                raise _ours(error) from error
+            except ray.exceptions.RayError as error:
+                yield thing, WorkerLost(f"its worker was lost {TRIES} times: {type(error).__name__}")
 
 
 @contextmanager

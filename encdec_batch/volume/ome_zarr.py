@@ -29,12 +29,13 @@ def write_volume_zarr(put: Put, rasters: SliceRasters) -> None:
     product, shapes = rasters.order.product, overview_shapes(*rasters.shape)
     pixels = _pixels(rasters)
     folder = folder_of_levels(product)
-    for path, text in groups(pixels, len(shapes)).items():
-        put(path, plain(text))
     for level, shape in enumerate(shapes):
         whole = (*([product.num_bands] if "c" in pixels.axes else []), rasters.num_slices, *shape)
-        put(f"{folder}{level}/zarr.json", plain(array(pixels, whole)))
         put(f"{folder}{level}/{shard_key(pixels.axes)}", lambda sink, n=level: _write_level(sink, rasters, n))  # type: ignore[misc]
+        put(f"{folder}{level}/zarr.json", plain(array(pixels, whole)))
+    # The root comes last: until it is there, no reader takes the folder for an image.
+    for path, text in reversed(groups(pixels, len(shapes)).items()):
+        put(path, plain(text))
 
 
 def _pixels(rasters: SliceRasters) -> Pixels:

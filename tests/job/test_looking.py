@@ -9,7 +9,7 @@ from plan.recipes import order
 
 from encdec_batch.errors import EncdecError
 from encdec_batch.job.looking import GROUP, _by_threads, _by_workers, _Group, _groups, untold
-from encdec_batch.job.progress import Looking, Progress, Watch
+from encdec_batch.job.progress import Progress, Watch, looking
 from encdec_batch.plan.discover import find_scenes
 from encdec_batch.plan.scene import SetAside
 from encdec_batch.stream.calls import CallsHere
@@ -67,7 +67,7 @@ def test_what_a_worker_dies_of_is_set_aside_and_the_others_are_looked_into(spec)
 
 def test_a_run_says_how_far_it_is():
     shown: list[str] = []
-    looking = Looking(Watch(lambda now: shown.append(now.message), Progress(run_id="r")))
-    looking(1200, 100_000)
-    looking(100_000, 100_000)
+    told = looking(Watch(lambda now: shown.append(now.message), Progress(run_id="r")))
+    told(1200, 100_000)
+    told(100_000, 100_000)
     assert shown == ["planning, 1,200/100,000 objects looked into", ""]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
+from fakes import FakeStore
 from plan.recipes import order
 
+from encdec_batch.commit.marker import OutputFile
 from encdec_batch.errors import CredentialsExpired, TransientStoreError, UnsupportedScene
 from encdec_batch.job import volumes
 from encdec_batch.plan.expand import Group
 from encdec_batch.plan.product import Product
-from encdec_batch.plan.scene import SetAside
+from encdec_batch.plan.scene import SetAside, SourceImage
 from encdec_batch.spec.output import NiftiFile
-from encdec_batch.volume.order import VolumeOrder
+from encdec_batch.volume.order import CommittedSlice, VolumeOrder
+from encdec_batch.volume.record import VolumeRecord, read_records
 
 VOLUME = VolumeOrder(
     volume_id="v",
@@ -66,3 +71,38 @@ def test_files_that_nothing_can_have_are_said(group, said):
     note = volumes.volumes_note(asked, [group] if group else [])
     assert said in note
     assert bool(note) == bool(said)
+
+
+def test_what_is_made_is_visible_at_once_whatever_becomes_of_the_run(monkeypatch):
+    """Of two volumes the second ends the run: the first has its record, and the next run makes the other alone."""
+    files = [{"kind": "cog"}, {"kind": "nifti"}]
+    asked = order(output={"uri": "/out", "files": files}, compute={"stream": {"kind": "local"}})
+    image = SourceImage(uri="s3://archive/v.nii", etag="1")
+    groups = [Group(group_id=name, scene_ids=(name,), images=(image,)) for name in ("a", "b")]
+    slices = {name: CommittedSlice(scene_id=name, path="p", sha256="0" * 64, image=image) for name in ("a", "b")}
+    store, made, told = FakeStore(), [], []
+
+    def build(_store, volume, *_):
+        if volume.volume_id == "b" and "b" not in made:
+            made.append("b")
+            raise CredentialsExpired("expired")
+        made.append(volume.volume_id)
+        file = OutputFile(path=f"volumes/{volume.volume_id}/x", size=1, sha256="1" * 64)
+        outputs = {"mask.nii.gz": file}
+        return VolumeRecord(volume_id=volume.volume_id, volume_key=volume.key, slices=("a",), outputs=outputs)
+
+    monkeypatch.setattr(volumes, "build_volume", build)
+    monkeypatch.setattr(volumes, "open_store", lambda *_: store)
+    monkeypatch.setattr(volumes, "_committed", lambda *_: slices)
+
+    def run():
+        return volumes.make_volumes(
+            asked, groups, {}, (), store, SimpleNamespace(n=1), lambda *numbers: told.append(numbers)
+        )
+
+    with pytest.raises(CredentialsExpired):
+        run()
+    assert [record.volume_id for record, _ in read_records(store)] == ["a"]
+    assert (run().made, run().made) == (1, 0)
+    assert made == ["a", "b", "b"]
+    assert told == [(1, 2), (1, 1)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +25,7 @@ from encdec_batch.nightly.tune import prepare_dataset
 from encdec_batch.spec.load_nightly import parse_nightly_spec
 from encdec_batch.spec.train_compute import RayTraining
 from encdec_batch.store.open import open_store
-from encdec_batch.stream.calls import open_calls
+from encdec_batch.stream.calls import WorkerLost, open_calls
 
 
 @given(number=st.integers(0, 30), workers=st.integers(1, 9))
@@ -59,6 +62,11 @@ def test_workers_of_a_ray_judge_as_this_process_does(tmp_path):
         granted = ray.get_runtime_context().get_assigned_resources()
         return shared * thing, int(granted["CPU"])
 
+    def dies_of_two(shared: int, thing: int) -> int:
+        if thing == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return shared * thing
+
     compute = spec.train.compute
     with open_calls(compute.stream, compute.device) as calls:
         here = judged(calls)
@@ -71,5 +79,8 @@ def test_workers_of_a_ray_judge_as_this_process_does(tmp_path):
         with pytest.raises(EncdecError, match="is no thing") as raised:
             calls(where, 2, [1, -1])
         assert raised.value.hint == "take another"
+        found = dict(calls.as_completed(dies_of_two, 2, [1, 2, 3]))
+        lost = found.pop(2)
+        assert (found, type(lost)) == ({1: 2, 3: 6}, WorkerLost), "what a worker dies of costs no other its result"
     with pytest.raises(SpecError, match="the workers are given no GPU"), open_calls(RayTraining(), "cuda"):
         pass
