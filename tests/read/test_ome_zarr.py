@@ -153,6 +153,7 @@ def test_a_level_is_chosen_by_the_size_of_its_pixels_and_resampled_where_none_fi
     store.requests.clear()
     reader = open_reader(store, "x.zarr", options=ReadOptions(um_per_px=asked))
     assert reader.header.height == height
+    assert reader.header.level0_downsample == pytest.approx((96 / height,) * 2)
     reader.read(Window(0, 0, 1, 1), (1,), rule="any")
     assert {path.split("/")[1] for _, path in store.requests if path[-1].isdigit()} == {str(level)}
     reader.close()

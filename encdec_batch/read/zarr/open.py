@@ -50,7 +50,7 @@ class OmeZarrReader(PinnedReader):
     """
 
     def __init__(self, folder: PinnedFolder, image: Image, level: _OpenLevel, plane: Plane) -> None:
-        super().__init__(folder, _scene_header(image, level))
+        super().__init__(folder, _scene_header(image, level, _downsample(folder, image, level)))
         self._folder, self._image, self._level, self._plane = folder, image, level, plane
 
     def read(self, window: Window, bands: Sequence[int], *, rule: Rule, nan_is_nodata: bool = True) -> Patch:
@@ -193,7 +193,18 @@ def _num_bands(image: Image, array: ZarrArray) -> int:
     return array.shape[image.axes.index("c")] if "c" in image.axes else 1
 
 
-def _scene_header(image: Image, level: _OpenLevel) -> SceneHeader:
+def _downsample(folder: PinnedFolder, image: Image, level: _OpenLevel) -> tuple[float, float]:
+    """Height and width of a pixel in those of the finest level, as the image says it; else by their numbers."""
+    own, finest = image.levels[level.number].pixel_size_um, image.levels[0].pixel_size_um
+    if level.number == 0:
+        return 1.0, 1.0
+    if own is not None and finest is not None:
+        return own[0] / finest[0], own[1] / finest[1]
+    height, width = read_array(folder, image, 0).shape[-2:]
+    return height / level.array.shape[-2], width / level.array.shape[-1]
+
+
+def _scene_header(image: Image, level: _OpenLevel, downsample: tuple[float, float]) -> SceneHeader:
     array = level.array
     num_bands = _num_bands(image, array)
     num_objects, num_there, num_bytes = level.voxels.objects()
@@ -222,4 +233,5 @@ def _scene_header(image: Image, level: _OpenLevel) -> SceneHeader:
         planar=bands_of_chunk < num_bands,
         encoded_bytes=num_bytes,
         pixel_size_um=image.levels[level.number].pixel_size_um,
+        level0_downsample=downsample,
     )
