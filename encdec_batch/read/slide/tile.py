@@ -1,7 +1,7 @@
 """From the encoded tile of a slide to its pixels: imagecodecs alone, one tile at a time.
 
 GDAL is not asked: it knows no JPEG 2000 here, and of JPEG with subsampled colours it makes other pixels than openslide,
-tifffile and QuPath do (docs/decisions/029). What a tile decodes to depends on its bytes alone.
+tifffile and QuPath do (docs/decisions/031). What a tile decodes to depends on its bytes alone.
 """
 
 from __future__ import annotations
