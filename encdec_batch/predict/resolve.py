@@ -10,7 +10,7 @@ import numpy as np
 from encdec_batch.errors import ModelError, SpecError
 from encdec_batch.grid import round_up
 from encdec_batch.models.architectures import EXTRA_PACKAGES, EXTRAS, missing_extra
-from encdec_batch.models.card import ONNX, Card
+from encdec_batch.models.card import ONNX, Card, ImageOutput
 from encdec_batch.models.package import Package
 from encdec_batch.plan.recipe import Order, Recipe, Resolved
 from encdec_batch.predict.device import Device, choose_device
@@ -69,7 +69,8 @@ def device_for(card: Card, wanted: str, precision: str, batch: int | Literal["au
         found = choose_device(wanted, precision, batch)
         # In a precision that the card leaves out on every device, the network is another one.
         known = {kind.partition("/")[2] for kind in card.tolerance}
-        if precision == "auto" and known and found.precision not in known:
+        left_out = bool(known) and found.precision not in known
+        if precision == "auto" and (left_out or _keeps_values(card)):
             return choose_device(wanted, "float32", batch)
         return found
     for name, value in (("device", wanted), ("precision", precision)):
@@ -79,6 +80,13 @@ def device_for(card: Card, wanted: str, precision: str, batch: int | Literal["au
                 hint=f"say {name}: auto",
             )
     return choose_device("cpu", "float32", batch)
+
+
+def _keeps_values(card: Card) -> bool:
+    """Whether results hold values that lower precision would change: 8 bits of significand are a step of 4 Hounsfield
+    units at 1000. Classes hardly change, nor what is cut into 254 steps anyway.
+    """
+    return isinstance(card.output, ImageOutput) and card.output.dtype != "uint8"
 
 
 def engine_name(card: Card) -> str:

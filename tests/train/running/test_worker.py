@@ -23,13 +23,13 @@ TESTS = Path(__file__).parents[2]
 PROGRAM = """
 import pickle, resource, sys
 import torch.distributed as dist
-from encdec_batch.train.running.ray_train import _work
+from encdec_batch.train.running.ray_train import Given, _work
 folder, rank, limit = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 config = pickle.load(open(f"{folder}/config-{rank}", "rb"))
 dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-sys.stdout.buffer.write(pickle.dumps(_work(config)))
+sys.stdout.buffer.write(pickle.dumps(_work({"work": Given(**config)})))
 sys.stdout.flush()
 dist.destroy_process_group()
 """
