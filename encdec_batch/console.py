@@ -109,14 +109,16 @@ def print_summary(console: Console, summary: RunSummary) -> None:
         if summary.blocks
         else "nothing was to do"
     )
-    console.print(f"complete: {done}, {len(summary.set_aside)} set aside; {took}", highlight=False, soft_wrap=True)
+    console.print(f"complete: {done}, {summary.num_scenes_aside} set aside; {took}", highlight=False, soft_wrap=True)
     if summary.checks:
         share = f"{100 * summary.check_share:.2f} % of the network's work"
         console.print(
             f"certificates: {count(summary.checks, 'window')} checked, {share}", highlight=False, soft_wrap=True
         )
-    if summary.volumes_done:
-        console.print(f"volumes: {summary.volumes_done} have their files", highlight=False, soft_wrap=True)
+    lacking = len(summary.set_aside) - summary.num_scenes_aside
+    if summary.volumes_done or lacking:
+        rest = f", {lacking} could not get them" if lacking else ""
+        console.print(f"volumes: {summary.volumes_done} have their files{rest}", highlight=False, soft_wrap=True)
     if number := len(summary.scenes_removed):
         gone = f"{count(number, 'scene')} taken out, as their input is gone"
         line = f"{gone}; their files stay a day for who reads them, and go with the next prune after it"

@@ -9,7 +9,7 @@ from typing import Any
 
 from encdec_batch.pipeline import Record
 from encdec_batch.plan.recipe import Resolved
-from encdec_batch.plan.scene import SetAside
+from encdec_batch.plan.scene import VOLUME, SetAside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +65,11 @@ class RunSummary:
         if self.stopped or self.removal_held_back:
             return 1
         return 3 if self.set_aside else 0
+
+    @property
+    def num_scenes_aside(self) -> int:
+        """A volume whose files could not be made is no scene: its slices are done."""
+        return sum(one.stage != VOLUME for one in self.set_aside)
 
     @property
     def mpx_per_s(self) -> float:

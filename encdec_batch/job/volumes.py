@@ -11,7 +11,7 @@ from encdec_batch.errors import CredentialsExpired, EncdecError, unexpected
 from encdec_batch.plan.expand import Group
 from encdec_batch.plan.private import names_of
 from encdec_batch.plan.recipe import Order
-from encdec_batch.plan.scene import SetAside, SourceImage
+from encdec_batch.plan.scene import VOLUME, SetAside, SourceImage
 from encdec_batch.spec.output import DicomFile, VolumeFile, replaces_patients
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
@@ -180,7 +180,7 @@ def _aside(volume: VolumeOrder, said: EncdecError) -> SetAside:
     return SetAside(
         scene_id=volume.volume_id,
         uri=f"volume of {len(volume.slices)} slices",
-        stage="volume",
+        stage=VOLUME,
         reason=said.message,
         hint=said.hint,
         transient=said.transient,

@@ -65,6 +65,10 @@ class Candidate:
         return self.stack or (SourceImage(uri=self.uri, etag=self.etag, plane=self.plane, link=self.link),)
 
 
+VOLUME = "volume"
+"""The stage in which files of a whole volume are made; what is set aside there is no scene."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetAside:
     """What is not processed, why, and what to do about it."""

@@ -22,6 +22,7 @@ from encdec_batch.plan.open import limits_of
 from encdec_batch.plan.product import Product
 from encdec_batch.plan.products import QUICKLOOK, products_of
 from encdec_batch.plan.public_spec import public_spec, source_name
+from encdec_batch.plan.scene import VOLUME
 from encdec_batch.read.open import open_reader
 from encdec_batch.read.patch import Patch
 from encdec_batch.report.certificates import certificates_of
@@ -76,7 +77,7 @@ def write_report(store: Store, material: Material) -> None:
 def build_report(store: Store, material: Material) -> RunReport:
     """Everything the page says; only pictures need the store."""
     summary, spec = material.summary, material.spec
-    num_aside = len(material.quarantine)
+    num_aside = sum(record.stage != VOLUME for record in material.quarantine)
     product = products_of(material.card, spec.output)[0]
     drawn = list(_pictures(store, material, product))
     return RunReport(
