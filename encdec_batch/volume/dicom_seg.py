@@ -21,8 +21,8 @@ from encdec_batch.errors import UnsupportedScene
 from encdec_batch.models.card import Card, ClassCard, ClassesOutput, Code
 from encdec_batch.privacy import uid_from
 from encdec_batch.spec.output import DicomSegFile
-from encdec_batch.volume.order import VolumeOrder
 from encdec_batch.volume.slices import SliceRasters
+from encdec_batch.volume.wanted import VolumeOrder
 from encdec_batch.write.sink import CountingSink, Sink, Written
 
 # It logs UIDs.
@@ -30,8 +30,6 @@ logging.getLogger("highdicom").setLevel(logging.CRITICAL)
 
 MOST_VOXELS = 1 << 29
 """highdicom holds the volume and works on it as a whole: 4.7 bytes for each of these were measured, 2.5 GB in all."""
-MOST_VOXELS = 1 << 31
-"""highdicom holds the volume and works on it as a whole: some GB for each of these."""
 _MOST_SEGMENTS = 255
 """Numbers that a byte has for them beside 0."""
 _SERIES_NUMBER = 300

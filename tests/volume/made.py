@@ -14,7 +14,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from encdec_batch.plan.scene import SourceImage
 from encdec_batch.store.store import Store
-from encdec_batch.volume.order import CommittedSlice
+from encdec_batch.volume.wanted import CommittedSlice
 
 
 def ct_slice(number: int, *, shape: tuple[int, int] = (24, 32), uid: str = "1.2.3") -> Dataset:

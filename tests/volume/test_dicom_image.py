@@ -23,7 +23,7 @@ from encdec_batch.read.plane import Plane
 from encdec_batch.spec.output import DicomImageFile
 from encdec_batch.spec.source import PrefixSource
 from encdec_batch.volume.build import build_volume
-from encdec_batch.volume.order import VolumeOrder
+from encdec_batch.volume.wanted import VolumeOrder
 
 MEAN, STD = 40.0, 300.0
 SHAPE = (24, 32)

@@ -23,7 +23,7 @@ from encdec_batch.spec.job import JobSpec
 from encdec_batch.spec.output import DicomSegFile
 from encdec_batch.spec.source import PrefixSource
 from encdec_batch.volume.build import build_volume
-from encdec_batch.volume.order import VolumeOrder
+from encdec_batch.volume.wanted import VolumeOrder
 
 LIVER = Code(scheme="SCT", value="10200004", meaning="Liver")
 CLASSES = (
