@@ -50,7 +50,7 @@ class VolumeGeometry:
         axes, sizes = list(zip(*(row[:3] for row in self.affine), strict=True)), self.spacing
 
         def goes_along(one: int, other: int) -> bool:
-            shift = abs(sum(a * b for a, b in zip(axes[one], axes[other], strict=True))) * (voxels[one] - 1)
+            shift: float = abs(sum(a * b for a, b in zip(axes[one], axes[other], strict=True))) * (voxels[one] - 1)
             return shift > sizes[other] * sizes[other] / 2
 
         # Either of two may be turned until it is at right angles to the other.
