@@ -40,6 +40,7 @@ PLACED = {
 """What a segmentation wants of the image that it refers to."""
 _ANEW = "the file is damaged or truncated; fetch it anew"
 _APART = "put what does not belong together into series of their own, or say series: images in the source"
+_UNTOLD = "and nothing tells which belong together: two series with one UID, or copies"
 _RESTORE = "restore the slices, or say series: images in the source to take each image by itself"
 
 
@@ -199,6 +200,11 @@ def _bad_series(mixed: Mixed) -> None:
             (0, 1, 3, 4),
             "its series of 4 slices at steps of 3 mm has 1 gaps: about 1 slices are missing, the first after slice 2",
             _RESTORE,
+        ),
+        "copies": (
+            (0, 1, 2, 0, 1, 2),
+            f"its series has 2 images at each of 3 positions, {_UNTOLD}",
+            "put them into series of their own, or remove the copies",
         ),
         "twins": ((0, 1, 2, 0, 1), "its series has 1 of 3 positions with another number of images than 2", _RESTORE),
     }

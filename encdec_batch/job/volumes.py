@@ -12,13 +12,15 @@ from encdec_batch.plan.expand import Group
 from encdec_batch.plan.private import names_of
 from encdec_batch.plan.recipe import Order
 from encdec_batch.plan.scene import VOLUME, SetAside, SourceImage
+from encdec_batch.read.geometry import VolumeGeometry
+from encdec_batch.read.resampled import resampled_geometry
 from encdec_batch.spec.output import DicomFile, VolumeFile, replaces_patients
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
 from encdec_batch.stream.calls import WorkerLost, open_calls
 from encdec_batch.volume.build import build_volume
-from encdec_batch.volume.order import CommittedSlice, VolumeOrder
 from encdec_batch.volume.record import VolumeRecord, move_record, read_records
+from encdec_batch.volume.wanted import CommittedSlice, VolumeOrder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,12 +140,19 @@ def _order_of(order: Order, group: Group, slices: Mapping[str, CommittedSlice]) 
         volume_id=group.group_id,
         slices=tuple(slices[scene_id] for scene_id in group.scene_ids),
         product=order.products[0],
-        geometry=group.geometry.scaled(order.card.geometry.scale) if group.geometry else None,
+        geometry=_geometry_of(order, group),
         files=files,
         package=order.package_digest,
         pseudonyms=names_of(order.spec.privacy).fingerprint if replaces_patients(files) else "",
         reach=order.spec.source.context_slices if group.is_stack else 0,
     )
+
+
+def _geometry_of(order: Order, group: Group) -> VolumeGeometry | None:
+    """Of the output's voxels."""
+    if group.geometry is None:
+        return None
+    return resampled_geometry(group.geometry, order.spec.source.um_per_px).scaled(order.card.geometry.scale)
 
 
 def _files_of(order: Order, group: Group) -> tuple[VolumeFile, ...]:

@@ -22,7 +22,7 @@ from encdec_batch.read.contents import Contents
 from encdec_batch.store.store import Store
 
 PATH = ".encdec/contents.parquet"
-CONTENTS_FORMAT = "3"
+CONTENTS_FORMAT = "4"
 """Raised when a field of `Contents` changes, or what it means, or how a reader finds it."""
 _SCHEMA = pa.schema([("uri", pa.string()), ("etag", pa.string()), ("contents", pa.string())])
 

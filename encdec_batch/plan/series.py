@@ -1,8 +1,8 @@
 """Images of DICOM that belong together: a series is its slices in the order of space, or it is set aside.
 
 By attributes of DICOM PS3.3, C.7.6.2 (Image Plane Module): slices of a stack have one orientation, one size and one
-spacing, and lie at equal steps along the normal of their plane. Nothing that names a person or an examination is in
-what is said here.
+spacing, and lie at equal steps on a line: the normal of their plane, unless the gantry was tilted. Nothing that names
+a person or an examination is in what is said here.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from encdec_batch.plan.twins import told_apart
 from encdec_batch.read.contents import SlicePlace
 from encdec_batch.read.geometry import VolumeGeometry
+from encdec_batch.read.slices import astray, geometry_of_slices, same_spacing
 
 STEP_TOLERANCE = 0.05
 """Part of a step by which positions may be off: they are written with few decimals, and a gantry wobbles."""
@@ -31,7 +33,7 @@ class Stack:
     members: tuple[int, ...]
     """Numbers of the images, in the order of space."""
     step_mm: float
-    """Between two slices; 0.0 where there is one, or where they have no place in space."""
+    """Between two slices along their normal; 0.0 where there is one, or where they have no place in space."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,30 +75,15 @@ def stacks_of(places: Sequence[SlicePlace]) -> tuple[Stack, ...] | Faulty:
 def geometry_of(places: Sequence[SlicePlace], step_mm: float) -> VolumeGeometry | None:
     """Where a stack lies; None where its slices have no place in space or no spacing.
 
-    DICOM counts millimetres to the left and back of the patient, and (PS3.3, C.7.6.2.1.1) gives the direction of a row
-    first: along it columns are counted.
-
     Args:
         places: of the slices, in the order of space.
-        step_mm: between two of them.
+        step_mm: between two of them along their normal.
     """
     first = places[0]
-    if first.orientation is None or first.position_mm is None or first.spacing_mm is None or step_mm == 0.0:
+    positions = [place.position_mm for place in places if place.position_mm is not None]
+    if first.orientation is None or first.spacing_mm is None or step_mm == 0.0 or len(positions) < len(places):
         return None
-    between_rows, between_cols = first.spacing_mm
-    along_row, along_col = np.array(first.orientation[:3]), np.array(first.orientation[3:])
-    axes = np.stack(
-        [
-            along_row * between_cols,
-            along_col * between_rows,
-            np.cross(along_row, along_col) * step_mm,
-            first.position_mm,
-        ],
-        axis=1,
-    )
-    right_forward_up = axes * np.array([[-1.0], [-1.0], [1.0]])
-    rows = ((float(i), float(j), float(k), float(at)) for i, j, k, at in right_forward_up)
-    return VolumeGeometry(affine=(next(rows), next(rows), next(rows)))
+    return geometry_of_slices(first.orientation, first.spacing_mm, positions, first.shape)
 
 
 def _of_two(places: Sequence[SlicePlace]) -> Faulty | None:
@@ -106,7 +93,7 @@ def _of_two(places: Sequence[SlicePlace]) -> Faulty | None:
         (len({place.study for place in places}), "studies"),
         (len({place.frame_of_reference for place in places}), "frames of reference"),
         (len({place.shape for place in places}), "image sizes"),
-        (len({place.spacing_mm for place in places}), "pixel spacings"),
+        (_num_spacings(places), "pixel spacings"),
         (len({place.orientation is None for place in places}), "sorts, with and without a place in space"),
     ]
     for number, what in wrong:
@@ -122,6 +109,14 @@ def _of_two(places: Sequence[SlicePlace]) -> Faulty | None:
             hint="remove the copies; the files differ in name alone, or one UID was given twice",
         )
     return None
+
+
+def _num_spacings(places: Sequence[SlicePlace]) -> int:
+    found: list[tuple[float, float] | None] = []
+    for spacing in {place.spacing_mm for place in places}:
+        if not any(same_spacing(spacing, other) for other in found):
+            found.append(spacing)
+    return len(found)
 
 
 def _by_number(places: Sequence[SlicePlace]) -> tuple[Stack, ...] | Faulty:
@@ -144,7 +139,7 @@ def _along_normal(places: Sequence[SlicePlace]) -> list[float] | Faulty:
 
 
 def _at_equal_steps(places: Sequence[SlicePlace], along: Sequence[float]) -> tuple[Stack, ...] | Faulty:
-    order = sorted(range(len(along)), key=lambda n: (along[n], places[n].number or 0, n))
+    order = sorted(range(len(along)), key=lambda n: (along[n], n))
     levels = list(_levels(order, along))
     sizes = Counter(len(level) for level in levels)
     if len(sizes) > 1:
@@ -163,7 +158,29 @@ def _at_equal_steps(places: Sequence[SlicePlace], along: Sequence[float]) -> tup
             f"{missing} slices are missing, the first after slice {gaps[0] + 1}",
             hint=_RESTORE,
         )
-    return tuple(Stack(members=tuple(stack), step_mm=step) for stack in zip(*levels, strict=True))
+    apart = told_apart(places, levels)
+    if apart is None:
+        return Faulty(
+            reason=f"its series has {len(levels[0])} images at each of {len(levels)} positions, and nothing tells "
+            "which belong together: two series with one UID, or copies",
+            hint="put them into series of their own, or remove the copies",
+        )
+    for stack in apart:
+        off = _astray([places[member] for member in stack])
+        if off:
+            return Faulty(
+                reason=f"its series has {off} of {len(stack)} slices that are shifted: more than half a voxel off "
+                "equal steps on a line from the first to the last",
+                hint="put what does not belong together into series of their own, or say series: images in the source",
+            )
+    return tuple(Stack(members=tuple(stack), step_mm=step) for stack in apart)
+
+
+def _astray(places: Sequence[SlicePlace]) -> int:
+    orientation = places[0].orientation
+    if orientation is None:
+        return 0
+    return astray(orientation, places[0].spacing_mm, [place.position_mm for place in places if place.position_mm])
 
 
 def _levels(order: Sequence[int], along: Sequence[float]) -> Iterator[list[int]]:

@@ -34,6 +34,8 @@ class SlicePlace:
     """ImagePositionPatient: the centre of the first pixel."""
     number: int | None
     """InstanceNumber: orders images that have no place in space."""
+    acquired: tuple[float | None, ...] = ()
+    """Temporal position, echo, acquisition and the like: what may tell images at one position apart; None: not said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encdec_batch.errors import UnsupportedScene
+from encdec_batch.read.geometry import VolumeGeometry
 from encdec_batch.read.header import SceneHeader
 from encdec_batch.read.levels import is_near
 from encdec_batch.read.limits import DEFAULT_LIMITS, Limits
@@ -191,6 +192,19 @@ def resampled(reader: Reader, um_per_px: float, *, uri: str, limits: Limits = DE
             uri=uri,
         )
     return ResampledReader(reader, _header(header, rows, cols, um_per_px), rows, cols, uri=uri)
+
+
+def resampled_geometry(geometry: VolumeGeometry, um_per_px: float | None) -> VolumeGeometry:
+    """Where slices lie that were read by `resampled`."""
+    side_um = geometry.spacing[geometry.rows] * 1000, geometry.spacing[geometry.cols] * 1000
+    if um_per_px is None or min(side_um) == 0 or is_near(side_um, um_per_px):
+        return geometry
+    down, across = side_um[0] / um_per_px, side_um[1] / um_per_px
+    shape = geometry.shape
+    if shape is not None:
+        rows, cols = Axis(size=shape[0], factor=1 / down), Axis(size=shape[1], factor=1 / across)
+        shape = rows.num_pixels, cols.num_pixels
+    return geometry.resized(down, across, shape)
 
 
 def _header(header: SceneHeader, rows: Axis, cols: Axis, um_per_px: float) -> SceneHeader:

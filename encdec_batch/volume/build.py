@@ -23,9 +23,9 @@ from encdec_batch.volume.dicom_seg import write_dicom_seg
 from encdec_batch.volume.dicom_source import read_source
 from encdec_batch.volume.nifti import write_nifti
 from encdec_batch.volume.ome_zarr import write_volume_zarr
-from encdec_batch.volume.order import VolumeOrder
 from encdec_batch.volume.record import VolumeRecord
 from encdec_batch.volume.slices import SliceRasters
+from encdec_batch.volume.wanted import VolumeOrder
 from encdec_batch.write.sink import Sink, Written
 from encdec_batch.write.versions import encoder_versions
 

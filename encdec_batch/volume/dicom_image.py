@@ -19,8 +19,8 @@ from encdec_batch.volume.derived import Derivation, derived_header
 from encdec_batch.volume.derived_values import StoredValues, stored_values
 from encdec_batch.volume.dicom_seg import uid_of
 from encdec_batch.volume.dicom_source import DicomSource
-from encdec_batch.volume.order import VolumeOrder
 from encdec_batch.volume.slices import SliceRasters
+from encdec_batch.volume.wanted import VolumeOrder
 from encdec_batch.write.sink import CountingSink, Sink, Written
 
 _MOST_BYTES = (1 << 32) - 2

@@ -21,8 +21,8 @@ from encdec_batch.errors import UnsupportedScene
 from encdec_batch.models.card import Card, ClassCard, ClassesOutput, Code
 from encdec_batch.privacy import uid_from
 from encdec_batch.spec.output import DicomSegFile
-from encdec_batch.volume.order import VolumeOrder
 from encdec_batch.volume.slices import SliceRasters
+from encdec_batch.volume.wanted import VolumeOrder
 from encdec_batch.write.sink import CountingSink, Sink, Written
 
 # It logs UIDs.
@@ -30,6 +30,8 @@ logging.getLogger("highdicom").setLevel(logging.CRITICAL)
 
 MOST_VOXELS = 1 << 29
 """highdicom holds the volume and works on it as a whole: 4.7 bytes for each of these were measured, 2.5 GB in all."""
+_MOST_SEGMENTS = 255
+"""Numbers that a byte has for them beside 0."""
 _SERIES_NUMBER = 300
 _NAME = "encdec-batch"
 _STRUCTURE = Code(scheme="SCT", value="91723000", meaning="Anatomical structure")
@@ -55,7 +57,7 @@ def write_dicom_seg(
     """
     order = rasters.order
     classes = wanted_classes(file, card)
-    labels = _labels(rasters, classes)
+    labels = _labels(rasters, classes, _order_of_planes(order, sources))
     try:
         with warnings.catch_warnings():
             # It tells, in words with the name in them, that a patient's name has one part.
@@ -89,11 +91,32 @@ def wanted_classes(file: DicomSegFile, card: Card) -> tuple[ClassCard, ...]:
             f"{card.name} has no class {', '.join(sorted(missing)) or 'but the one of id 0'}: nothing can be a segment",
             hint="correct classes of dicom_seg in output.files",
         )
+    if len(classes) > _MOST_SEGMENTS:
+        raise UnsupportedScene(
+            f"{card.name} has {len(classes)} classes, and a segmentation of ours at most {_MOST_SEGMENTS} segments",
+            hint="name those that are wanted: classes of dicom_seg in output.files",
+        )
     return classes
 
 
-def _labels(rasters: SliceRasters, classes: Sequence[ClassCard]) -> NDArray[np.uint8]:
-    """(slices, rows, columns): 0, or the number of a segment."""
+def _order_of_planes(order: VolumeOrder, sources: Sequence[Any]) -> Sequence[int]:
+    """Numbers of slices as highdicom wants planes: one for each source, or one for each frame of the only one, as
+    that has them. It tells where a plane lies from its source or frame alone.
+    """
+    numbers = range(len(order.slices))
+    if len({one.image.uri for one in order.slices}) > 1:
+        return numbers
+    num_frames = int(sources[0].get("NumberOfFrames") or 1)
+    if len(order.slices) != num_frames:
+        raise UnsupportedScene(
+            f"{order.volume_id} has {len(order.slices)} of {num_frames} frames of one object",
+            hint="leave dicom_seg out of output.files for it",
+        )
+    return sorted(numbers, key=lambda number: order.slices[number].image.plane.indices)
+
+
+def _labels(rasters: SliceRasters, classes: Sequence[ClassCard], planes: Sequence[int]) -> NDArray[np.uint8]:
+    """(planes, rows, columns): 0, or the number of a segment; each plane is the slice of this number."""
     height, width = rasters.shape
     voxels = rasters.num_slices * height * width
     if voxels > MOST_VOXELS:
@@ -105,8 +128,8 @@ def _labels(rasters: SliceRasters, classes: Sequence[ClassCard]) -> NDArray[np.u
     numbers = np.zeros(1 << 16, dtype=np.uint8)
     for segment, one in enumerate(classes, 1):
         numbers[one.id] = segment
-    for number, plane in enumerate(rasters.band(1)):
-        labels[number] = numbers[plane]
+    for at, number in enumerate(planes):
+        labels[at] = numbers[rasters.slice(number)[0]]
     return labels
 
 

@@ -77,8 +77,7 @@ def _turned(
 
 def _shape(rasters: SliceRasters, geometry: VolumeGeometry) -> tuple[int, int, int]:
     """Voxels along i, j, k."""
-    along = {geometry.across: rasters.num_slices, geometry.rows: rasters.shape[0], geometry.cols: rasters.shape[1]}
-    return along[0], along[1], along[2]
+    return geometry.voxels(rasters.num_slices, rasters.shape)
 
 
 def _header(rasters: SliceRasters, geometry: VolumeGeometry) -> bytes:
@@ -99,7 +98,9 @@ def _header(rasters: SliceRasters, geometry: VolumeGeometry) -> bytes:
         header.set_intent("vector")
     known = rasters.order.geometry is not None
     affine = np.vstack([np.array(geometry.affine), [0.0, 0.0, 0.0, 1.0]])
-    header.set_qform(affine, code="scanner" if known else "unknown", strip_shears=True)
+    # A quaternion holds no shear: without it slices of a tilted gantry would lie elsewhere.
+    has_qform = known and geometry.is_rectangular(shape)
+    header.set_qform(affine, code="scanner" if has_qform else "unknown", strip_shears=True)
     header.set_sform(affine, code="scanner" if known else "unknown")
     header.set_xyzt_units("mm" if known else "unknown")
     header["scl_slope"], header["scl_inter"] = product.scale, product.offset

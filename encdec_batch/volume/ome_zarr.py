@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from encdec_batch.errors import UnsupportedScene
 from encdec_batch.read.geometry import VolumeGeometry
 from encdec_batch.volume.slices import SliceRasters
 from encdec_batch.write.ome_zarr import Pixels, array, encoded, folder_of_levels, groups, shard_key
@@ -25,7 +26,11 @@ def write_volume_zarr(put: Put, rasters: SliceRasters) -> None:
     Args:
         put: takes the objects.
         rasters: of the slices.
+
+    Raises:
+        UnsupportedScene: its axes are not at right angles.
     """
+    _check_axes(rasters)
     product, shapes = rasters.order.product, overview_shapes(*rasters.shape)
     pixels = _pixels(rasters)
     folder = folder_of_levels(product)
@@ -36,6 +41,15 @@ def write_volume_zarr(put: Put, rasters: SliceRasters) -> None:
     # The root comes last: until it is there, no reader takes the folder for an image.
     for path, text in reversed(groups(pixels, len(shapes)).items()):
         put(path, plain(text))
+
+
+def _check_axes(rasters: SliceRasters) -> None:
+    geometry = rasters.order.geometry
+    if geometry is not None and not geometry.is_rectangular(geometry.voxels(rasters.num_slices, rasters.shape)):
+        raise UnsupportedScene(
+            f"{rasters.order.volume_id} is slanted, as by a tilted gantry, and OME-Zarr cannot say so",
+            hint="write it as NIfTI: nifti instead of ome_zarr_volume in output.files",
+        )
 
 
 def _pixels(rasters: SliceRasters) -> Pixels:
@@ -52,7 +66,7 @@ def _spacing(geometry: VolumeGeometry) -> dict[str, float]:
     """Of neighbours along each axis; a position at which nothing moves has none, and is taken for 1."""
     found = {}
     for name, axis in (("z", geometry.across), ("y", geometry.rows), ("x", geometry.cols)):
-        step = math.hypot(*(row[axis] for row in geometry.affine))
+        step = geometry.spacing[axis]
         # Affines are sums of cosines: what is left of them behind the ninth digit is rounding.
         found[name] = float(f"{step:.9g}") if step > 0 and math.isfinite(step) else 1.0
     return found

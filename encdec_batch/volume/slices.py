@@ -11,7 +11,7 @@ from encdec_batch.errors import CommitError
 from encdec_batch.read.limits import Limits
 from encdec_batch.read.open import open_reader
 from encdec_batch.store.store import Store
-from encdec_batch.volume.order import VolumeOrder
+from encdec_batch.volume.wanted import VolumeOrder
 from encdec_batch.window import Window
 
 
@@ -23,7 +23,7 @@ class SliceRasters:
         order: names the rasters.
 
     Raises:
-        CommitError: they are of different sizes.
+        CommitError: they are of different sizes, or of another than what is known of where they lie.
     """
 
     def __init__(self, store: Store, order: VolumeOrder) -> None:
@@ -31,6 +31,13 @@ class SliceRasters:
         first = open_reader(store, order.slices[0].path, limits=_OURS)
         self.shape = first.header.height, first.header.width
         first.close()
+        said = None if order.geometry is None else order.geometry.shape
+        if said not in (None, self.shape):
+            raise CommitError(
+                f"{order.volume_id}: its slices have {self.shape[1]} x {self.shape[0]} px, and where they lie is known "
+                f"for {said[1]} x {said[0]}",
+                hint="leave files of volumes out of output.files, and tell us: this is a fault of the program",
+            )
 
     @property
     def num_slices(self) -> int:

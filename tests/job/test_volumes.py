@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 from fakes import FakeStore
-from plan.recipes import order
+from plan.recipes import card, order
 
 from encdec_batch.commit.marker import OutputFile
 from encdec_batch.errors import CredentialsExpired, TransientStoreError, UnsupportedScene
@@ -14,9 +15,10 @@ from encdec_batch.job import volumes
 from encdec_batch.plan.expand import Group
 from encdec_batch.plan.product import Product
 from encdec_batch.plan.scene import SetAside, SourceImage
+from encdec_batch.read.geometry import VolumeGeometry
 from encdec_batch.spec.output import NiftiFile
-from encdec_batch.volume.order import CommittedSlice, VolumeOrder
 from encdec_batch.volume.record import VolumeRecord, read_records
+from encdec_batch.volume.wanted import CommittedSlice, VolumeOrder
 
 VOLUME = VolumeOrder(
     volume_id="v",
@@ -48,6 +50,16 @@ def test_it_is_set_aside_and_what_may_pass_is_taken_up_again(monkeypatch, error,
 def test_credentials_that_have_expired_end_the_run(monkeypatch):
     with pytest.raises(CredentialsExpired):
         build(monkeypatch, CredentialsExpired("expired"))
+
+
+def test_slices_that_are_resampled_lie_where_they_lay():
+    geometry = VolumeGeometry(affine=((1.0, 0, 0, 0), (0, 1.0, 0, 0), (0, 0, 3.0, 0)), shape=(40, 40))
+    asked = order(card(scale=2), source={"kind": "prefix", "uri": "/archive", "um_per_px": 2000.0})
+    found = volumes._geometry_of(asked, Group(group_id="v", geometry=geometry))
+    # Twice as large as they were, then two for each one again.
+    assert found == geometry
+    plain = volumes._geometry_of(replace(asked, card=card()), Group(group_id="v", geometry=geometry))
+    assert (plain.shape, plain.affine[0]) == ((20, 20), (2.0, 0.0, 0.0, 0.5))
 
 
 @pytest.mark.parametrize(("is_dicom", "kinds"), [(True, ["nifti", "dicom_seg"]), (False, ["nifti"])])

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from encdec_batch.plan.series import Faulty, Stack, group_by_series, stacks_of
+from encdec_batch.plan.series import Faulty, Stack, geometry_of, group_by_series, stacks_of
 from encdec_batch.read.contents import SlicePlace
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -80,6 +80,70 @@ def test_several_images_at_each_position_are_as_many_stacks(length, times, rando
     assert [[images[member] for member in stack.members] for stack in stacks] == [
         [(t, n) for n in range(length)] for t in range(times)
     ]
+
+
+@pytest.mark.parametrize(
+    "numbering",
+    [lambda _, n: n, lambda s, n: n if s else 9 - n, lambda *_: None],
+    ids=["copies", "the other way round", "not numbered"],
+)
+def test_two_series_with_one_uid_at_the_same_positions(numbering):
+    places = [replace(place(n, instance=f"1.{s}.{n}"), number=numbering(s, n)) for n in range(5) for s in range(2)]
+    assert "2 images at each of 5 positions, and nothing tells which belong together" in fault_of(places)
+
+
+@pytest.mark.parametrize(
+    "acquired",
+    [lambda t, _: (t, 7.0), lambda t, n: (float(n), t), lambda t, _: (t % 2, t // 2)],
+    ids=["the first", "the second", "both"],
+)
+def test_stacks_at_the_same_positions_are_told_apart_by_what_was_acquired(acquired):
+    images = [(t, n) for n in (2, 0, 1) for t in (3, 1, 0, 2)]
+    places = [replace(place(n, instance=f"1.{t}.{n}"), number=None, acquired=acquired(t, n)) for t, n in images]
+    stacks = [[images[member] for member in stack.members] for stack in stack_of(places)]
+    assert all(len({t for t, _ in stack}) == 1 and [n for _, n in stack] == [0, 1, 2] for stack in stacks)
+    assert len(stacks) == 4
+
+
+def shifted(numbers: range, shift: np.ndarray, **more) -> list[SlicePlace]:
+    """Slices that lie aside by this much (mm, in their plane) for each one before."""
+    places = [place(n, **more) for n in numbers]
+    return [replace(one, position_mm=tuple(np.add(one.position_mm, one.number * shift))) for one in places]
+
+
+@settings(max_examples=20)
+@given(st.floats(-4, 4), st.sampled_from([AXIAL, OBLIQUE]), st.integers(2, 40))
+def test_slices_of_a_tilted_gantry_lie_where_they_say(tilt, orientation, length):
+    places = shifted(range(length), tilt * np.array(orientation[3:]), orientation=orientation)
+    (stack,) = stack_of(places)
+    affine = np.array(geometry_of([places[member] for member in stack.members], stack.step_mm).affine)
+    for k, member in enumerate(stack.members):
+        np.testing.assert_allclose(affine @ [0, 0, k, 1], np.multiply(places[member].position_mm, [-1, -1, 1]))
+
+
+@pytest.mark.parametrize("axis", [0, 3])
+def test_slices_that_are_shifted_are_no_stack(axis):
+    places = [place(n) for n in range(6)]
+    aside = np.array(AXIAL[axis : axis + 3])
+    every_other = [replace(one, position_mm=tuple(one.position_mm + 100 * (one.number % 2) * aside)) for one in places]
+    assert "4 of 6 slices that are shifted" in fault_of(every_other)
+    places[3] = replace(places[3], position_mm=tuple(places[3].position_mm + 0.4 * aside))
+    assert "1 of 6 slices that are shifted" in fault_of(places)
+    places[3] = replace(places[3], position_mm=tuple(places[3].position_mm - 0.1 * aside))
+    assert len(stack_of(places)) == 1
+
+
+def test_steps_that_drift_are_no_stack():
+    """Each is as long as its neighbours, and in the middle slices are off by a step."""
+    heights = np.cumsum([0.0, *([3.0] * 40), *([3.1] * 40)])
+    assert "slices that are shifted" in fault_of(
+        [replace(place(n), position_mm=(0.0, 0.0, float(z))) for n, z in enumerate(heights)]
+    )
+
+
+def test_spacings_may_differ_in_the_last_digits():
+    places = [replace(place(n), spacing_mm=(0.7 + n * 1e-6, 0.7)) for n in range(4)]
+    assert len(stack_of(places)) == 1
 
 
 def test_one_image_too_many_at_a_position():

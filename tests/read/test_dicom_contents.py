@@ -104,6 +104,22 @@ def test_frames_are_in_the_order_of_space_whatever_that_of_the_file(turn, tilt, 
     assert found.place is None
 
 
+@pytest.mark.parametrize("tilt", [0.0, 1.5])
+def test_frames_say_where_their_stack_lies(tilt):
+    groups = [group((-3, 8 + tilt * n, 5 * n)) for n in (2, 0, 1, 3)]
+    found = contents(enhanced(groups, PixelSpacing=[0.5, 0.25]))
+    assert found.stacked_along == "frame"
+    assert found.geometry is not None
+    assert found.geometry.shape == (4, 4)
+    np.testing.assert_allclose(found.geometry.affine, [[-0.25, 0, 0, 3], [0, -0.5, -tilt, -8], [0, 0, 5, 0]])
+
+
+def test_frames_that_are_shifted_are_no_stack():
+    groups = [group((9 * (n % 2), 0, 5 * n)) for n in range(4)]
+    found = contents(enhanced(groups, PixelSpacing=[0.5, 0.25]))
+    assert (found.stacked_along, found.geometry) == (None, None)
+
+
 def test_frames_of_one_place_are_in_the_order_of_time_and_no_stack():
     groups = [group((0, 0, z), time=time) for time in (2, 1) for z in (5, 0)]
     found = contents(enhanced(groups))

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from encdec_batch.errors import UnsupportedScene
 from encdec_batch.read.gdal.describe import DTYPES
+from encdec_batch.read.geometry import VolumeGeometry
 from encdec_batch.read.limits import Limits
-from encdec_batch.read.resampled import Axis, resampled
+from encdec_batch.read.resampled import Axis, resampled, resampled_geometry
 from encdec_batch.window import Window
 
 URI = "memory://scene"
@@ -112,6 +113,27 @@ def test_a_ramp_stays_where_it_is(um):
     np.testing.assert_allclose(found[0, inner, 5], rows[inner] * factor, atol=most, rtol=1e-12)
     np.testing.assert_allclose(found[1, 5, inner], cols[inner] * factor, atol=most, rtol=1e-12)
     assert reader.header.level0_downsample == (factor, factor)
+
+
+@pytest.mark.parametrize("um", [400, 1500, 2100])
+@pytest.mark.parametrize(("across", "rows", "cols"), [(2, 1, 0), (0, 2, 1)])
+def test_slices_of_a_volume_stay_where_they_are(um, across, rows, cols):
+    """Each pixel is as far right, forward or up as the geometry says."""
+    affine = np.zeros((3, 4))
+    affine[0, cols], affine[1, rows], affine[2, across], affine[:, 3] = 0.5, 0.8, 3.0, (10, 20, 30)
+    geometry = VolumeGeometry(affine=tuple(map(tuple, affine)), across=across, rows=rows, cols=cols, shape=(40, 60))
+    right, forward = 10 + 0.5 * np.arange(60), 20 + 0.8 * np.arange(40)
+    inner = ArrayReader(np.stack(np.meshgrid(right, forward)), pixel_size_um=(800.0, 500.0))
+    found = everything(resampled(inner, um, uri="x")).pixels
+    other = resampled_geometry(geometry, um)
+    assert other.shape == found.shape[1:]
+    at = np.zeros((4, *found.shape[1:]))
+    at[rows], at[cols], at[3] = *np.indices(found.shape[1:]), 1
+    places = np.einsum("ij,jrc->irc", np.array(other.affine), at)
+    inside = np.s_[:, 2:-2, 2:-2]
+    # As above: an eighth of a pixel of the source where pixels are cut.
+    np.testing.assert_allclose(places[:2][inside], found[inside], atol=0.8 / 8 if um > 500 else 1e-9)
+    assert resampled_geometry(geometry, None) == geometry
 
 
 def test_pixels_that_are_not_square_become_so():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import highdicom
 import numpy as np
 import pydicom
 import rasterio
@@ -13,7 +14,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from encdec_batch.plan.scene import SourceImage
 from encdec_batch.store.store import Store
-from encdec_batch.volume.order import CommittedSlice
+from encdec_batch.volume.wanted import CommittedSlice
 
 
 def ct_slice(number: int, *, shape: tuple[int, int] = (24, 32), uid: str = "1.2.3") -> Dataset:
@@ -42,6 +43,27 @@ def ct_slice(number: int, *, shape: tuple[int, int] = (24, 32), uid: str = "1.2.
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     return dataset
+
+
+def enhanced(numbers: tuple[int, ...] = (2, 1, 0)) -> Dataset:
+    """A multi-frame CT of these slices, by highdicom's own conversion, with its frames in this order."""
+    slices = [ct_slice(number) for number in numbers]
+    for one in slices:
+        one.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+        one.PatientBirthDate = one.PatientSex = one.StudyID = one.AccessionNumber = one.ReferringPhysicianName = ""
+        one.Manufacturer, one.PositionReferenceIndicator, one.BodyPartExamined = "Scanner & Sons", "", "CHEST"
+        one.ContentDate, one.ContentTime = "20200102", "030405"
+        one.AcquisitionDate, one.AcquisitionTime, one.AcquisitionNumber = "20200102", "030405", 1
+        one.KVP, one.PatientPosition = 120, "HFS"
+    made = highdicom.legacy.LegacyConvertedEnhancedCTImage(slices, "1.2.3.20", 2, "1.2.3.21", 1)
+    frames = sorted(
+        made.PerFrameFunctionalGroupsSequence,
+        key=lambda group: numbers.index(round(group.PlanePositionSequence[0].ImagePositionPatient[2] / 3)),
+    )
+    made.PerFrameFunctionalGroupsSequence = frames
+    made.PixelData = np.zeros((len(slices), 24, 32), np.int16).tobytes()
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return made
 
 
 def write_series(folder: Path, count: int) -> list[SourceImage]:

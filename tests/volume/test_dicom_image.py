@@ -13,7 +13,7 @@ import pytest
 from fakes import FakeStore
 from plan.recipes import card, order
 from pydicom.pixels import apply_modality_lut
-from volume.made import committed, ct_slice
+from volume.made import committed, ct_slice, enhanced
 
 from encdec_batch.errors import UnsupportedScene
 from encdec_batch.models.card import BandCard, Card, ConstantNormalization, ImageOutput
@@ -23,7 +23,7 @@ from encdec_batch.read.plane import Plane
 from encdec_batch.spec.output import DicomImageFile
 from encdec_batch.spec.source import PrefixSource
 from encdec_batch.volume.build import build_volume
-from encdec_batch.volume.order import VolumeOrder
+from encdec_batch.volume.wanted import VolumeOrder
 
 MEAN, STD = 40.0, 300.0
 SHAPE = (24, 32)
@@ -188,22 +188,6 @@ def test_colours_stay_colours(tmp_path):
     made = network(bands=3, unit="raw")
     (one,) = derived(made, write(tmp_path, [source]), rasters_of(wanted, "float32"))
     np.testing.assert_array_equal(one.pixel_array, np.moveaxis(wanted[0], 0, -1))
-
-
-def enhanced() -> pydicom.Dataset:
-    """Three frames of an enhanced CT, last one first in the file, by highdicom's own conversion."""
-    slices = [ct_slice(number) for number in (2, 1, 0)]
-    for one in slices:
-        one.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
-        one.PatientBirthDate = one.PatientSex = one.StudyID = one.AccessionNumber = one.ReferringPhysicianName = ""
-        one.Manufacturer, one.PositionReferenceIndicator, one.BodyPartExamined = "Scanner & Sons", "", "CHEST"
-        one.ContentDate, one.ContentTime = "20200102", "030405"
-        one.AcquisitionDate, one.AcquisitionTime, one.AcquisitionNumber = "20200102", "030405", 1
-        one.KVP, one.PatientPosition = 120, "HFS"
-    made = highdicom.legacy.LegacyConvertedEnhancedCTImage(slices, "1.2.3.20", 2, "1.2.3.21", 1)
-    made.PixelData = np.zeros((3, *SHAPE), np.int16).tobytes()
-    made.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    return made
 
 
 @pytest.mark.parametrize("scale", [1, 2])

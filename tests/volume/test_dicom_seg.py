@@ -8,20 +8,22 @@ from pathlib import Path
 
 import highdicom
 import numpy as np
+import pydicom
 import pytest
 from fakes import FakeStore
 from plan.recipes import order as job_order
-from volume.made import committed, write_series
+from volume.made import committed, enhanced, write_series
 
 from encdec_batch.errors import SceneError, UnsupportedScene
 from encdec_batch.models.card import ClassCard, ClassesOutput, Code
 from encdec_batch.plan.product import Product
 from encdec_batch.plan.scene import SourceImage
+from encdec_batch.read.plane import Plane
 from encdec_batch.spec.job import JobSpec
 from encdec_batch.spec.output import DicomSegFile
 from encdec_batch.spec.source import PrefixSource
 from encdec_batch.volume.build import build_volume
-from encdec_batch.volume.order import VolumeOrder
+from encdec_batch.volume.wanted import VolumeOrder
 
 LIVER = Code(scheme="SCT", value="10200004", meaning="Liver")
 CLASSES = (
@@ -91,6 +93,54 @@ def test_the_same_work_has_the_same_bytes(masks, tmp_path):
     different = an_order(again, changed, tmp_path)
     assert different.key != made.volume_key
     assert seg_of(again, different, tmp_path).SOPInstanceUID != seg_of(store, before, tmp_path).SOPInstanceUID
+
+
+def of_frames(store: FakeStore, masks: np.ndarray, path: Path, frames: list[int]) -> VolumeOrder:
+    """Slices that are these frames of one object."""
+    images = [SourceImage(uri=str(path), etag="", plane=Plane.of(frame=frame)) for frame in frames]
+    return VolumeOrder(
+        volume_id="series",
+        slices=committed(store, masks, images),
+        product=MASK,
+        geometry=None,
+        files=(DicomSegFile(kind="dicom_seg"),),
+    )
+
+
+@pytest.mark.parametrize("stored", [(2, 1, 0), (1, 2, 0)])
+def test_frames_of_one_object_lie_where_they_lay_in_whichever_order_it_has_them(stored, masks, tmp_path):
+    """The first one is the head's or the feet's: slices are in the order of space."""
+    pydicom.dcmwrite(tmp_path / "ct.dcm", enhanced(stored), enforce_file_format=True)
+    store, masks = FakeStore(), masks[:3]
+    seg = seg_of(store, of_frames(store, masks, tmp_path / "ct.dcm", [stored.index(n) for n in range(3)]), tmp_path)
+    volume = seg.get_volume(combine_segments=True)
+    found = {
+        round(volume.map_indices_to_reference(np.array([[k, 0, 0]]))[0, 2], 6): k for k in range(len(volume.array))
+    }
+    for number, mask in enumerate(masks[:, 0]):
+        wanted = np.where(mask == 7, 1, np.where(mask == 9, 2, 0))
+        if wanted.any():  # highdicom leaves out what is empty at the ends
+            np.testing.assert_array_equal(volume.array[found[3.0 * number]], wanted)
+
+
+def test_a_part_of_the_frames_of_an_object_is_no_segmentation_of_it(masks, tmp_path):
+    pydicom.dcmwrite(tmp_path / "ct.dcm", enhanced(), enforce_file_format=True)
+    store = FakeStore()
+    with pytest.raises(UnsupportedScene, match="2 of 3 frames"):
+        seg_of(store, of_frames(store, masks[:2], tmp_path / "ct.dcm", [2, 1]), tmp_path)
+
+
+def test_more_classes_than_a_segmentation_of_ours_has_numbers_for(masks, tmp_path):
+    many = tuple(ClassCard(id=number, name=f"c{number}", color=(0, 0, 0)) for number in range(257))
+    output = OUTPUT.model_copy(update={"classes": many})
+    store = FakeStore()
+    with pytest.raises(UnsupportedScene, match="256 classes"):
+        build_volume(
+            store,
+            an_order(store, masks[:1], tmp_path),
+            spec(tmp_path),
+            CARD.model_copy(update={"output": output}),
+        )
 
 
 def test_segments_may_be_chosen(masks, tmp_path):

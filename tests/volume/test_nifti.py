@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from plan.recipes import order as job_order
 from volume.made import committed
 
+from encdec_batch.errors import CommitError
 from encdec_batch.plan.product import Product
 from encdec_batch.plan.scene import SourceImage
 from encdec_batch.read.geometry import VolumeGeometry
 from encdec_batch.spec.output import NiftiFile
 from encdec_batch.volume.build import build_volume
-from encdec_batch.volume.order import CommittedSlice, VolumeOrder
+from encdec_batch.volume.wanted import CommittedSlice, VolumeOrder
 
 SPEC, CARD = job_order().spec, job_order().card
 AFFINE = ((-0.7, 0.1, 0.0, 120.0), (0.0, -0.7, 0.2, -80.0), (0.0, 0.1, 3.0, 10.0))
@@ -61,6 +62,7 @@ def test_it_is_the_array_that_the_slices_were_cut_from(axes, dtype, packed, tmp_
     np.testing.assert_array_equal(np.asanyarray(image.dataobj), volume, strict=True)
     np.testing.assert_allclose(image.affine[:3], AFFINE, rtol=1e-6)
     assert image.header.get_xyzt_units()[0] == "mm"
+    assert image.get_qform(coded=True)[1] == 0  # it cannot hold AFFINE, which is sheared
     assert store.get(next(iter(build_volume(store, order, SPEC, CARD).outputs.values())).path)  # twice is once
 
 
@@ -78,6 +80,20 @@ def test_bands_are_its_fifth_dimension(tmp_path):
     assert image.header.get_intent()[0] == "vector"
     np.testing.assert_array_equal(np.asanyarray(image.dataobj)[:, :, :, 0], volume.transpose(3, 2, 0, 1))
     assert image.get_sform(coded=True)[1] == 0  # nobody knows where it lies
+
+
+def test_slices_of_another_size_than_their_place_is_known_for(tmp_path):
+    """As where they were resampled and their place was not."""
+    store = FakeStore()
+    order = VolumeOrder(
+        volume_id="v",
+        slices=stored(store, np.zeros((2, 1, 20, 30), np.uint8)),
+        product=product(),
+        geometry=VolumeGeometry(affine=AFFINE, shape=(40, 60)),
+        files=(NiftiFile(kind="nifti"),),
+    )
+    with pytest.raises(CommitError, match="have 30 x 20 px, and where they lie is known for 60 x 40"):
+        made(store, order, tmp_path)
 
 
 @given(st.sampled_from([2, 3, 4]), st.sampled_from([(2, 1, 0), (1, 2, 0), (0, 2, 1)]), st.integers(0, 50))

@@ -14,12 +14,13 @@ from ome_zarr_models.v05 import Image, ImageLabel
 from plan.recipes import order as job_order
 from volume.made import committed
 
+from encdec_batch.errors import UnsupportedScene
 from encdec_batch.plan.product import Product
 from encdec_batch.plan.scene import SourceImage
 from encdec_batch.read.geometry import VolumeGeometry
 from encdec_batch.spec.output import OmeZarrVolumeFile
 from encdec_batch.volume.build import build_volume
-from encdec_batch.volume.order import VolumeOrder
+from encdec_batch.volume.wanted import VolumeOrder
 from encdec_batch.write.overview import reduce
 
 SPEC, CARD = job_order().spec, job_order().card
@@ -57,6 +58,16 @@ def test_classes_are_a_stack_with_the_distances_of_the_volume(tmp_path: Path) ->
     ImageLabel.from_zarr(group["labels/classes"])
     [scale] = Image.from_zarr(group).attributes.ome.multiscales[0].datasets[0].coordinateTransformations
     assert scale.scale == [3.0, 0.5, 1.0]
+
+
+def test_a_slanted_volume_is_none(tmp_path: Path) -> None:
+    slices = np.stack([patches(MASK, 60, 70, seed) for seed in range(3)])
+    slanted = VolumeGeometry(affine=((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.4, 0.0), (0.0, 0.0, 3.0, 0.0)))
+    with pytest.raises(UnsupportedScene, match="is slanted") as caught:
+        made(tmp_path, MASK, slices, slanted)
+    assert "nifti" in caught.value.hint
+    nearly = VolumeGeometry(affine=((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.2, 0.0), (0.0, 0.0, 3.0, 0.0)))
+    assert made(tmp_path, MASK, slices, nearly)["labels/classes/0"].shape == (3, 60, 70)
 
 
 @pytest.mark.parametrize("bands", [1, 2])

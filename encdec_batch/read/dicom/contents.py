@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from encdec_batch.read.contents import Contents, SlicePlace
-from encdec_batch.read.dicom.dataset import DicomDataset
+from encdec_batch.read.dicom.dataset import ACQUIRED, DicomDataset
 from encdec_batch.read.dicom.groups import FrameFacts, along, normal_of
 from encdec_batch.read.dicom.image import DicomImage
 from encdec_batch.read.plane import Plane
+from encdec_batch.read.slices import astray, geometry_of_slices, same_spacing
 
 FRAME = "frame"
 """The axis of the frames of one object, which are counted as the file has them."""
@@ -22,15 +23,24 @@ _SAME_STEP = 0.02
 def contents_of_frames(image: DicomImage, facts: Sequence[FrameFacts]) -> Contents:
     """Frames by their position along the normal, then by time; as the file has them, where they share no normal.
 
-    They are a stack when each has a place of its own and steps between neighbours are equal.
+    They are a stack when each has a place of its own, all on one line, and steps between neighbours are equal.
     """
     order = list(range(image.num_frames))
     distances = _distances(facts)
     if distances is not None:
         order.sort(key=lambda frame: (distances[frame], facts[frame].time, frame))
     is_stack = distances is not None and _evenly([distances[frame] for frame in order])
+    in_order = [facts[frame] for frame in order]
+    is_stack = is_stack and all(same_spacing(one.spacing_mm, in_order[0].spacing_mm) for one in in_order)
+    positions = [one.position_mm for one in in_order if one.position_mm is not None]
+    first, geometry = in_order[0], None
+    if is_stack and first.orientation is not None:
+        is_stack = not astray(first.orientation, first.spacing_mm, positions)
+        if is_stack and first.spacing_mm is not None:
+            shape = image.rows, image.columns
+            geometry = geometry_of_slices(first.orientation, first.spacing_mm, positions, shape)
     planes = tuple(Plane.of(frame=frame) for frame in order)
-    return Contents(planes=planes, stacked_along=FRAME if is_stack else None, medical=True)
+    return Contents(planes=planes, stacked_along=FRAME if is_stack else None, geometry=geometry, medical=True)
 
 
 def place_of(dataset: DicomDataset, image: DicomImage, facts: FrameFacts) -> SlicePlace | None:
@@ -52,6 +62,7 @@ def place_of(dataset: DicomDataset, image: DicomImage, facts: FrameFacts) -> Sli
         orientation=facts.orientation,
         position_mm=facts.position_mm,
         number=int(number[0]) if number else None,
+        acquired=tuple(found[0] if found else None for found in (elements.vector(name, 1) for name in ACQUIRED)),
     )
 
 

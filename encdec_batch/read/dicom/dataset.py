@@ -26,9 +26,14 @@ from encdec_batch.read.ranges import PinnedObject
 _META_START = 132
 """Of the file's own header, which is explicit and little-endian in every file: PS3.10, section 7.1."""
 _META = ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID")
+ACQUIRED = (
+    "TemporalPositionIdentifier", "TemporalPositionIndex", "AcquisitionNumber", "EchoNumbers", "EchoTime",
+    "TriggerTime", "DiffusionBValue",
+)  # fmt: skip
+"""What images of one series at one position may differ in."""
 _IDENTITY = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "PatientID",
-    "IssuerOfPatientID", "InstanceNumber",
+    "IssuerOfPatientID", "InstanceNumber", *ACQUIRED,
 )  # fmt: skip
 _IMAGE = (
     "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration",

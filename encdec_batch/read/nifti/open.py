@@ -190,7 +190,8 @@ def contents_of_nifti(source: PinnedObject, options: ReadOptions) -> Contents:
 
 def _geometry(nifti: NiftiHeader, axes: SliceAxes) -> VolumeGeometry:
     i, j, k = ((float(a), float(b), float(c), float(d)) for a, b, c, d in nifti.affine[:3])
-    return VolumeGeometry(affine=(i, j, k), across=axes.across, rows=axes.rows, cols=axes.cols)
+    shape = nifti.shape[axes.rows], nifti.shape[axes.cols]
+    return VolumeGeometry(affine=(i, j, k), across=axes.across, rows=axes.rows, cols=axes.cols, shape=shape)
 
 
 def _plane(nifti: NiftiHeader, *, index: int, volume: Sequence[int], num_slices: int) -> Plane:

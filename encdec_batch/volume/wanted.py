@@ -11,7 +11,7 @@ from encdec_batch.plan.scene import SourceImage
 from encdec_batch.read.geometry import VolumeGeometry
 from encdec_batch.spec.output import DicomFile, VolumeFile
 
-VOLUME_FORMAT = 1
+VOLUME_FORMAT = 2
 """Of the record and of what decides files; a newer one makes volumes again."""
 
 
