@@ -167,7 +167,11 @@ def _build(order: Order, volume: VolumeOrder) -> VolumeRecord | SetAside:
     except CredentialsExpired:
         raise  # no volume's fault, and the same for all of them
     except Exception as error:  # noqa: BLE001
-        said = error if isinstance(error, EncdecError) else unexpected(error, "volume")
+        said = (
+            error
+            if isinstance(error, EncdecError)
+            else unexpected(error, "volume", private=order.spec.privacy.hide != "off")
+        )
         return SetAside(
             scene_id=volume.volume_id,
             uri=f"volume of {len(volume.slices)} slices",

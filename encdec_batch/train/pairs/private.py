@@ -81,7 +81,7 @@ def sources_hidden(privacy: PrivacySpec, sources: Sequence[Pairs]) -> Iterator[N
             raise
         except Exception as error:
             if names is not None:
-                raise unexpected(error, "reading what is learned from") from None
+                raise unexpected(error, "reading what is learned from", private=True) from None
             raise
 
 
