@@ -100,7 +100,7 @@ def _shown(element: Any, names: Pseudonyms) -> Any:
     """What stays of a value; None: nothing. Of which kind it is the standard says: what the file says may be wrong."""
     from pydicom.datadict import dictionary_VR
     from pydicom.multival import MultiValue
-    from pydicom.uid import UID_dictionary
+    from pydicom.uid import UID
 
     vr = dictionary_VR(element.tag)
     if vr == "SQ":
@@ -108,8 +108,8 @@ def _shown(element: Any, names: Pseudonyms) -> Any:
     values = list(element.value) if isinstance(element.value, MultiValue | list) else [element.value]
     if vr == "UI":
         uids = [str(value) for value in values]
-        # Whole, or it may go on with a name.
-        return [uid if uid in UID_dictionary else names.uid(uid) for uid in uids]
+        # Registered as it is: another one may go on with a name.
+        return [uid if UID(uid, 0).type else names.uid(uid) for uid in uids]
     if vr in _CODED:
         # Terms are told by their places: after one that goes, the others go too.
         return [str(value) for value in takewhile(lambda value: str(value) in _TERMS, values)] or None
