@@ -243,16 +243,24 @@ _NO_MEMORY = "can't allocate memory"
 """As torch's allocator for the CPU says it, in a RuntimeError."""
 
 
-def unexpected(error: Exception, stage: str) -> EncdecError:
-    """An error that is none of ours, as one line: what, where in the code, and what to do."""
+def unexpected(error: Exception, stage: str, *, private: bool = False) -> EncdecError:
+    """An error that is none of ours, as one line: what, where in the code, and what to do.
+
+    Args:
+        error: somebody else's.
+        stage: what was being done.
+        private: its words are left out, as they may quote what nobody may read.
+    """
+    words = "" if private else " ".join(str(error).split())
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _NO_MEMORY in str(error):
         return OutOfMemory(
-            f"{stage} ran out of memory ({' '.join(str(error).split())[:120] or 'of the machine'})",
+            f"{stage} ran out of memory ({words[:120] or 'of the machine'})",
             hint="lower tiling.core, tiling.budget_gib or the number of workers; the next run tries again",
         )
     frames = traceback.extract_tb(error.__traceback__)
+    said = f": {words[:300]}" if words else ""
     where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else stage
     return EncdecError(
-        f"{stage} failed: {type(error).__name__}: {' '.join(str(error).split())[:300]} ({where})",
+        f"{stage} failed: {type(error).__name__}{said} ({where})",
         hint="this is not a known fault of the input: please report it with the scene",
     )

@@ -41,6 +41,7 @@ from encdec_batch.plan.scene import ScenePlan, SetAside
 from encdec_batch.plan.statistics import value_range_of
 from encdec_batch.predict.device import choose_device
 from encdec_batch.predict.prediction import Prediction
+from encdec_batch.privacy import PRIVATE_SCHEME
 from encdec_batch.process import peak_bytes
 from encdec_batch.read.block import ReadRule, read_block
 from encdec_batch.read.patch import Patch
@@ -366,7 +367,8 @@ def _trouble(error: Exception, stage: str, scene: ScenePlan, names: tuple[str, .
         return replace(record, ends_run=error)
     if isinstance(error, PartMissing) and (missing := tuple(error.context.get("blocks", ()))):
         return replace(record, missing=missing)
-    said = error if isinstance(error, EncdecError) else unexpected(error, stage)
+    private = scene.uri.startswith(PRIVATE_SCHEME)
+    said = error if isinstance(error, EncdecError) else unexpected(error, stage, private=private)
     aside = SetAside(
         scene_id=scene.scene_id,
         uri=scene.uri,

@@ -71,3 +71,11 @@ def test_all_errors_of_the_package_stand_in_one_module():
 
 def test_a_wrong_window_is_a_value_error_too():
     assert issubclass(errors.WindowError, ValueError)
+
+
+def test_the_words_of_others_are_left_out_where_names_are_private():
+    for error in (ValueError("Doe^Jane is no number"), MemoryError("Doe^Jane is too long")):
+        assert "Doe" in errors.unexpected(error, "read").message
+        said = errors.unexpected(error, "read", private=True)
+        assert "Doe" not in str(said)
+    assert errors.unexpected(ValueError("Doe"), "read", private=True).message == "read failed: ValueError (read)"

@@ -10,8 +10,9 @@ from encdec_batch.plan.contents_memory import Key, read_contents, write_contents
 from encdec_batch.plan.discover import find_scenes
 from encdec_batch.plan.expand import Group, Seen, expand
 from encdec_batch.plan.keys import canonical_json
-from encdec_batch.plan.private import is_private, names_of, veiled
+from encdec_batch.plan.private import errors_veiled, is_private, names_of, veiled
 from encdec_batch.plan.private_map import private_map
+from encdec_batch.plan.public_spec import named_by
 from encdec_batch.plan.scene import Candidate, SetAside
 from encdec_batch.privacy import pseudonyms_of
 from encdec_batch.read.contents import Contents
@@ -49,8 +50,12 @@ def list_scenes(spec: JobSpec, store: Store, told: Told = untold, *, here: bool 
     Raises:
         SpecError, StoreError: as `find_scenes`; or names are to be hidden, and there is no key.
     """
+    with errors_veiled(spec.privacy, named_by(spec.source), "listing the source"):
+        return _listed(spec, _Looking(spec, store, told, here=here))
+
+
+def _listed(spec: JobSpec, looking: _Looking) -> Listing:
     found = find_scenes(spec.source)
-    looking = _Looking(spec, store, told, here=here)
     expanded = expand(found.candidates, spec.source, looking)
     expanded = replace(expanded, set_aside=(*found.unnamed, *expanded.set_aside))
     private = is_private(spec, found.candidates, is_medical=looking.found_medical)

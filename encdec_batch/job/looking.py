@@ -151,5 +151,7 @@ def _look(spec: JobSpec, before: Mapping[Key, Contents], listed: Candidate) -> S
     except CredentialsExpired:
         raise
     except Exception as error:  # noqa: BLE001  (the boundary: one object must not stop the others)
-        said = error if isinstance(error, EncdecError) else unexpected(error, "plan")
+        # Whether names are private is known when all have been looked into.
+        private = spec.privacy.hide != "off"
+        said = error if isinstance(error, EncdecError) else unexpected(error, "plan", private=private)
         return aside_from(said, scene_id=found.scene_id, uri=found.uri, stage="plan")

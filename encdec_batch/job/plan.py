@@ -23,6 +23,7 @@ from encdec_batch.plan.listing import passed_over_note
 from encdec_batch.plan.memory import PlanMemory
 from encdec_batch.plan.opening import make_plan, plan_scenes, wanted_of
 from encdec_batch.plan.plan import Known, Plan, Planned, Sorted, sort_candidates
+from encdec_batch.plan.public_spec import source_name
 from encdec_batch.plan.recipe import Order, Recipe, Resolved
 from encdec_batch.plan.scene import Candidate, SetAside
 from encdec_batch.plan.table import read_resolved
@@ -100,7 +101,7 @@ def place(spec: JobSpec, told: Told = untold) -> Placed:
     order = replace(order, spec=spec)
     note = passed_over_note(listing.passed_over, "source.pattern" if spec.source.kind == "glob" else "source.suffixes")
     if not listing.candidates and not listing.unnamed:
-        where = "the list" if spec.source.kind == "list" else spec.source.uri
+        where = "the list" if spec.source.kind == "list" else source_name(spec)
         raise SpecError(
             "; ".join(filter(None, [f"{where}: no scene is there", note])),
             hint="check source.uri, and source.suffixes or source.pattern",

@@ -182,7 +182,8 @@ def _build(order: Order, volume: VolumeOrder) -> VolumeRecord | SetAside:
     except CredentialsExpired:
         raise  # no volume's fault, and the same for all of them
     except Exception as error:  # noqa: BLE001
-        return _aside(volume, error if isinstance(error, EncdecError) else unexpected(error, "volume"))
+        hidden = order.spec.privacy.hide != "off"
+        return _aside(volume, error if isinstance(error, EncdecError) else unexpected(error, "volume", private=hidden))
 
 
 def _aside(volume: VolumeOrder, said: EncdecError) -> SetAside:

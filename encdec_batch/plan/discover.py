@@ -96,7 +96,7 @@ def _tabled(source: TableSource) -> Iterator[tuple[str, Candidate]]:
         # Arrow gives bytes for what is no UTF-8.
         if not isinstance(uri, str) or not uri or isinstance(wanted, bytes):
             raise SpecError(
-                f"{source.uri}: row {number} has no uri, or one that is not text: {uri!r}",
+                f"{source.uri}: row {number} has no uri, or one that is not text",
                 hint="write a uri and, where wanted, a scene_id in UTF-8 in each row",
             )
         scene_id = str(wanted) if wanted not in (None, "") else _name_of(uri)
@@ -131,7 +131,8 @@ def read_table(source: Table) -> pa.Table:
         table = pyarrow.csv.read_csv(BytesIO(data)) if is_csv else pq.read_table(BytesIO(data))
         _ = table.column_names  # which need not be UTF-8
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise SpecError(f"{source.uri} is neither Parquet nor CSV: {error}") from error
+        # Arrow's words quote the row, and persons may be named there.
+        raise SpecError(f"{source.uri} is neither Parquet nor CSV ({type(error).__name__})") from None
     return table
 
 

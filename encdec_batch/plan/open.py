@@ -201,7 +201,7 @@ def _ours() -> Iterator[None]:
     except EncdecError:
         raise
     except Exception as error:  # noqa: BLE001  (none of them may leave)
-        raise unexpected(error, "read") from None
+        raise unexpected(error, "read", private=True) from None
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from encdec_batch.plan.output_size import refuse_too_large
 from encdec_batch.plan.recipe import Order, Recipe
 from encdec_batch.plan.scene import Candidate, ScenePlan, SetAside
 from encdec_batch.plan.totals import PlanTotals
+from encdec_batch.privacy import PRIVATE_SCHEME
 from encdec_batch.read.header import SceneHeader
 from encdec_batch.read.reader import Reader
 from encdec_batch.spec.job import JobSpec
@@ -265,7 +266,8 @@ def _beyond_budget(recipe: Recipe, candidate: Candidate, error: SpecError) -> Se
 def _aside_of(error: Exception, candidate: Candidate) -> SetAside:
     if isinstance(error, CredentialsExpired):
         raise error  # no scene's fault either, and the same for all of them
-    said = error if isinstance(error, EncdecError) else unexpected(error, "plan")
+    private = candidate.uri.startswith(PRIVATE_SCHEME)
+    said = error if isinstance(error, EncdecError) else unexpected(error, "plan", private=private)
     return aside_from(said, scene_id=candidate.scene_id, uri=candidate.uri, stage="plan")
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
-from encdec_batch.errors import SpecError
+from encdec_batch.errors import EncdecError, SpecError, unexpected
 from encdec_batch.plan.expand import Expanded, Group
 from encdec_batch.plan.scene import Candidate, SetAside, SourceImage
 from encdec_batch.privacy import LEAST_CHARACTERS, Pseudonyms, pseudonyms_of
@@ -50,6 +50,43 @@ def names_of(spec: PrivacySpec) -> Pseudonyms:
             "or say privacy: off",
         )
     return found
+
+
+@contextmanager
+def errors_veiled(privacy: PrivacySpec, named: Iterable[str], stage: str) -> Iterator[None]:
+    """Around what reads a source: no error that leaves names it, where names are private, or may be and there is a key.
+    What other people's errors say of it is not behind ours either, as -v would show it.
+
+    Args:
+        privacy: of the spec.
+        named: URIs by which the source is named.
+        stage: what is being done.
+
+    Raises:
+        SpecError: names are to be hidden, and there is no key.
+    """
+    names = names_of(privacy) if privacy.hide == "on" else None
+    if privacy.hide == "auto":
+        names = pseudonyms_of(privacy.key)
+    try:
+        yield
+    except Exception as error:
+        if names is None:
+            raise
+        if not isinstance(error, EncdecError):
+            raise unexpected(error, stage, private=True) from None
+        raise _veiled_error(error, named, names) from None
+
+
+def _veiled_error(error: EncdecError, named: Iterable[str], names: Pseudonyms) -> EncdecError:
+    with ExitStack() as stack:
+        for uri in named:
+            for form in {uri, public_uri(uri)}:
+                stack.enter_context(hidden(form, names.uri(uri), steps=False))
+        said = type(error)(error.message, hint=public_text(error.hint), **error.context)
+    for note in getattr(error, "__notes__", ()):
+        said.add_note(note)
+    return said
 
 
 def veiled(found: Expanded, names: Pseudonyms, source: Source) -> Expanded:

@@ -9,7 +9,7 @@ from encdec_batch.plan.private import names_of
 from encdec_batch.privacy import Pseudonyms
 from encdec_batch.spec.job import JobSpec, LimitsSpec
 from encdec_batch.spec.privacy import PrivacySpec
-from encdec_batch.spec.source import IMAGE_SUFFIXES, SCENE_SUFFIXES, Reading
+from encdec_batch.spec.source import IMAGE_SUFFIXES, SCENE_SUFFIXES, Reading, Source
 from encdec_batch.spec.train import TrainSpec
 from encdec_batch.spec.train_data import DataSpec
 from encdec_batch.spec.train_pairs import Pairs
@@ -68,7 +68,7 @@ def public_data(data: DataSpec, privacy: PrivacySpec) -> dict[str, Any]:
     return said
 
 
-def named_by(source: Pairs) -> Iterator[str]:
+def named_by(source: Pairs | Source) -> Iterator[str]:
     """URIs of a source's tables and folders."""
     said = source.model_dump(mode="json")
     yield from (said[key] for key in _ONE if isinstance(said.get(key), str))

@@ -96,6 +96,11 @@ def _images_in(store: Store, path: str, uri: str, reading: Reading) -> tuple[Can
 
 
 def _chosen(found: tuple[Candidate, ...], plane: str, uri: str) -> tuple[Candidate, ...]:
+    if not found:
+        raise SpecError(
+            f"{uri} holds no image of the scene, but a picture beside it (the label or the whole glass of a slide)",
+            hint="give the object of a level of the slide",
+        )
     if plane == ALL or (not plane and len(found) == 1):
         return found
     chosen = tuple(one for one in found if str(one.plane) == plane.replace(" ", ""))

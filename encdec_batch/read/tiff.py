@@ -36,8 +36,9 @@ def open_tiff(source: PinnedObject, plane: Plane, options: ReadOptions) -> Reade
 
 def contents_of_tiff(source: PinnedObject, options: ReadOptions) -> Contents:  # noqa: ARG001  (what a Format wants)
     """The planes of a TIFF. Raises as `open_reader`."""
-    if tiff_kind(source) != "ome":
-        return ONE_IMAGE
+    kind = tiff_kind(source)
+    if kind != "ome":
+        return ONE_IMAGE if kind == "plain" else Contents(medical=True)
     from encdec_batch.read.slide.ome import contents_of_ome
 
     return contents_of_ome(source)

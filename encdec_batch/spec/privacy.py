@@ -13,7 +13,8 @@ class PrivacySpec(Spec):
     """Scenes and their URIs are named by keyed hashes; what a later run needs in clear is kept encrypted."""
 
     hide: Literal["auto", "on", "off"] = "auto"
-    """`auto`: on where the source holds DICOM, NIfTI or whole slides."""
+    """`auto`: on where the source holds DICOM, NIfTI, or slides by their names (.svs, .ndpi and the like). Slides named
+    .tif or .zarr are not told from other images: say on."""
     key: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "ENCDEC_PRIVACY_KEY"
     """The variable of the environment that holds the key, of 16 characters at least; on a cluster on every node."""
     pictures: bool = False

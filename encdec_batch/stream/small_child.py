@@ -126,7 +126,7 @@ def _work(job: SmallJob, guard: Guard, pieces: SimpleQueue[Piece | None], say: S
     try:
         stages = _Stages(job, guard)
     except Exception as error:  # noqa: BLE001  (no memory, say)
-        say(("cannot", _ours(error)))
+        say(("cannot", _ours(error, job)))
         return
     except BaseException:  # noqa: BLE001
         _die()
@@ -135,13 +135,14 @@ def _work(job: SmallJob, guard: Guard, pieces: SimpleQueue[Piece | None], say: S
             for record in stages.records(piece):
                 say(("made", record))
     except Exception as error:  # noqa: BLE001  (no scene's)
-        say(("made", _ours(error)))
+        say(("made", _ours(error, job)))
     except BaseException:  # noqa: BLE001
         _die()
 
 
-def _ours(error: Exception) -> EncdecError:
-    return error if isinstance(error, EncdecError) else unexpected(error, "predict")
+def _ours(error: Exception, job: SmallJob) -> EncdecError:
+    private = job.recipe.spec.privacy.hide == "on"
+    return error if isinstance(error, EncdecError) else unexpected(error, "predict", private=private)
 
 
 def _die() -> NoReturn:

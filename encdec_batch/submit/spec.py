@@ -17,7 +17,7 @@ from encdec_batch.spec.job import JobSpec
 from encdec_batch.spec.kind import Kind, kind_of
 from encdec_batch.spec.load import load_spec, parse_spec
 from encdec_batch.spec.load_train import PATHS, load_train_spec, parse_train_spec
-from encdec_batch.spec.output import DicomSegFile
+from encdec_batch.spec.output import DicomFile
 from encdec_batch.spec.source import Source
 from encdec_batch.spec.train import TrainSpec
 from encdec_batch.spec.train_pairs import Pairs
@@ -103,7 +103,7 @@ def _names_medical(spec: JobSpec | TrainSpec) -> bool:
     said: list[Source | Pairs]
     if isinstance(spec, JobSpec):
         said = [spec.source]
-        if any(isinstance(file, DicomSegFile) for file in spec.output.files):
+        if any(isinstance(file, DicomFile) for file in spec.output.files):
             return True
     else:
         split = spec.data.split

@@ -14,6 +14,7 @@ from typing import Any
 
 from encdec_batch.errors import UnsupportedScene
 from encdec_batch.models.card import Card
+from encdec_batch.read.dicom.library import unquoted
 from encdec_batch.spec.output import DicomImageFile
 from encdec_batch.volume.derived import Derivation, derived_header
 from encdec_batch.volume.derived_values import StoredValues, stored_values
@@ -110,15 +111,12 @@ def _encoded(source: Any, made: Sequence[StoredValues], derivation: Derivation, 
     from pydicom import dcmwrite
 
     buffer = BytesIO()
-    try:
+    with unquoted(
+        f"no derived image can be made of a header of {volume_id}",
+        hint="its source holds what DICOM does not admit: leave dicom_image out of output.files for it",
+    ):
         header = derived_header(source, made, derivation)
         dcmwrite(buffer, header, enforce_file_format=True, implicit_vr=False, little_endian=True)
-    except (ValueError, TypeError, KeyError, AttributeError, struct.error, OverflowError) as error:
-        # Its words may quote the header.
-        raise UnsupportedScene(
-            f"no derived image can be made of a header of {volume_id}: {type(error).__name__}",
-            hint="its source holds what DICOM does not admit: leave dicom_image out of output.files for it",
-        ) from None
     return buffer.getvalue()
 
 

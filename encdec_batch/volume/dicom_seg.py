@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from encdec_batch.errors import UnsupportedScene
 from encdec_batch.models.card import Card, ClassCard, ClassesOutput, Code
 from encdec_batch.privacy import uid_from
+from encdec_batch.read.dicom.library import unquoted
 from encdec_batch.spec.output import DicomSegFile
 from encdec_batch.volume.slices import SliceRasters
 from encdec_batch.volume.wanted import VolumeOrder
@@ -58,19 +59,19 @@ def write_dicom_seg(
     order = rasters.order
     classes = wanted_classes(file, card)
     labels = _labels(rasters, classes, _order_of_planes(order, sources))
-    try:
-        with warnings.catch_warnings():
-            # It tells, in words with the name in them, that a patient's name has one part.
-            warnings.simplefilter("ignore")
-            made = _segmentation(labels, classes, card, order, sources)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UnsupportedScene(
-            f"highdicom cannot make a segmentation of {order.volume_id}: {type(error).__name__}",
-            hint="its source lacks what a segmentation must refer to: leave dicom_seg out of output.files for it",
-        ) from error
-    _settle(made, order, sources[0])
     buffer = BytesIO()
-    made.save_as(buffer)
+    with (
+        unquoted(
+            f"highdicom cannot make a segmentation of {order.volume_id}",
+            hint="its source lacks what a segmentation must refer to: leave dicom_seg out of output.files for it",
+        ),
+        warnings.catch_warnings(),
+    ):
+        # It tells, in words with the name in them, that a patient's name has one part.
+        warnings.simplefilter("ignore")
+        made = _segmentation(labels, classes, card, order, sources)
+        _settle(made, order, sources[0])
+        made.save_as(buffer)
     counting = CountingSink(sink)
     counting.write(buffer.getvalue())
     return counting.written

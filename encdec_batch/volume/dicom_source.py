@@ -48,14 +48,19 @@ def read_source(spec: JobSpec, image: SourceImage, names: Pseudonyms | None = No
     with as_image_errors(image):
         source = pinned(spec, image)
         dicom = read_dicom_file(source)
-        header = guarded(source, "its DICOM header cannot be read", lambda: _header(source, dicom))
+        header = guarded(source, "its DICOM header cannot be read", lambda: _prepared(source, dicom, names))
         source.forget()
+    return DicomSource(header=header, dicom=dicom)
+
+
+def _prepared(source: PinnedObject, dicom: DicomFile, names: Pseudonyms | None) -> Any:
+    header = _header(source, dicom)
     if names is not None:
         header = replaced(header, names)
     for keyword in _MAY_BE_MISSING:
         if keyword not in header:
             setattr(header, keyword, "")
-    return DicomSource(header=header, dicom=dicom)
+    return header
 
 
 def _header(source: PinnedObject, dicom: DicomFile) -> Any:

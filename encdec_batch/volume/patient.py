@@ -60,10 +60,9 @@ _TERMS = frozenset((
 ))  # fmt: skip
 """Values of coded elements that stay: anything else may be a name."""
 _CODED = ("CS", "LO")
-_NUMBERS = ("DS", "IS", "US", "SS", "UL", "SL", "FL", "FD", "AT")
-_REGISTERED = "1.2.840.10008."
-"""Of UIDs that are the standard's own."""
-_METHOD = "encdec-batch: allowlist of technical attributes; patient and UIDs by keyed hash"
+_NUMBERS = ("DS", "IS", "US", "US or SS", "SS", "UL", "SL", "FL", "FD", "AT")
+_METHOD = ["encdec-batch: allowlist of technical attributes", "patient and UIDs by keyed hash"]
+"""Of LO, whose values have 64 characters at most."""
 
 
 def replaced(header: Any, names: Pseudonyms) -> Any:
@@ -91,24 +90,29 @@ def _reduced(dataset: Any, names: Pseudonyms) -> Any:
 
     found = Dataset()
     for element in dataset:
-        if element.tag.is_private or element.keyword not in KEPT:
+        if element.tag.is_private or element.keyword not in KEPT or element.is_empty:
             continue
-        if element.VR == "SQ":
-            setattr(found, element.keyword, [_reduced(item, names) for item in element.value])
-        elif (value := _shown(element, names)) is not None:
+        if (value := _shown(element, names)) is not None:
             setattr(found, element.keyword, value)
     return found
 
 
 def _shown(element: Any, names: Pseudonyms) -> Any:
-    """What stays of a value; None: nothing."""
-    if element.is_empty:
-        return None
-    if element.VR == "UI":
-        uid = str(element.value)
-        return uid if uid.startswith(_REGISTERED) else names.uid(uid)
-    if element.VR in _CODED:
-        values = [element.value] if isinstance(element.value, str) else list(element.value)
+    """What stays of a value; None: nothing. Of which kind it is the standard says: what the file says may be wrong."""
+    from pydicom.datadict import dictionary_VR
+    from pydicom.multival import MultiValue
+    from pydicom.uid import UID
+
+    vr = dictionary_VR(element.tag)
+    if vr == "SQ":
+        return [_reduced(item, names) for item in element.value] if element.VR == "SQ" else None
+    values = list(element.value) if isinstance(element.value, MultiValue | list) else [element.value]
+    if vr == "UI":
+        uids = [str(value) for value in values]
+        # Registered as it is: another one may go on with a name.
+        return [uid if UID(uid, 0).type else names.uid(uid) for uid in uids]
+    if vr in _CODED:
         # Terms are told by their places: after one that goes, the others go too.
         return [str(value) for value in takewhile(lambda value: str(value) in _TERMS, values)] or None
-    return element.value if element.VR in _NUMBERS else None
+    is_numeric = vr in _NUMBERS and all(isinstance(value, int | float) for value in values)
+    return element.value if is_numeric else None

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
+
+import pytest
+from e2e.made import classes_package, write_spec
 from plan.recipes import order
 
+from encdec_batch.errors import SpecError, StoreError
+from encdec_batch.job.plan import place
 from encdec_batch.plan.discover import find_scenes
 from encdec_batch.plan.expand import Expanded
 from encdec_batch.plan.private import veiled
 from encdec_batch.plan.public_spec import public_spec, source_name
 from encdec_batch.privacy import Pseudonyms
+from encdec_batch.spec.load import load_spec
 from encdec_batch.spec.source import ListSource, TableSource
 
 NAMES = Pseudonyms("a key of some length")
@@ -45,3 +53,40 @@ def test_a_private_source_is_named_nowhere(monkeypatch):
     assert source_name(spec) == "s3://pacs/Doe_Jane"
     assert "Doe" not in source_name(private)
     assert "Doe" not in repr(public_spec(private))
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        ({"kind": "prefix", "uri": "{}/none"}, (StoreError, SpecError)),
+        ({"kind": "prefix", "uri": "{}/empty"}, SpecError),
+        ({"kind": "prefix", "uri": "{}/file.txt"}, SpecError),
+        ({"kind": "table", "uri": "{}/none.csv"}, SpecError),
+        ({"kind": "table", "uri": "{}/file.txt"}, SpecError),
+        ({"kind": "table", "uri": "{}/broken.csv"}, SpecError),
+        ({"kind": "table", "uri": "{}/other.csv"}, SpecError),
+    ],
+)
+def test_an_error_of_a_private_source_does_not_name_it(source, error, tmp_path, monkeypatch):
+    monkeypatch.setenv("ENCDEC_PRIVACY_KEY", "a key of some length")
+    folder = tmp_path / "Doe_Jane"
+    (folder / "empty").mkdir(parents=True)
+    (folder / "file.txt").write_text("no table")
+    (folder / "broken.csv").write_text("uri,other\na,b\nDoe,Jane,77\n")
+    (folder / "other.csv").write_text("name\na\n")
+    package = classes_package(1, ("int16",))
+    spec = load_spec(write_spec(tmp_path, source | {"uri": source["uri"].format(folder)}, package, privacy="on"))
+    with pytest.raises(error) as raised:
+        place(spec)
+    said = "".join(traceback.format_exception(raised.value))  # what -v shows
+    assert "Doe" not in said
+    assert str(tmp_path) not in said.replace(str(Path(__file__).parents[2]), "")
+
+
+def test_without_a_key_a_private_source_is_not_even_listed(tmp_path, monkeypatch):
+    monkeypatch.delenv("ENCDEC_PRIVACY_KEY", raising=False)
+    source = {"kind": "prefix", "uri": str(tmp_path / "Doe_Jane")}
+    spec = load_spec(write_spec(tmp_path, source, classes_package(1, ("int16",)), privacy="on"))
+    with pytest.raises(SpecError, match="holds no key") as raised:
+        place(spec)
+    assert "Doe" not in "".join(traceback.format_exception(raised.value))

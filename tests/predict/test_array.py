@@ -11,6 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 import torch
+from dicom_slides import slide
 from e2e.made import classes_package
 from PIL import Image
 from volume.made import ct_slice
@@ -243,3 +244,11 @@ def test_what_is_not_in_a_file_is_said_in_one_line(volume, arguments, says, hint
 def test_what_only_a_file_or_a_stack_has_is_refused_of_an_image(arguments) -> None:
     with pytest.raises(SpecError, match=f"{next(iter(arguments))} has no effect"):
         eb.predict_array(classes_package(), picture(1, 40, 40), **arguments)
+
+
+@pytest.mark.parametrize("plane", ["", "all", "slice=1"])
+def test_a_picture_beside_a_slide_is_none_of_its_images(tmp_path, plane) -> None:
+    path = tmp_path / "label.dcm"
+    path.write_bytes(slide(np.zeros((40, 40, 3), np.uint8), ImageType=["ORIGINAL", "PRIMARY", "LABEL"]))
+    with pytest.raises(SpecError, match="holds no image of the scene, but a picture beside it"):
+        eb.predict_array(classes_package(), path, plane=plane)

@@ -282,3 +282,11 @@ def test_a_slide_without_a_size_of_pixels_is_read_but_not_scaled(tmp_path):
     assert opening(path)().header.pixel_size_um is None
     with pytest.raises(UnsupportedScene, match="how large its pixels are"):
         opening(path, um=0.5)()
+
+
+def test_a_slide_of_a_scanner_is_medical_whatever_its_name(tmp_path):
+    aperio(tmp_path / "scan")
+    gtiff(coordinate_image(3, 100, 90))(tmp_path / "ground")
+    store = LocalStore(str(tmp_path))
+    assert contents_of(store, "scan").medical
+    assert not contents_of(store, "ground").medical

@@ -194,6 +194,12 @@ def test_what_is_private_and_has_no_key_is_not_sent(write, no_key, changes):
         load_for_cluster(write(ARCHIVE, **changes))
 
 
+@pytest.mark.parametrize("kind", ["dicom_seg", "dicom_image"])
+def test_files_of_dicom_call_a_job_private(write, no_key, kind):
+    with pytest.raises(SpecError, match="holds no key"):
+        load_for_cluster(write(ARCHIVE, output={"uri": "s3://b/out", "files": [{"kind": "cog"}, {"kind": kind}]}))
+
+
 @pytest.mark.parametrize("privacy", ["auto", "off"])
 def test_what_nobody_calls_private_is_sent_as_it_is(write, no_key, privacy):
     assert load_for_cluster(write(ARCHIVE, privacy=privacy)).key == ""

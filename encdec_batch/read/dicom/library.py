@@ -10,7 +10,8 @@ import logging
 import struct
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from pydicom.errors import BytesLengthException, InvalidDicomError
@@ -80,6 +81,25 @@ def guarded(source: PinnedObject, what: str, call: Callable[[], T]) -> T:
         raise damaged(source.uri, what) from None
     _raise_failure(source)
     return result
+
+
+@contextmanager
+def unquoted(what: str, *, hint: str) -> Iterator[None]:
+    """Around what is made of headers that were read before.
+
+    Args:
+        what: the whole of what a message says if it fails, before the class of the error.
+        hint: what to do then.
+
+    Raises:
+        UnsupportedScene: any of `MALFORMED` was raised, but for a lack of memory.
+    """
+    try:
+        yield
+    except (EncdecError, MemoryError):
+        raise
+    except MALFORMED as error:
+        raise UnsupportedScene(f"{what}: {type(error).__name__}", hint=hint) from None
 
 
 def damaged(uri: str, what: str) -> SceneUnreadable:

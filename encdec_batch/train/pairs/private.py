@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
-from encdec_batch.errors import EncdecError, unexpected
 from encdec_batch.plan.identity import path_id
-from encdec_batch.plan.private import MEDICAL_SUFFIXES, names_of
+from encdec_batch.plan.private import MEDICAL_SUFFIXES, errors_veiled, names_of
 from encdec_batch.plan.public_spec import named_by
 from encdec_batch.privacy import Pseudonyms, pseudonyms_of
 from encdec_batch.spec.privacy import PrivacySpec
@@ -65,24 +64,20 @@ def veiled_aside(aside: Aside, names: Pseudonyms, source: Pairs) -> Aside:
 
 @contextmanager
 def sources_hidden(privacy: PrivacySpec, sources: Sequence[Pairs]) -> Iterator[None]:
-    """While a source is read: errors do not name it, where names are private, or may be and there is a key. What other
-    people's errors say of it is not behind ours either, as -v would show it.
+    """While a source is read: also errors that do not leave do not name it, where names are private, or may be and
+    there is a key.
+
+    Raises:
+        SpecError: as `errors_veiled`.
     """
     names = pseudonyms_of(privacy.key) if privacy.hide != "off" else None
+    named = [uri for source in sources for uri in named_by(source)]
     with ExitStack() as stack:
+        stack.enter_context(errors_veiled(privacy, named, "reading what is learned from"))
         if names is not None:
-            for uri in (uri for source in sources for uri in named_by(source)):
+            for uri in named:
                 stack.enter_context(hidden(uri, names.uri(uri), steps=False))
-        try:
-            yield
-        except EncdecError as error:
-            if names is not None:
-                raise error from None
-            raise
-        except Exception as error:
-            if names is not None:
-                raise unexpected(error, "reading what is learned from") from None
-            raise
+        yield
 
 
 def _file(file: File, names: Pseudonyms) -> File:

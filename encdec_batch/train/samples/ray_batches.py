@@ -173,7 +173,8 @@ class _Making:
     def __init__(self, given: ObjectRef[tuple[Prepared, DataSpec]]) -> None:
         import ray
 
-        self._samples = Samples(*ray.get(given))
+        prepared, data = ray.get(given)
+        self._samples, self._private = Samples(prepared, data), prepared.private
 
     def __call__(self, rows: Row) -> Iterator[Row]:
         """The batches of a run; a generator, so that they leave as they are made."""
@@ -184,7 +185,8 @@ class _Making:
             except EncdecError as error:
                 made = error
             except Exception as error:  # noqa: BLE001 -- the boundary of this process: an error is a row
-                made = unexpected(error, f"making samples {at.first} to {at.stop - 1} of epoch {at.epoch}")
+                stage = f"making samples {at.first} to {at.stop - 1} of epoch {at.epoch}"
+                made = unexpected(error, stage, private=self._private)
             yield {"payload": [pickle.dumps(made, protocol=5)]}
 
 
