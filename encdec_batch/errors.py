@@ -27,6 +27,7 @@ EncdecError
 │   └── CheckpointError      what lies there is damaged or of another training
 ├── SubmitError              a cluster does not take a job, or does not say what became of it
 │   └── ClusterSilent        no answer, or that of a head in trouble: asked again it may be another
+├── WorkerLost               the process at one thing died, again and again; the others are done
 ├── RunStopped               scene after scene is condemned: the cause is probably not the data
 └── CommitError              a scene could not be committed
     ├── CommitConflict       the marker is of another key or generation
@@ -157,6 +158,12 @@ class SubmitError(EncdecError):
 
 class ClusterSilent(SubmitError):
     """No answer came from a cluster, or a head in trouble gave it: asked again it may be another."""
+
+
+class WorkerLost(EncdecError):
+    """The process that was at one thing died, and those that tried it again."""
+
+    transient = True
 
 
 class RunStopped(EncdecError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from encdec_batch.commit.lease import Lease
 from encdec_batch.commit.marker import Marker
-from encdec_batch.errors import CredentialsExpired, EncdecError, unexpected
+from encdec_batch.errors import CredentialsExpired, EncdecError, WorkerLost, unexpected
 from encdec_batch.plan.expand import Group
 from encdec_batch.plan.private import names_of
 from encdec_batch.plan.recipe import Order
@@ -17,7 +17,7 @@ from encdec_batch.read.resampled import resampled_geometry
 from encdec_batch.spec.output import DicomFile, VolumeFile, replaces_patients
 from encdec_batch.store.open import open_store
 from encdec_batch.store.store import Store
-from encdec_batch.stream.calls import WorkerLost, open_calls
+from encdec_batch.stream.calls import open_calls
 from encdec_batch.volume.build import build_volume
 from encdec_batch.volume.record import VolumeRecord, move_record, read_records
 from encdec_batch.volume.wanted import CommittedSlice, VolumeOrder

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, Protocol, TypeVar
 
-from encdec_batch.errors import EncdecError
+from encdec_batch.errors import WorkerLost
 from encdec_batch.spec.compute import LocalStream, RayStream
 from encdec_batch.spec.train_compute import LocalTraining, RayTraining
 
@@ -18,12 +18,6 @@ S = TypeVar("S")
 T = TypeVar("T")
 R = TypeVar("R")
 Device = Literal["auto", "cpu", "cuda"]
-
-
-class WorkerLost(EncdecError):
-    """The process that was at one thing died, and those that tried it again."""
-
-    transient = True
 
 
 class Calls(Protocol):

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
-from encdec_batch.errors import EncdecError, SpecError, unexpected
+from encdec_batch.errors import EncdecError, SpecError, WorkerLost, unexpected
 from encdec_batch.spec.compute import RayStream
 from encdec_batch.spec.train_compute import RayTraining
-from encdec_batch.stream.calls import Device, R, S, T, WorkerLost
+from encdec_batch.stream.calls import Device, R, S, T
 from encdec_batch.stream.cluster_fit import check_node_fits
 from encdec_batch.stream.ray_session import ray_session
 

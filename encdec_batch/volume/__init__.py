@@ -1,6 +1,6 @@
 """Files of a whole volume, made from the committed files of its slices: a second, derived step after all their commits.
 
-order.py      what is wanted of a volume, and the key that names it
+wanted.py     what is wanted of a volume, and the key that names it
 slices.py     the slices' committed rasters, one after the other
 nifti.py      one file of all of them
 dicom_source.py  what its objects of DICOM say; patient.py replaces whom they name

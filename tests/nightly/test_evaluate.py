@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nightly.nuclei import nightly_values
 from train.made import write_pairs
 
-from encdec_batch.errors import EncdecError, SpecError
+from encdec_batch.errors import EncdecError, SpecError, WorkerLost
 from encdec_batch.models.package import load_package
 from encdec_batch.models.registry import promote
 from encdec_batch.nightly.evaluate import divided
@@ -25,7 +25,7 @@ from encdec_batch.nightly.tune import prepare_dataset
 from encdec_batch.spec.load_nightly import parse_nightly_spec
 from encdec_batch.spec.train_compute import RayTraining
 from encdec_batch.store.open import open_store
-from encdec_batch.stream.calls import WorkerLost, open_calls
+from encdec_batch.stream.calls import open_calls
 
 
 @given(number=st.integers(0, 30), workers=st.integers(1, 9))
