@@ -15,8 +15,11 @@ import pyarrow.parquet as pq
 import pydicom
 import pytest
 from e2e.made import classes_package, command, denoiser_package, image_of, markers, plain_labels, run, write_spec
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from volume.made import ct_slice
+
+from encdec_batch.privacy import Pseudonyms
 
 pytestmark = pytest.mark.integration
 
@@ -31,20 +34,35 @@ def key(monkeypatch):
     monkeypatch.setenv("ENCDEC_PRIVACY_KEY", KEY)
 
 
-def planted(number: int) -> tuple[Dataset, np.ndarray]:
+def planted(number: int, shape: tuple[int, int] = SHAPE) -> tuple[Dataset, np.ndarray]:
     """A slice with identifiers in text elements, a private tag and a sequence; and its Hounsfield units."""
-    dataset = ct_slice(number, shape=SHAPE)
+    dataset = ct_slice(number, shape=shape)
     dataset.InstitutionName, dataset.AccessionNumber = "Springfield General", "ACC-4711"
     dataset.ImageComments, dataset.PatientBirthDate = "Doe, Jane; Burnt Umber", "19700102"
     block = dataset.private_block(0x0011, "ENCDEC TEST", create=True)
     block.add_new(0x01, "LO", "Jane Doe")
+    # A name where numbers belong: for the file it is one, see `written`.
+    dataset.KVP, dataset.Exposure = None, None
+    dataset["KVP"] = DataElement(dataset["KVP"].tag, "LO", "Doe^Jane")
+    dataset["Exposure"] = DataElement(dataset["Exposure"].tag, "LO", "Doe^Jane")
     item = Dataset()
     item.ReferencedSOPInstanceUID = "1.2.3.9.77"
     dataset.ReferencedImageSequence = [item]
     rng = np.random.default_rng(number)
-    stored = rng.integers(900, 1150, SHAPE).astype(np.int16)
+    stored = rng.integers(900, 1150, shape).astype(np.int16)
     dataset.PixelData = stored.tobytes()
     return dataset, stored - 1024.0
+
+
+def written(dataset: Dataset) -> bytes:
+    """The file; of two elements it claims that they are numbers."""
+    buffer = BytesIO()
+    pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)
+    data = buffer.getvalue()
+    for tag, vr in ((b"\x18\x00\x60\x00", b"DS"), (b"\x18\x00\x52\x11", b"IS")):
+        assert data.count(tag + b"LO") == 1
+        data = data.replace(tag + b"LO", tag + vr)
+    return data
 
 
 @pytest.fixture
@@ -55,7 +73,7 @@ def series(tmp_path) -> np.ndarray:
     slices = []
     for number in range(NUM_SLICES):
         dataset, values = planted(number)
-        pydicom.dcmwrite(folder / f"MRN-77 {(3 * number) % 7}.dcm", dataset, enforce_file_format=True)
+        (folder / f"MRN-77 {(3 * number) % 7}.dcm").write_bytes(written(dataset))
         slices.append(values)
     return np.stack(slices)
 
@@ -64,8 +82,8 @@ def network(bands: int = 1) -> str:
     return classes_package(bands, ("int16",), unit="scaled", seed=2)
 
 
-def job(tmp_path, package: str, slices: int = 0, patient: str = "keep", **changes):
-    files = [{"kind": "cog"}, {"kind": "nifti"}, {"kind": "dicom_seg", "patient_module": patient}]
+def job(tmp_path, package: str, slices: int = 0, patient: str = "keep", more=(), **changes):
+    files = [{"kind": "cog"}, {"kind": "nifti"}, {"kind": "dicom_seg", "patient_module": patient}, *more]
     output = {"files": files, "catalogue": True}
     source = {"kind": "prefix", "uri": str(tmp_path / "pacs"), "context_slices": slices}
     return write_spec(tmp_path, source, package, output=output, **changes)
@@ -95,12 +113,13 @@ def test_a_series_becomes_a_volume_and_a_segmentation(tmp_path, series):
 
 def test_an_image_of_its_own_is_derived_and_certified_in_its_units(tmp_path):
     """Of several tiles, which are compared before it is committed."""
-    source = ct_slice(0, shape=(200, 300))
+    pseudonyms = Pseudonyms(KEY)
+    source, _ = planted(0, (200, 300))
     stored = np.random.default_rng(5).integers(0, 3000, (200, 300)).astype(np.int16)
     source.PixelData = stored.tobytes()
     (tmp_path / "pacs").mkdir()
-    pydicom.dcmwrite(tmp_path / "pacs" / "1.dcm", source, enforce_file_format=True)
-    files = [{"kind": "cog"}, {"kind": "nifti"}, {"kind": "dicom_image"}]
+    (tmp_path / "pacs" / "MRN-77.dcm").write_bytes(written(source))
+    files = [{"kind": "cog"}, {"kind": "nifti"}, {"kind": "dicom_image", "patient_module": "replace"}]
     where = {"kind": "prefix", "uri": str(tmp_path / "pacs")}
     ended = run(write_spec(tmp_path, where, denoiser_package(), output={"files": files}))
     assert (ended.code, ended.result["checks"] > 0) == (0, True), ended
@@ -110,7 +129,8 @@ def test_an_image_of_its_own_is_derived_and_certified_in_its_units(tmp_path):
     (volume,) = volumes(tmp_path / "out")
     made = pydicom.dcmread(tmp_path / "out" / volume["outputs"]["image.dcm"]["path"])
     np.testing.assert_array_equal(made.pixel_array, stored)
-    assert made.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
+    assert made.SourceImageSequence[0].ReferencedSOPInstanceUID == pseudonyms.uid(source.SOPInstanceUID)
+    assert leaks(tmp_path / "out", ended.stdout + ended.stderr, (".encdec/private/",)) == []
 
 
 def test_neighbours_are_read_as_bands(tmp_path, series):
@@ -173,27 +193,34 @@ def clear_texts(path: Path) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("hidden", [True, False])
-def test_no_identifier_leaves_but_where_it_must(tmp_path, series, hidden, caplog):
+def leaks(out: Path, terminal: str, apart: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Where a planted word stands that is not to: names and contents of all files but those that are kept apart."""
+    said = {"the terminal": terminal.encode()}
+    for path in (path for path in out.rglob("*") if path.is_file()):
+        name = path.relative_to(out).as_posix()
+        if not name.startswith(apart):
+            said[name] = name.encode() + clear_texts(path)
+    return sorted((name, word) for name, text in said.items() for word in PLANTED if word.encode() in text)
+
+
+@pytest.mark.parametrize(("hidden", "patient"), [(True, "replace"), (True, "keep"), (False, "keep")])
+def test_no_identifier_leaves_but_where_it_must(tmp_path, series, hidden, patient, caplog):
     broken = tmp_path / "pacs" / "Doe_Jane" / "Burnt Umber.dcm"
     broken.write_bytes((tmp_path / "pacs" / "Doe_Jane" / "MRN-77 0.dcm").read_bytes()[:900])
     changes = {} if hidden else {"privacy": "off"}
-    spec = job(tmp_path, network(), patient="replace" if hidden else "keep", **changes)
+    more = [{"kind": "ome_zarr_volume"}]
+    spec = job(tmp_path, network(), patient=patient, more=more, **changes)
     with caplog.at_level(logging.INFO):
         ended = run(spec, "-v")
     assert ended.code == 3, ended
     assert len(ended.result["set_aside"]) == 1
-    said = {"the terminal": (ended.stdout + ended.stderr + caplog.text).encode()}
     out = tmp_path / "out"
-    for path in (path for path in out.rglob("*") if path.is_file()):
-        name = path.relative_to(out).as_posix()
-        # With their patients replaced, files of DICOM name nobody either.
-        if not name.startswith(".encdec/private/" if hidden else ("dicom/", ".encdec/private/")):
-            said[name] = name.encode() + clear_texts(path)
-    found = {(name, word) for name, text in said.items() for word in PLANTED if word.encode() in text}
-    assert bool(found) == (not hidden), sorted(found)
+    # With their patients replaced, files of DICOM name nobody either.
+    apart = (".encdec/private/",) if patient == "replace" else ("dicom/", ".encdec/private/")
+    found = leaks(out, ended.stdout + ended.stderr + caplog.text, apart)
+    assert bool(found) == (not hidden), found
     (seg,) = (out / "dicom").rglob("seg.dcm")
-    assert (pydicom.dcmread(seg).get("PatientIdentityRemoved") == "YES") == hidden
+    assert (pydicom.dcmread(seg).get("PatientIdentityRemoved") == "YES") == (patient == "replace")
 
 
 def test_without_a_key_nothing_is_begun(tmp_path, series, monkeypatch):

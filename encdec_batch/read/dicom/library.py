@@ -23,6 +23,7 @@ from encdec_batch.read.ranges import PinnedObject
 T = TypeVar("T")
 
 logging.getLogger("pydicom").propagate = False
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 # Here, once: catch_warnings around each file is not thread-safe.
 warnings.filterwarnings("ignore", module="pydicom")
 
