@@ -12,6 +12,7 @@ import pytest
 import rasterio
 
 from encdec_batch.cli import main
+from encdec_batch.spec.load import load_spec
 from encdec_batch.spec.load_train import load_train_spec
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +32,7 @@ def tree(name: str) -> set[str]:
 @pytest.mark.integration
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_the_python_example_makes_what_it_says(tmp_path, monkeypatch):
-    (spec, _), (example,) = blocks("yaml"), blocks("python")
+    (spec, *_), (example,) = blocks("yaml"), blocks("python")
     monkeypatch.chdir(tmp_path)
     Path("jobs").symlink_to(ROOT / "jobs")
     Path("job.yaml").write_text(spec)
@@ -62,7 +63,7 @@ def test_a_command_that_is_shown_is_there(line):
 
 
 def test_the_training_is_one(tmp_path):
-    (tmp_path / "train.yaml").write_text(blocks("yaml")[1])
+    (tmp_path / "train.yaml").write_text(blocks("yaml")[-1])
     assert load_train_spec(tmp_path / "train.yaml").learn.steps == 2000
 
 
@@ -103,3 +104,10 @@ def test_the_layers_are_those_that_are_checked():
     assert shown
     built = [re.sub(r" ?\|? ?\(\w+\)", "", layer) for layer in re.findall(r'"([^"]+)"', configured[1])]
     assert [re.split(r"\s{2,}", line)[0] for line in shown[1].splitlines()] == [layer for layer in built if layer]
+
+
+def test_the_medical_job_is_one(tmp_path):
+    (tmp_path / "job.yaml").write_text(blocks("yaml")[1])
+    spec = load_spec(tmp_path / "job.yaml")
+    assert [file.kind for file in spec.output.volume_files] == ["nifti", "dicom_image"]
+    assert (ROOT / "jobs/packages/ct-denoiser/card.json").is_file()

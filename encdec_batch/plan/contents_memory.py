@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
-from encdec_batch.errors import ObjectMissing
+from encdec_batch.errors import ObjectMissing, SpecError
 from encdec_batch.plan.private_map import CONTENTS, PrivateMap
 from encdec_batch.privacy import Pseudonyms
 from encdec_batch.read.contents import Contents
@@ -39,6 +39,9 @@ def read_contents(store: Store, asked: str, names: Pseudonyms | None, private: P
         asked: what decides what an object holds, as text.
         names: with the key of private contents, where there may be some.
         private: where those lie.
+
+    Raises:
+        SpecError: they were encrypted with another key.
     """
     try:
         data = _stored(store, names, private)
@@ -80,7 +83,16 @@ def write_contents(
 def _stored(store: Store, names: Pseudonyms | None, private: PrivateMap) -> bytes:
     if names is not None:
         with suppress(ObjectMissing):
-            return names.decrypted(private.get(CONTENTS))
+            data = private.get(CONTENTS)
+            try:
+                return names.decrypted(data)
+            except ValueError as error:
+                # With another key every scene has another name: all would be done again, and what is there be called
+                # gone from the source.
+                raise SpecError(
+                    f"{store.uri}: its private part was made with another key, or is damaged",
+                    hint="give the key of before; with a new one write to another output.uri",
+                ) from error
     return store.get(PATH)
 
 
