@@ -238,7 +238,9 @@ def together(*checks: Callable[[], Any]) -> tuple[Any, ...]:
         try:
             made.append(check())
         except SpecError as error:
-            faults.append(error)
+            # Two checks may find the same.
+            if str(error) not in map(str, faults):
+                faults.append(error)
     if len(faults) > 1:
         raise SpecError(f"{len(faults)} things are to be corrected:\n  " + "\n  ".join(map(str, faults)))
     for fault in faults:

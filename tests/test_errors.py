@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from encdec_batch import errors
-from encdec_batch.errors import EncdecError
+from encdec_batch.errors import EncdecError, SpecError, together
 
 
 def subclasses(kind: type[EncdecError]) -> list[type[EncdecError]]:
@@ -79,3 +79,14 @@ def test_the_words_of_others_are_left_out_where_names_are_private():
         said = errors.unexpected(error, "read", private=True)
         assert "Doe" not in str(said)
     assert errors.unexpected(ValueError("Doe"), "read", private=True).message == "read failed: ValueError (read)"
+
+
+def test_what_two_checks_find_is_said_once():
+    def wrong(words: str) -> None:
+        raise SpecError(words)
+
+    with pytest.raises(SpecError) as caught:
+        together(lambda: wrong("this"), lambda: wrong("this"))
+    assert caught.value.message == "this"
+    with pytest.raises(SpecError, match="2 things"):
+        together(lambda: wrong("this"), lambda: wrong("this"), lambda: wrong("that"))

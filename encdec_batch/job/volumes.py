@@ -54,7 +54,7 @@ def volumes_note(order: Order, groups: Sequence[Group]) -> str:
         return ""
     kinds = " and ".join(file.kind for file in idle)
     what = "an image of DICOM" if all(isinstance(file, DicomFile) for file in idle) else "a slice of a volume"
-    return f"output.files asks for {kinds}, and no scene of the source is {what}: none will be made"
+    return f"output.files asks for {kinds}, and no scene that can be done is {what}: none will be made"
 
 
 def make_volumes(  # noqa: PLR0913, PLR0917  (all that a run has)

@@ -75,7 +75,9 @@ def _words(fault: dict[str, Any], place: str) -> str:
         return f"should be {fault['ctx']['expected']}, which this version reads; update encdec-batch for a later one"
     match kind:
         case "extra_forbidden":
-            near = difflib.get_close_matches(place.rpartition(".")[2], _all_keys(), 1)
+            key = place.rpartition(".")[2]
+            # A key that stands elsewhere is no help: it is what was written.
+            near = difflib.get_close_matches(key, _all_keys() - {key}, 1)
             return f"unknown key{f', did you mean {near[0]}?' if near else ''}"
         case "missing":
             return "this key is missing"

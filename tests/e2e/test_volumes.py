@@ -124,7 +124,7 @@ def test_an_image_of_its_own_is_derived_and_certified_in_its_units(tmp_path):
     ended = run(write_spec(tmp_path, where, denoiser_package(), output={"files": files}))
     assert (ended.code, ended.result["checks"] > 0) == (0, True), ended
     assert ended.result["notes"] == [
-        "output.files asks for nifti, and no scene of the source is a slice of a volume: none will be made"
+        "output.files asks for nifti, and no scene that can be done is a slice of a volume: none will be made"
     ]
     (volume,) = volumes(tmp_path / "out")
     made = pydicom.dcmread(tmp_path / "out" / volume["outputs"]["image.dcm"]["path"])

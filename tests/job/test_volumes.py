@@ -73,8 +73,8 @@ def test_a_segmentation_is_made_of_dicom_alone(is_dicom, kinds):
 @pytest.mark.parametrize(
     ("group", "said"),
     [
-        (None, "dicom_seg, and no scene of the source is an image of DICOM"),
-        (Group(group_id="v"), "dicom_seg, and no scene of the source is an image of DICOM"),
+        (None, "dicom_seg, and no scene that can be done is an image of DICOM"),
+        (Group(group_id="v"), "dicom_seg, and no scene that can be done is an image of DICOM"),
         (Group(group_id="v", is_dicom=True, is_stack=False), ""),
     ],
 )

@@ -37,6 +37,12 @@ def test_a_line_for_each_place_in_the_words_of_the_spec(changed, lines):
         assert line.startswith(beginning)
 
 
+def test_a_key_that_stands_elsewhere_is_not_advised_again():
+    with pytest.raises(SpecError, match=r"source\.uris: unknown key") as raised:
+        parse_spec(GOOD | {"source": {"kind": "prefix", "uri": "x", "uris": ["y"]}})
+    assert "did you mean uris" not in raised.value.message
+
+
 def test_many_faults_are_cut():
     with pytest.raises(SpecError, match="and 10 more"):
         parse_spec(GOOD | {f"k{n}": n for n in range(30)})
