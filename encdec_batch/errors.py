@@ -233,7 +233,7 @@ def together(*checks: Callable[[], Any]) -> tuple[Any, ...]:
     Raises:
         SpecError: that of one; of several, one with a line for each.
     """
-    made, faults = [], []
+    made, faults = list[Any](), list[SpecError]()
     for check in checks:
         try:
             made.append(check())
