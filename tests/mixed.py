@@ -237,7 +237,7 @@ def _bad_others(mixed: Mixed) -> None:
         mixed.wrong(f"bad/{name}.nii", bytes(data), *said[name])
     hint = "scenes are TIFF, PNG, JPEG, WebP, DICOM, NIfTI or OME-Zarr; a VRT or other list of files is refused: "
     reason = "not an image: it begins as no format does that is read"
-    mixed.wrong("bad/letter.png", b"Doe, Jane", reason, f"{hint}name the files")
+    mixed.wrong("bad/letter.png", b"Doernbecher, Janetta", reason, f"{hint}name the files")
     mixed.wrong("bad/empty.tif", b"", "the object is empty", "fetch it anew")
     path, scene_id = mixed.place("bad/torn.ome.zarr")
     write_image(path, [noise(1, 40, 50)])

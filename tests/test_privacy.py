@@ -47,18 +47,28 @@ def test_a_key_that_is_missing_or_short_is_none(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "uri", ["s3://pacs/Doe_Jane/ct 1.dcm", "file:///pacs/Doe_Jane/ct 1.dcm", "/pacs/Doe_Jane/ct 1.dcm"]
+    "uri",
+    [
+        "s3://pacs/Doernbecher_Janetta/ct 1.dcm",
+        "file:///pacs/Doernbecher_Janetta/ct 1.dcm",
+        "/pacs/Doernbecher_Janetta/ct 1.dcm",
+    ],
 )
 @pytest.mark.parametrize(
     "said",
-    ["{uri}: damaged", "no such key: Doe_Jane/ct 1.dcm", "cannot open 'ct 1.dcm'", "file:///pacs/Doe_Jane/ct 1.dcm: x"],
+    [
+        "{uri}: damaged",
+        "no such key: Doernbecher_Janetta/ct 1.dcm",
+        "cannot open 'ct 1.dcm'",
+        "file:///pacs/Doernbecher_Janetta/ct 1.dcm: x",
+    ],
 )
 def test_errors_made_while_an_object_is_hidden_do_not_name_it(uri, said):
     text = said.format(uri=uri)
     with hidden(uri, "private:0123"):
         error = SceneUnreadable(text)
     assert "private:0123" in str(error)
-    for name in ("Doe", "Jane", "ct 1"):
+    for name in ("Doernbecher", "Janetta", "ct 1"):
         assert name not in str(error)
     assert public_text(text) == text  # and not afterwards
 
@@ -67,16 +77,16 @@ def test_objects_hidden_by_several_threads_stay_hidden_until_the_last_is_through
     inside, leave = threading.Barrier(2), threading.Event()
 
     def other() -> None:
-        with hidden("s3://pacs/Doe/1.dcm", "private:1"):
+        with hidden("s3://pacs/Doernbecher/1.dcm", "private:1"):
             inside.wait()
             leave.wait()
 
     thread = threading.Thread(target=other)
     thread.start()
     inside.wait()
-    with hidden("s3://pacs/Doe/1.dcm", "private:1"), hidden("s3://pacs/Doe/2.dcm", "private:2"):
-        assert public_text("Doe/1.dcm Doe/2.dcm") == "private:1 private:2"
-    assert public_text("Doe/1.dcm Doe/2.dcm") == "private:1 Doe/2.dcm"
+    with hidden("s3://pacs/Doernbecher/1.dcm", "private:1"), hidden("s3://pacs/Doernbecher/2.dcm", "private:2"):
+        assert public_text("Doernbecher/1.dcm Doernbecher/2.dcm") == "private:1 private:2"
+    assert public_text("Doernbecher/1.dcm Doernbecher/2.dcm") == "private:1 Doernbecher/2.dcm"
     leave.set()
     thread.join()
-    assert public_text("Doe/1.dcm") == "Doe/1.dcm"
+    assert public_text("Doernbecher/1.dcm") == "Doernbecher/1.dcm"

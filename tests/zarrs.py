@@ -68,7 +68,7 @@ def write_image(
     described = [
         {"name": axis, "type": TYPES[axis]} | ({"unit": unit} if unit and axis in "zyx" else {}) for axis in axes
     ]
-    image = {"axes": described, "datasets": datasets, "name": "Jane Doe"}
+    image = {"axes": described, "datasets": datasets, "name": "Janetta Doernbecher"}
     if version == 2:
         group.attrs["multiscales"] = [image | {"version": "0.4"}]
     else:

@@ -73,7 +73,7 @@ def telling(said: dict[str, bytes], words=WORDS) -> set[tuple[str, str]]:
 
 def test_a_denoiser_of_slices_with_neighbours_is_trained_and_nothing_names_a_patient(tmp_path, caplog):
     for number, patient in enumerate(("MRN-77", "MRN-78", "p-one")):
-        folder = tmp_path / "pacs" / f"Doe_Jane {patient}"
+        folder = tmp_path / "pacs" / f"Doernbecher_Janetta {patient}"
         folder.mkdir(parents=True)
         for at in range(3):
             dataset, _ = planted(10 * number + at)
@@ -106,7 +106,7 @@ def test_a_night_on_volumes_names_nobody(tmp_path, caplog):
         image = rng.integers(0, 900, (36, 40, 2)).astype(np.int16)
         image[:18] += 300
         for name, values in (("images", image), ("masks", (image > 600).astype(np.uint8))):
-            path = tmp_path / "pacs" / name / f"Doe_Jane{number}" / "MRN-77.nii"
+            path = tmp_path / "pacs" / name / f"Doernbecher_Janetta{number}" / "MRN-77.nii"
             path.parent.mkdir(parents=True)
             volume = nibabel.Nifti1Image(values, np.eye(4))
             volume.header["descrip"] = "Springfield, ACC-4711"
@@ -135,7 +135,7 @@ def test_a_night_on_volumes_names_nobody(tmp_path, caplog):
             "least_scenes": 2,
             "groups": {"kind": "folder"},
             "least_group": 1,
-            "group_guards": {"Doe_Jane1": 0.5},
+            "group_guards": {"Doernbecher_Janetta1": 0.5},
             "pictures": 4,
         },
     }

@@ -24,7 +24,17 @@ from encdec_batch.privacy import Pseudonyms
 pytestmark = pytest.mark.integration
 
 SHAPE, NUM_SLICES = (40, 56), 5
-PLANTED = ("Doe", "Jane", "MRN-77", "Springfield", "ACC-4711", "20200102", "Burnt Umber", "1.2.3.9", "1.2.3.2")
+PLANTED = (
+    "Doernbecher",
+    "Janetta",
+    "MRN-77",
+    "Springfield",
+    "ACC-4711",
+    "20200102",
+    "Burnt Umber",
+    "1.2.3.9",
+    "1.2.3.2",
+)
 """Of names, numbers, dates and UIDs that stand in the files and in their names."""
 KEY = "a key for tests, long enough"
 
@@ -38,13 +48,13 @@ def planted(number: int, shape: tuple[int, int] = SHAPE) -> tuple[Dataset, np.nd
     """A slice with identifiers in text elements, a private tag and a sequence; and its Hounsfield units."""
     dataset = ct_slice(number, shape=shape)
     dataset.InstitutionName, dataset.AccessionNumber = "Springfield General", "ACC-4711"
-    dataset.ImageComments, dataset.PatientBirthDate = "Doe, Jane; Burnt Umber", "19700102"
+    dataset.ImageComments, dataset.PatientBirthDate = "Doernbecher, Janetta; Burnt Umber", "19700102"
     block = dataset.private_block(0x0011, "ENCDEC TEST", create=True)
-    block.add_new(0x01, "LO", "Jane Doe")
+    block.add_new(0x01, "LO", "Janetta Doernbecher")
     # A name where numbers belong: for the file it is one, see `written`.
     dataset.KVP, dataset.Exposure = None, None
-    dataset["KVP"] = DataElement(dataset["KVP"].tag, "LO", "Doe^Jane")
-    dataset["Exposure"] = DataElement(dataset["Exposure"].tag, "LO", "Doe^Jane")
+    dataset["KVP"] = DataElement(dataset["KVP"].tag, "LO", "Doernbecher^Janetta")
+    dataset["Exposure"] = DataElement(dataset["Exposure"].tag, "LO", "Doernbecher^Janetta")
     item = Dataset()
     item.ReferencedSOPInstanceUID = "1.2.3.9.77"
     dataset.ReferencedImageSequence = [item]
@@ -68,7 +78,7 @@ def written(dataset: Dataset) -> bytes:
 @pytest.fixture
 def series(tmp_path) -> np.ndarray:
     """(slices, rows, columns) in Hounsfield units; the files have other names than their order."""
-    folder = tmp_path / "pacs" / "Doe_Jane"
+    folder = tmp_path / "pacs" / "Doernbecher_Janetta"
     folder.mkdir(parents=True)
     slices = []
     for number in range(NUM_SLICES):
@@ -146,7 +156,7 @@ def test_neighbours_are_read_as_bands(tmp_path, series):
 
 
 def test_a_series_with_a_gap_is_set_aside_and_goes_on_when_it_is_whole(tmp_path, series):
-    (missing,) = (tmp_path / "pacs" / "Doe_Jane").glob("MRN-77 6.dcm")
+    (missing,) = (tmp_path / "pacs" / "Doernbecher_Janetta").glob("MRN-77 6.dcm")
     data = missing.read_bytes()
     missing.unlink()
     vault = tmp_path / "vault"
@@ -205,8 +215,8 @@ def leaks(out: Path, terminal: str, apart: tuple[str, ...]) -> list[tuple[str, s
 
 @pytest.mark.parametrize(("hidden", "patient"), [(True, "replace"), (True, "keep"), (False, "keep")])
 def test_no_identifier_leaves_but_where_it_must(tmp_path, series, hidden, patient, caplog):
-    broken = tmp_path / "pacs" / "Doe_Jane" / "Burnt Umber.dcm"
-    broken.write_bytes((tmp_path / "pacs" / "Doe_Jane" / "MRN-77 0.dcm").read_bytes()[:900])
+    broken = tmp_path / "pacs" / "Doernbecher_Janetta" / "Burnt Umber.dcm"
+    broken.write_bytes((tmp_path / "pacs" / "Doernbecher_Janetta" / "MRN-77 0.dcm").read_bytes()[:900])
     changes = {} if hidden else {"privacy": "off"}
     more = [{"kind": "ome_zarr_volume"}]
     spec = job(tmp_path, network(), patient=patient, more=more, **changes)

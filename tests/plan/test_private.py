@@ -23,36 +23,38 @@ NAMES = Pseudonyms("a key of some length")
 
 
 def test_scenes_that_share_an_id_are_set_aside_without_it():
-    listed = ListSource(kind="list", uris=("s3://a/Doe Jane.dcm", "s3://b/Doe Jane.dcm", "s3://b/other.dcm"))
+    listed = ListSource(
+        kind="list", uris=("s3://a/Doernbecher Janetta.dcm", "s3://b/Doernbecher Janetta.dcm", "s3://b/other.dcm")
+    )
     found = find_scenes(listed)
     hidden = veiled(Expanded(candidates=tuple(found.candidates), set_aside=tuple(found.unnamed)), NAMES, listed)
     assert len(hidden.set_aside) == 2
     assert all("2 scenes have the id" in one.reason for one in hidden.set_aside)
     said = repr(hidden.set_aside)
-    assert "Doe" not in said
-    assert "Jane" not in said
+    assert "Doernbecher" not in said
+    assert "Janetta" not in said
 
 
 def test_a_table_that_is_private_is_not_named_where_a_row_of_it_is_refused(tmp_path):
-    table = tmp_path / "Doe_Jane.csv"
+    table = tmp_path / "Doernbecher_Janetta.csv"
     table.write_text("uri\na.dcm\nftp://host/b.dcm\n")
     source = TableSource(kind="table", uri=str(table))
     found = find_scenes(source)
     [one] = found.unnamed
-    assert "Doe_Jane" in one.reason
+    assert "Doernbecher_Janetta" in one.reason
     [hidden] = veiled(Expanded(candidates=(), set_aside=tuple(found.unnamed)), NAMES, source).set_aside
     assert "a row of private:" in hidden.reason
-    assert "Doe" not in repr(hidden)
+    assert "Doernbecher" not in repr(hidden)
     assert str(tmp_path) not in repr(hidden)
 
 
 def test_a_private_source_is_named_nowhere(monkeypatch):
     monkeypatch.setenv("ENCDEC_PRIVACY_KEY", "a key of some length")
-    spec = order(source={"kind": "prefix", "uri": "s3://pacs/Doe_Jane"}).spec
+    spec = order(source={"kind": "prefix", "uri": "s3://pacs/Doernbecher_Janetta"}).spec
     private = spec.model_copy(update={"privacy": spec.privacy.model_copy(update={"hide": "on"})})
-    assert source_name(spec) == "s3://pacs/Doe_Jane"
-    assert "Doe" not in source_name(private)
-    assert "Doe" not in repr(public_spec(private))
+    assert source_name(spec) == "s3://pacs/Doernbecher_Janetta"
+    assert "Doernbecher" not in source_name(private)
+    assert "Doernbecher" not in repr(public_spec(private))
 
 
 @pytest.mark.parametrize(
@@ -69,24 +71,24 @@ def test_a_private_source_is_named_nowhere(monkeypatch):
 )
 def test_an_error_of_a_private_source_does_not_name_it(source, error, tmp_path, monkeypatch):
     monkeypatch.setenv("ENCDEC_PRIVACY_KEY", "a key of some length")
-    folder = tmp_path / "Doe_Jane"
+    folder = tmp_path / "Doernbecher_Janetta"
     (folder / "empty").mkdir(parents=True)
     (folder / "file.txt").write_text("no table")
-    (folder / "broken.csv").write_text("uri,other\na,b\nDoe,Jane,77\n")
+    (folder / "broken.csv").write_text("uri,other\na,b\nDoe,Janetta,77\n")
     (folder / "other.csv").write_text("name\na\n")
     package = classes_package(1, ("int16",))
     spec = load_spec(write_spec(tmp_path, source | {"uri": source["uri"].format(folder)}, package, privacy="on"))
     with pytest.raises(error) as raised:
         place(spec)
     said = "".join(traceback.format_exception(raised.value))  # what -v shows
-    assert "Doe" not in said
+    assert "Doernbecher" not in said
     assert str(tmp_path) not in said.replace(str(Path(__file__).parents[2]), "")
 
 
 def test_without_a_key_a_private_source_is_not_even_listed(tmp_path, monkeypatch):
     monkeypatch.delenv("ENCDEC_PRIVACY_KEY", raising=False)
-    source = {"kind": "prefix", "uri": str(tmp_path / "Doe_Jane")}
+    source = {"kind": "prefix", "uri": str(tmp_path / "Doernbecher_Janetta")}
     spec = load_spec(write_spec(tmp_path, source, classes_package(1, ("int16",)), privacy="on"))
     with pytest.raises(SpecError, match="holds no key") as raised:
         place(spec)
-    assert "Doe" not in "".join(traceback.format_exception(raised.value))
+    assert "Doernbecher" not in "".join(traceback.format_exception(raised.value))

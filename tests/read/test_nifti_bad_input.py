@@ -20,7 +20,7 @@ from encdec_batch.store.local import LocalStore
 from encdec_batch.window import Window
 
 SHAPE = (12, 10, 6)
-NAME = b"Doe^Jane 1970-01-01"
+NAME = b"Doernbecher^Janetta 1970-01-01"
 DIM, DATATYPE, PIXDIM, OFFSET, SLOPE, FORMS, SROW, MAGIC = 40, 70, 76, 108, 112, 252, 280, 344
 """Bytes of NIfTI-1 where these fields begin: nifti1.h."""
 
@@ -134,7 +134,7 @@ def test_is_set_aside_with_a_reason_and_a_hint(tmp_path, name):
     assert words in caught.value.message
     assert caught.value.message.startswith("file://")
     assert caught.value.hint
-    assert "Jane" not in f"{caught.value}{caught.value.context}{caught.value.__cause__}"
+    assert "Janetta" not in f"{caught.value}{caught.value.context}{caught.value.__cause__}"
 
 
 @pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])

@@ -119,7 +119,7 @@ def test_an_image_of_ome_zarr_py(tmp_path, version):
     fmt = ome_zarr.format.format_from_version(version)
     root = zarr.open_group(path, mode="w", zarr_format=fmt.zarr_format)
     ome_zarr.writer.write_image(data, root, [2], axes="czyx", fmt=fmt, storage_options={"chunks": (1, 1, 32, 32)})
-    channels = {"channels": [{"label": "Jane Doe", "color": "FF0000", "active": True}] * 2}
+    channels = {"channels": [{"label": "Janetta Doernbecher", "color": "FF0000", "active": True}] * 2}
     attributes = {"omero": channels} if version == "0.4" else {"ome": {**root.attrs["ome"], "omero": channels}}
     root.attrs.update(attributes)
     nuclei = (data[0] % 7).astype("int32")

@@ -79,7 +79,7 @@ def index(*entry: int) -> Callable[[bytes], bytes]:
 
 
 def axes(*kinds: str) -> list[dict[str, str]]:
-    return [{"name": "Doe", "type": kind} for kind in kinds]
+    return [{"name": "Doernbecher", "type": kind} for kind in kinds]
 
 
 def codec(**configuration: Any) -> list[dict[str, Any]]:
@@ -102,7 +102,12 @@ BAD: dict[str, tuple[str, Callable[[Path], None], type[SceneError], str]] = {
     "another version": (ZLIB, attributes(version="0.3"), UnsupportedScene, "another version"),
     "axes of text": (ZLIB, attributes(axes=["y", "x"]), SceneUnreadable, "not y and x"),
     "no axes of space": (ZLIB, attributes(axes=axes("time", "channel", "space")), UnsupportedScene, "two or three"),
-    "an axis of another kind": (ZLIB, attributes(axes=axes("Doe", "space", "space")), UnsupportedScene, "two or three"),
+    "an axis of another kind": (
+        ZLIB,
+        attributes(axes=axes("Doernbecher", "space", "space")),
+        UnsupportedScene,
+        "two or three",
+    ),
     "axes in another order": (ZLIB, attributes(axes=axes("space", "space", "channel")), SceneUnreadable, "not y and x"),
     "an axis twice": (ZLIB, attributes(axes=axes("time", "time", "space", "space")), SceneUnreadable, "comes twice"),
     "an axis more": (
@@ -124,7 +129,7 @@ BAD: dict[str, tuple[str, Callable[[Path], None], type[SceneError], str]] = {
     ),
     "a scale of text": (
         ZLIB,
-        attributes(coordinateTransformations=[{"type": "scale", "scale": ["Doe"] * 3}]),
+        attributes(coordinateTransformations=[{"type": "scale", "scale": ["Doernbecher"] * 3}]),
         SceneUnreadable,
         "no list of numbers",
     ),
@@ -154,12 +159,12 @@ BAD: dict[str, tuple[str, Callable[[Path], None], type[SceneError], str]] = {
     "complex": (ZLIB, array(dtype="<c8"), UnsupportedScene, "no integers or floats"),
     "dates": (ZLIB, array(dtype="<M8[s]"), UnsupportedScene, "no integers or floats"),
     "records": (ZLIB, array(dtype=[["a", "<u2"]]), UnsupportedScene, "no integers or floats"),
-    "no type": (ZLIB, array(dtype="Doe"), UnsupportedScene, "no integers or floats"),
+    "no type": (ZLIB, array(dtype="Doernbecher"), UnsupportedScene, "no integers or floats"),
     "filters": (ZLIB, array(filters=[{"id": "pickle"}]), UnsupportedScene, "went through filters"),
     "an unknown codec": (ZLIB, array(compressor={"id": "pickle"}), UnsupportedScene, "packed by none of"),
     "a codec of no name": (ZLIB, array(compressor="zlib"), UnsupportedScene, "packed by none of"),
     "another order": (ZLIB, array(order="K"), SceneUnreadable, "no order or separator"),
-    "a fill value of text": (ZLIB, array(fill_value="Doe"), SceneUnreadable, "fill value"),
+    "a fill value of text": (ZLIB, array(fill_value="Doernbecher"), SceneUnreadable, "fill value"),
     "a fill value beyond its type": (ZLIB, array(fill_value=-1), SceneUnreadable, "fill value"),
     "a fill value that is no integer": (ZLIB, array(fill_value=0.5), SceneUnreadable, "fill value"),
     "an infinite fill value": (ZLIB, array(fill_value="Infinity"), SceneUnreadable, "fill value"),
@@ -168,7 +173,7 @@ BAD: dict[str, tuple[str, Callable[[Path], None], type[SceneError], str]] = {
     "a chunk of too much": (ZLIB, chunk(zlib.compress(bytes(641))), SceneUnreadable, "cannot be unpacked"),
     "a chunk of too little": (ZLIB, chunk(zlib.compress(bytes(639))), SceneUnreadable, "cannot be unpacked"),
     "a plain chunk that is cut": ("v2_plain", chunk(bytes(639)), SceneUnreadable, "cannot be unpacked"),
-    "blosc of rubbish": ("v2_blosc_lz4", chunk(b"Doe" * 99), SceneUnreadable, "cannot be unpacked"),
+    "blosc of rubbish": ("v2_blosc_lz4", chunk(b"Doernbecher" * 99), SceneUnreadable, "cannot be unpacked"),
     "blosc of too much": (
         "v2_blosc_lz4",
         chunk(lambda data: data[:4] + b"\xff" * 4 + data[8:]),
@@ -182,7 +187,7 @@ BAD: dict[str, tuple[str, Callable[[Path], None], type[SceneError], str]] = {
         SceneUnreadable,
         "cannot be unpacked",
     ),
-    "zstd of rubbish": ("v2_zstd", chunk(b"Doe" * 99), SceneUnreadable, "cannot be unpacked"),
+    "zstd of rubbish": ("v2_zstd", chunk(b"Doernbecher" * 99), SceneUnreadable, "cannot be unpacked"),
     "lz4 of too much": ("v2_lz4", chunk(b"\xff" * 4 + bytes(99)), SceneUnreadable, "cannot be unpacked"),
     "lz4 of rubbish": ("v2_lz4", chunk(bytes([128, 2, 0, 0]) + b"\xff" * 99), SceneUnreadable, "cannot be unpacked"),
     "bzip2 of too much": ("v2_bz2", chunk(bz2.compress(bytes(1 << 24))), SceneUnreadable, "cannot"),
@@ -192,18 +197,28 @@ BAD: dict[str, tuple[str, Callable[[Path], None], type[SceneError], str]] = {
         SceneUnreadable,
         "cannot be",
     ),
-    "extensions": ("v3_zstd", array(Doe={"must_understand": True}), UnsupportedScene, "asks for extensions"),
-    "transformers": ("v3_zstd", array(storage_transformers=["Doe"]), UnsupportedScene, "storage transformers"),
+    "extensions": ("v3_zstd", array(Doernbecher={"must_understand": True}), UnsupportedScene, "asks for extensions"),
+    "transformers": ("v3_zstd", array(storage_transformers=["Doernbecher"]), UnsupportedScene, "storage transformers"),
     "another grid": ("v3_zstd", array(chunk_grid={"name": "rectilinear"}), UnsupportedScene, "of several sizes"),
-    "a type of extensions": ("v3_zstd", array(data_type={"name": "Doe"}), UnsupportedScene, "no integers or floats"),
+    "a type of extensions": (
+        "v3_zstd",
+        array(data_type={"name": "Doernbecher"}),
+        UnsupportedScene,
+        "no integers or floats",
+    ),
     "bits of Zarr 3": ("v3_zstd", array(data_type="r24"), UnsupportedScene, "no integers or floats"),
     "no codecs": ("v3_zstd", array(codecs=[]), UnsupportedScene, "not stored as plain bytes"),
     "codecs of numbers": ("v3_zstd", array(codecs=[1]), SceneUnreadable, "not what Zarr 3 has"),
     "text of Zarr 3": ("v3_zstd", array(codecs=["vlen-utf8"]), UnsupportedScene, "not stored as plain bytes"),
-    "an unknown codec of Zarr 3": ("v3_zstd", array(codecs=["bytes", "Doe"]), UnsupportedScene, "packed by none of"),
+    "an unknown codec of Zarr 3": (
+        "v3_zstd",
+        array(codecs=["bytes", "Doernbecher"]),
+        UnsupportedScene,
+        "packed by none of",
+    ),
     "another byte order": (
         "v3_zstd",
-        array(codecs=[{"name": "bytes", "configuration": {"endian": "Doe"}}]),
+        array(codecs=[{"name": "bytes", "configuration": {"endian": "Doernbecher"}}]),
         SceneUnreadable,
         "byte order",
     ),
@@ -215,11 +230,16 @@ BAD: dict[str, tuple[str, Callable[[Path], None], type[SceneError], str]] = {
     ),
     "axes turned by text": (
         "v3_zstd",
-        array(codecs=[{"name": "transpose", "configuration": {"order": ["Doe", 0, 1]}}, "bytes"]),
+        array(codecs=[{"name": "transpose", "configuration": {"order": ["Doernbecher", 0, 1]}}, "bytes"]),
         SceneUnreadable,
         "in an order that is none",
     ),
-    "other names": ("v3_zstd", array(chunk_key_encoding={"name": "Doe"}), UnsupportedScene, "follow another rule"),
+    "other names": (
+        "v3_zstd",
+        array(chunk_key_encoding={"name": "Doernbecher"}),
+        UnsupportedScene,
+        "follow another rule",
+    ),
     "shards in shards": (
         "v3_shards",
         array(codecs=codec(codecs=codec())),
@@ -233,7 +253,7 @@ BAD: dict[str, tuple[str, Callable[[Path], None], type[SceneError], str]] = {
         UnsupportedScene,
         "indices of its shards are packed",
     ),
-    "indices nowhere": ("v3_shards", array(codecs=codec(index_location="Doe")), SceneUnreadable, "lie nowhere"),
+    "indices nowhere": ("v3_shards", array(codecs=codec(index_location="Doernbecher")), SceneUnreadable, "lie nowhere"),
     "parts of chunks": ("v3_shards", array(codecs=codec(chunk_shape=[1, 15, 20])), SceneUnreadable, "no whole number"),
     "a shard of nothing": ("v3_shards", chunk(b"", "0/c/0/0/0"), SceneUnreadable, "fewer than its index"),
     "an index that is damaged": (
@@ -268,7 +288,7 @@ def test_is_set_aside_with_a_reason_and_a_hint(tmp_path, name):
     assert words in caught.value.message
     assert caught.value.message.startswith(f"file://{path}: ")
     assert caught.value.hint
-    assert "Doe" not in f"{caught.value}{caught.value.context}"
+    assert "Doernbecher" not in f"{caught.value}{caught.value.context}"
 
 
 @pytest.mark.parametrize("variant", ["v2_zlib", "v2_gzip", "v2_bz2", "v2_zstd", "v3_gzip"])

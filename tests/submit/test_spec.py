@@ -137,7 +137,7 @@ def test_arguments_of_a_network_are_no_paths(write):
 
 
 KEY = "a key for tests, long enough"
-MEDICAL = {"kind": "list", "uris": ["s3://hospital/Doe_Jane.nii.gz"]}
+MEDICAL = {"kind": "list", "uris": ["s3://hospital/Doernbecher_Janetta.nii.gz"]}
 
 
 @pytest.fixture
@@ -158,9 +158,9 @@ def test_a_spec_with_private_names_is_sent_encrypted_and_read_there(write, key, 
     assert parcel.digest == again.digest, "so that a job of one id is one job"
     said = repr((parcel.metadata, parcel.entrypoint, parcel.environment, parcel.files, parcel.left_out))
     assert "hospital" not in said
-    assert "Doe" not in said
+    assert "Doernbecher" not in said
     (tmp_path / name).write_bytes(data)
-    assert load_spec(tmp_path / name).source.uris == ("s3://hospital/Doe_Jane.nii.gz",)
+    assert load_spec(tmp_path / name).source.uris == ("s3://hospital/Doernbecher_Janetta.nii.gz",)
     assert kind_of(tmp_path / name) == "archive"
 
 

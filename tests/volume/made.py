@@ -27,7 +27,7 @@ def ct_slice(number: int, *, shape: tuple[int, int] = (24, 32), uid: str = "1.2.
         f"{uid}.2",
         f"{uid}.3",
     )
-    dataset.PatientName, dataset.PatientID, dataset.Modality = "Doe^Jane", "MRN-77", "CT"
+    dataset.PatientName, dataset.PatientID, dataset.Modality = "Doernbecher^Janetta", "MRN-77", "CT"
     dataset.StudyDate, dataset.StudyTime = "20200102", "030405"
     dataset.InstanceNumber = number + 1
     dataset.ImagePositionPatient = [-10.0, -20.0, 3.0 * number]

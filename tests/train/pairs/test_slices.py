@@ -194,8 +194,8 @@ def test_nothing_of_a_private_pair_tells_its_name_but_the_side_is_the_same(tmp_p
     clear, hidden = split_pairs(spec), split_pairs(spec, PrivacySpec())
     assert [len(side) for side in clear[:3]] == [len(side) for side in hidden[:3]]
     assert [one.image.link for one in hidden.val] == [one.image.uri for one in clear.val]
-    assert "Doe" in repr((clear, clear.aside))
-    assert "Doe" not in repr(hidden)
+    assert "Doernbecher" in repr((clear, clear.aside))
+    assert "Doernbecher" not in repr(hidden)
     assert str(tmp_path) not in str([*map(str, hidden.aside), public_data(spec, ON)])
     assert {one.image.link for one in hidden.train}.isdisjoint({one.image.link for one in hidden.val})
 
