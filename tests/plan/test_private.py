@@ -74,7 +74,7 @@ def test_an_error_of_a_private_source_does_not_name_it(source, error, tmp_path, 
     folder = tmp_path / "Doernbecher_Janetta"
     (folder / "empty").mkdir(parents=True)
     (folder / "file.txt").write_text("no table")
-    (folder / "broken.csv").write_text("uri,other\na,b\nDoe,Janetta,77\n")
+    (folder / "broken.csv").write_text("uri,other\na,b\nDoernbecher,Janetta,77\n")
     (folder / "other.csv").write_text("name\na\n")
     package = classes_package(1, ("int16",))
     spec = load_spec(write_spec(tmp_path, source | {"uri": source["uri"].format(folder)}, package, privacy="on"))

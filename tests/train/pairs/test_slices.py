@@ -186,10 +186,10 @@ def test_a_patient_on_both_sides_is_a_leak_and_slices_that_look_alike_are_none(t
 def test_nothing_of_a_private_pair_tells_its_name_but_the_side_is_the_same(tmp_path, monkeypatch):
     monkeypatch.setenv("ENCDEC_PRIVACY_KEY", "a key for tests, long enough")
     for number in range(5):
-        write_case(tmp_path, f"Doe_{number}", seed=number)
-    (tmp_path / "images/Doe_Broken.nii").write_bytes(b"x" * 400)
-    write_volume(tmp_path / "masks/Doe_Broken.nii", np.zeros(SHAPE, np.uint8))
-    write_volume(tmp_path / "images/Doe_alone.nii", np.zeros(SHAPE, np.uint8))
+        write_case(tmp_path, f"Doernbecher_{number}", seed=number)
+    (tmp_path / "images/Doernbecher_Broken.nii").write_bytes(b"x" * 400)
+    write_volume(tmp_path / "masks/Doernbecher_Broken.nii", np.zeros(SHAPE, np.uint8))
+    write_volume(tmp_path / "images/Doernbecher_alone.nii", np.zeros(SHAPE, np.uint8))
     spec = spec_of(tmp_path, split={"kind": "hash", "share": 0.4})
     clear, hidden = split_pairs(spec), split_pairs(spec, PrivacySpec())
     assert [len(side) for side in clear[:3]] == [len(side) for side in hidden[:3]]
