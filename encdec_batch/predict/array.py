@@ -56,7 +56,8 @@ def predict_array(  # noqa: PLR0913  (one call in a notebook, not a stage)
             width), a stack in the order of space; or the path or URI of a file of any format that is read.
         core: side of the output of one forward pass, in input pixels.
         halo: context on each side; None is what the network's measured reach demands.
-        precision: `auto` is what a job's `auto` is here: bfloat16 where the device computes it natively.
+        precision: `auto` is what a job's `auto` is here: bfloat16 where the device computes it natively and results are
+            classes or of 8 bits, else float32.
         stitch: `crop` is exact for networks of finite reach; `blend` averages overlapping tiles.
         plane: of a file that holds several images, which: `"slice=12"`, as an error names them, or `"all"`.
         context_slices: of a stack, or of a file that holds one: as `source.context_slices` of a job.

@@ -65,6 +65,6 @@ class ComputeSpec(Spec):
     stream: Stream = RayStream()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """`auto`: bfloat16 where the device computes it natively, else float32."""
+    """`auto`: bfloat16 where the device computes it natively and results are classes or of 8 bits, else float32."""
     batch: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Tiles per forward pass; `auto`: 1 on a CPU, where more wins nothing, 8 on a GPU."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -86,7 +86,26 @@ def ray_calls(stream: RayTraining | RayStream, device: Device, *, verbose: bool)
             )
         check_node_fits(place, stream.address, what="a worker that judges", hint="ask for less in compute.stream")
         # Ray hides no GPU from a task that was given none: it must not find one by itself.
-        yield RayCalls(place, device if "num_gpus" in place else "cpu", most)
+        import ray
+
+        at_a_time = calls_at_a_time(stream, place, ray.cluster_resources())
+        yield RayCalls(place, device if "num_gpus" in place else "cpu", at_a_time)
+
+
+def calls_at_a_time(stream: RayTraining | RayStream, place: Mapping[str, Any], resources: Mapping[str, float]) -> int:
+    """As many as the spec allows; where it says nothing, as many as the Ray has room for.
+
+    Args:
+        stream: whose workers are asked for.
+        place: what each call takes of a node.
+        resources: of all nodes.
+    """
+    if isinstance(stream, RayTraining):
+        return stream.most_workers
+    if stream.max_workers is not None:
+        return stream.max_workers
+    rooms = (("CPU", "num_cpus"), ("GPU", "num_gpus"))
+    return max(1, min(int(resources.get(name, 0) / place[key]) for name, key in rooms if place.get(key)))
 
 
 def _place(stream: RayTraining | RayStream, device: Device) -> dict[str, Any]:
