@@ -17,7 +17,8 @@ from encdec_batch.models.network import build_network
 from encdec_batch.models.package import Measured, Package
 from encdec_batch.models.publish import publish_package
 from encdec_batch.models.reach import measure_geometry
-from encdec_batch.predict.device import Precision, choose_device
+from encdec_batch.predict.device import Precision
+from encdec_batch.predict.resolve import device_for
 from encdec_batch.spec.train import TrainSpec
 from encdec_batch.train.material import Material
 from encdec_batch.train.packaging.card import declare
@@ -59,7 +60,7 @@ def precision_of_a_job(draft: Package) -> Precision:
     A job leaves out what the card has no tolerance for; a draft's has none yet, so its golden sample is asked, by which
     they are kept (models/publish.py).
     """
-    device = choose_device("auto", "auto", 1)
+    device = device_for(draft.card, "auto", "auto", 1)
     network = build_network(draft)
     try:
         kept = keeps(draft.golden, prepare(network, device=device.torch_name, precision=device.precision))

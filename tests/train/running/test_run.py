@@ -83,11 +83,13 @@ def test_a_training_ends_in_a_package_that_knows_its_task(tmp_path):
     assert list((tmp_path / "training/tensorboard").iterdir())
 
 
-def test_the_scores_of_its_card_are_those_of_the_precision_that_a_job_takes(tmp_path):
-    spec = train_spec(tmp_path, {"learn.steps": 4, "compute.precision": "float32"})
-    train(spec, material)
+@pytest.mark.parametrize("kind", ["classes", "image"])
+def test_the_scores_of_its_card_are_those_of_the_precision_that_a_job_takes(tmp_path, kind):
+    spec = train_spec(tmp_path, {"learn.steps": 4, "compute.precision": "float32"}, kind=kind)
+    given = material(kind=kind)
+    train(spec, lambda: given)
     package = load_package(spec.output.package)
-    found = evaluate(package, Scenes())
+    found = evaluate(package, given.examples)
     assert found.precision == device_for(package.card, "auto", "auto", 1).precision
     assert package.card.metrics == {"val": found.to_dict()["overall"], "val_precision": found.precision}
 
